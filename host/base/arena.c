@@ -1,0 +1,69 @@
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/size.h"
+
+struct b2_arena_block {
+    b2_arena_block *next;
+    size_t used, capacity;
+    alignas(max_align_t) unsigned char data[];
+};
+
+enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 1 << 20 };
+
+static b2_arena_block *add_block(b2_arena *arena, size_t need) {
+    size_t capacity = FIRST_BLOCK;
+    size_t total;
+    b2_arena_block *block;
+
+    if (arena->head != NULL)
+        capacity = b2_size_min(arena->head->capacity * 2, LARGEST_BLOCK);
+    capacity = b2_size_max(capacity, need);
+    if (!b2_size_add(sizeof *block, capacity, &total) || (block = b2_alloc(total)) == NULL)
+        return NULL;
+    block->next = arena->head;
+    block->used = 0;
+    block->capacity = capacity;
+    arena->head = block;
+    return block;
+}
+
+void *b2_arena_alloc(b2_arena *arena, size_t count, size_t size) {
+    b2_arena_block *block = arena->head;
+    size_t need;
+
+    if (!b2_size_mul(count, size, &need) || !b2_size_round(need, alignof(max_align_t), &need))
+        return NULL;
+    if (block == NULL || block->capacity - block->used < need)
+        block = add_block(arena, need);
+    if (block == NULL)
+        return NULL;
+    block->used += need;
+    return block->data + block->used - need;
+}
+
+char *b2_arena_strndup(b2_arena *arena, const char *text, size_t length) {
+    char *copy;
+
+    if (length == SIZE_MAX || (copy = b2_arena_alloc(arena, length + 1, 1)) == NULL)
+        return NULL;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+void b2_arena_free(b2_arena *arena) {
+    b2_arena_block *block = arena->head;
+
+    while (block != NULL) {
+        b2_arena_block *next = block->next;
+
+        b2_free(block);
+        block = next;
+    }
+    arena->head = NULL;
+}

@@ -1,0 +1,39 @@
+/* Files as the loaders want them: mapped read-only when large (weights), read whole when small
+ * (JSON, pictures), written under a temporary name and renamed when complete. */
+#ifndef B2_FILE_H
+#define B2_FILE_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+typedef struct b2_file_map {
+    const uint8_t *data; /* [size], read-only; NULL when size is 0 */
+    size_t size;         /* bytes */
+} b2_file_map;
+
+/* Map a regular file. EIO with the path and the reason if it cannot be opened, is a folder or no
+ * regular file. The mapping is private: a file cut short by others while mapped raises SIGBUS, as
+ * with every mapped model. */
+blip2_status b2_file_map_open(b2_file_map *out, const char *path);
+void b2_file_map_close(b2_file_map *map);
+
+/* Read a whole regular file of at most max_size bytes (checked before memory is asked for). *out is
+ * yours to b2_free; one zero byte follows the data. EIO, or EFORMAT when the file is too large. */
+blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t max_size);
+
+/* "directory/name"; NULL when out of memory. Yours to b2_free. */
+char *b2_path_join(const char *directory, const char *name);
+
+/* A file being written: bytes go to "path.tmp-XXXXXX" in the same folder; commit flushes, syncs and
+ * renames it to path, so that path is never half-written. */
+typedef struct b2_file_writer {
+    FILE *stream; /* write with stdio; errors are collected and reported by commit */
+    char *path, *temporary;
+} b2_file_writer;
+blip2_status b2_file_writer_open(b2_file_writer *out, const char *path);
+blip2_status b2_file_writer_commit(b2_file_writer *writer); /* closes in any case */
+void b2_file_writer_abandon(b2_file_writer *writer);        /* removes the temporary file */
+
+#endif

@@ -1,0 +1,259 @@
+/* THE SEAM: what a device must do. Model code is written once over these operations and never
+ * knows which device runs it; a device knows nothing of models.
+ *
+ * Everything is packed, nothing is padded: a batch is one matrix [N, C] of N tokens, cut into S
+ * segments by index arrays. Masks are rules computed from indices, never tensors. Keys and values
+ * are packed beside the queries or live in pages of one pool.
+ *
+ * Alphabet of shapes (docs/model.md):
+ *   B images   N tokens (rows) of a packed batch   S segments (sequences) of a batch
+ *   C width    H heads   D head size   F feed-forward width   V vocabulary   L layers
+ *   Q learned queries of an image   P patch side   M keys   R rows of logits   T page tokens
+ *
+ * Every pointer inside the operation structs is DEVICE memory, got from alloc; on the CPU that is
+ * plain memory. Operations are queued in order; `sync` waits for them. A device serves one thread.
+ * Shapes are the caller's promise, but a device checks what it can cheaply check and answers
+ * BLIP2_EINTERNAL, since only our own mistakes can break them.                                */
+#ifndef B2_DEVICE_H
+#define B2_DEVICE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/type.h"
+
+typedef struct b2_device b2_device;
+typedef struct b2_weight b2_weight; /* a weight matrix in whatever form the device likes best */
+
+/* A matrix [rows, cols], rows `stride` elements apart. data NULL: absent. */
+typedef struct b2_mat {
+    void *data;
+    int64_t rows, cols, stride;
+    b2_type type;
+} b2_mat;
+
+static inline b2_mat b2_mat_of(void *data, b2_type type, int64_t rows, int64_t cols) {
+    return (b2_mat){data, rows, cols, cols, type};
+}
+
+/* Columns first .. first+count-1 of m, in place: Q, K and V inside one [N, 3C] matrix. */
+static inline b2_mat b2_mat_cols(b2_mat m, int64_t first, int64_t count) {
+    m.data = (char *)m.data + (size_t)first * b2_type_size(m.type);
+    m.cols = count;
+    return m;
+}
+
+/* Rows first .. first+count-1 of m, in place. */
+static inline b2_mat b2_mat_rows(b2_mat m, int64_t first, int64_t count) {
+    m.data = (char *)m.data + (size_t)(first * m.stride) * b2_type_size(m.type);
+    m.rows = count;
+    return m;
+}
+
+/* ---- weights ----------------------------------------------------------------------------- */
+
+/* What a weight is used for; a tied embedding is both. */
+typedef enum b2_weight_use {
+    B2_USE_LINEAR = 1, /* y = x W' */
+    B2_USE_ROWS = 2    /* rows are looked up by id */
+} b2_weight_use;
+
+/* Host memory of one tensor of a weight: [rows, cols] row-major, F32, F16 or BF16. */
+typedef struct b2_weight_part {
+    const void *data; /* stays valid and unchanged as long as the weight lives (a file map) */
+    int64_t rows;
+    b2_type type;
+} b2_weight_part;
+
+/* The parts stand one below the other: W [sum of rows, cols] (Q, K, V joined into one GEMM). */
+typedef struct b2_weight_desc {
+    const b2_weight_part *parts; /* [part_count] */
+    uint32_t part_count;
+    int64_t cols;
+    b2_type keep;  /* type in which the device keeps it: F32, F16, BF16 */
+    unsigned uses; /* b2_weight_use bits */
+} b2_weight_desc;
+
+/* ---- operations -------------------------------------------------------------------------- */
+
+typedef enum b2_activation {
+    B2_ACT_NONE,
+    B2_ACT_RELU,
+    B2_ACT_GELU,      /* exact: x (1 + erf(x / sqrt 2)) / 2 */
+    B2_ACT_GELU_TANH, /* the tanh form ("gelu_new") */
+    B2_ACT_QUICK_GELU /* x sigmoid(1.702 x) */
+} b2_activation;
+
+/* y = residual + act(x W' + bias), accumulated in fp32. y may be residual (in place), never x. */
+typedef struct b2_linear {
+    b2_mat x;           /* [N, K] */
+    const b2_weight *w; /* [M, K] */
+    const float *bias;  /* [M] or NULL */
+    b2_activation act;
+    b2_mat residual; /* [N, M] or absent */
+    b2_mat y;        /* [N, M] */
+} b2_linear;
+
+/* s = x + add; y = (s - mean) / sqrt(var + eps) * gamma + beta over each row, mean and (biased)
+ * variance in fp32, or with rms: y = s / sqrt(mean(s^2) + eps) * gamma. y may be x or add. */
+typedef struct b2_norm {
+    b2_mat x;           /* [N, C] */
+    b2_mat add;         /* [N, C] or absent */
+    const float *gamma; /* [C] */
+    const float *beta;  /* [C] or NULL */
+    float eps;
+    bool rms;
+    b2_mat y;   /* [N, C] */
+    b2_mat sum; /* [N, C]: s, for a later residual; or absent. May be x or add, not y */
+} b2_norm;
+
+/* Which keys a query row sees. In a segment of n rows and m keys, row i is aligned to key
+ * m - n + i; the Q-Former rules have `queries` learned query rows in front, then text rows. */
+typedef enum b2_mask_rule {
+    B2_MASK_ALL,
+    B2_MASK_CAUSAL,        /* keys up to the row's own */
+    B2_MASK_QFORMER_SPLIT, /* queries see queries, text sees text (uni-modal, ITC) */
+    B2_MASK_QFORMER_CAUSAL /* queries see queries, text sees queries and earlier text (ITG) */
+} b2_mask_rule;            /* (Q-Former joint, ITM, is ALL) */
+
+/* Keys and values of L layers in pages of T tokens: page p starts page_bytes * p into the pool, and
+ * inside it stand [L][K,V][H][T][D] elements. */
+typedef struct b2_kv_layout {
+    b2_type type;
+    uint32_t layers, heads, head_size, page_tokens;
+    size_t page_bytes; /* >= layers * 2 * heads * page_tokens * head_size elements */
+} b2_kv_layout;
+
+/* Element offset inside a page of the D values of one head and slot; which: 0 keys, 1 values. */
+static inline size_t b2_kv_offset(const b2_kv_layout *kv, uint32_t layer, uint32_t which,
+                                  uint32_t head, uint32_t slot) {
+    return ((((size_t)layer * 2 + which) * kv->heads + head) * kv->page_tokens + slot) *
+           kv->head_size;
+}
+
+typedef struct b2_kv_view {
+    void *pages; /* the pool; NULL: absent */
+    b2_kv_layout layout;
+    uint32_t layer;
+    const int32_t *page_table; /* [S, table_stride]: pages of each segment in order */
+    uint32_t table_stride;
+} b2_kv_view;
+
+/* y = softmax(scale q k' under the rule) v for every head, softmax in fp32 ("online"). A row that
+ * sees no key gives zeros. */
+typedef struct b2_attention {
+    b2_mat q;               /* [N, H*D] */
+    b2_mat k, v;            /* [M, H*D] packed keys and values; absent when paged */
+    b2_kv_view kv;          /* paged keys and values; absent when packed */
+    b2_mat y;               /* [N, H*D]; not q, k or v */
+    const int32_t *q_start; /* [S+1] segment s has query rows q_start[s] .. q_start[s+1]-1 */
+    const int32_t *k_first; /* [S] packed: its first key row; segments may share keys */
+    const int32_t *k_count; /* [S] its number of keys; 0 is allowed */
+    const int32_t *queries; /* [S] learned query rows of a segment (Q-Former rules), else NULL */
+    uint32_t segments, heads, head_size;
+    uint32_t max_q, max_k; /* host's knowledge: most query rows and keys of a segment */
+    float scale;
+    b2_mask_rule rule;
+} b2_attention;
+
+/* Store rows of k and v into pages. slots [N]: page * page_tokens + slot within it, per row. */
+typedef struct b2_kv_write {
+    b2_mat k, v;   /* [N, H*D] */
+    b2_kv_view kv; /* page_table unused */
+    const int32_t *slots;
+} b2_kv_write;
+
+/* y[rows[i]] = table[ids[i]], or += with accumulate. ids are checked by the caller. */
+typedef struct b2_embed {
+    const b2_weight *table; /* [V, C], made with B2_USE_ROWS */
+    const int32_t *ids;     /* [count] */
+    const int32_t *rows;    /* [count] or NULL: row i */
+    uint32_t count;
+    bool accumulate;
+    b2_mat y; /* [N, C] */
+} b2_embed;
+
+/* y[y_rows[i]] = x[x_rows[i]] for i < count; a NULL index array means row i. */
+typedef struct b2_copy_rows {
+    b2_mat x, y; /* [.., C] */
+    const int32_t *x_rows, *y_rows;
+    uint32_t count;
+} b2_copy_rows;
+
+/* Patches of B pictures as tokens: y[b] = [cls ; conv_P(pixels[b]) + bias] + position. */
+typedef struct b2_patch_embed {
+    const float *pixels;                   /* [B, 3, height, width] */
+    uint32_t images, height, width, patch; /* both sides whole multiples of patch (P) */
+    const b2_weight *w;                    /* [C, 3*P*P], element c*P*P + y*P + x of a row */
+    const float *bias;                     /* [C] or NULL */
+    const float *cls;                      /* [C] */
+    const float *position;                 /* [1 + g, C], g = (height / P) * (width / P) */
+    b2_mat scratch;                        /* [B * g, 3*P*P] */
+    b2_mat y;                              /* [B * (1 + g), C] */
+} b2_patch_embed;
+
+/* Decoded pictures to pixels: Pillow's bicubic resize on 8 bits, then (v / 255 - mean) / std. */
+typedef struct b2_resize_normalise {
+    const uint8_t *rgb; /* HOST memory [in_height, in_width, 3] */
+    uint32_t in_width, in_height, width, height;
+    float mean[3], std[3];
+    float *pixels; /* [3, height, width] */
+} b2_resize_normalise;
+
+/* The next token of R sequences, greedily. Per row: the score of every id in its history is
+ * divided (if > 0) or multiplied (if < 0) once by the penalty; stop ids get -inf where banned; the
+ * largest score wins, the lowest id among equals. A NaN never wins; a row without any number
+ * gives -1. */
+typedef struct b2_choose {
+    b2_mat logits;                /* [R, V] F32; used as scratch */
+    const int32_t *history;       /* [R, history_stride] ids below V */
+    const int32_t *history_count; /* [R] */
+    uint32_t history_stride;
+    const float *repetition_penalty; /* [R] > 0; 1: none */
+    const int32_t *stop_ids;         /* [stop_count] */
+    uint32_t stop_count;
+    const int32_t *ban_stop; /* [R] non-zero: no stop id may be chosen */
+    int32_t *tokens;         /* [R] out */
+} b2_choose;
+
+/* ---- the device -------------------------------------------------------------------------- */
+
+typedef struct b2_device_ops {
+    const char *name; /* "cpu", "cuda" */
+    void (*close)(b2_device *device);
+
+    /* Device memory, aligned to 256 bytes, not cleared. EDEVMEM (ENOMEM on the CPU). */
+    blip2_status (*alloc)(b2_device *device, void **out, size_t bytes);
+    void (*free)(b2_device *device, void *memory); /* NULL is allowed */
+    blip2_status (*upload)(b2_device *device, void *to, const void *from, size_t bytes);
+    blip2_status (*download)(b2_device *device, void *to, const void *from, size_t bytes);
+    blip2_status (*sync)(b2_device *device);
+
+    blip2_status (*weight_create)(b2_device *device, const b2_weight_desc *desc, b2_weight **out);
+    void (*weight_free)(b2_device *device, b2_weight *weight); /* NULL is allowed */
+    /* Bytes of device memory that weight_create would take beyond the file map. */
+    size_t (*weight_bytes)(b2_device *device, const b2_weight_desc *desc);
+
+    blip2_status (*linear)(b2_device *device, const b2_linear *op);
+    blip2_status (*norm)(b2_device *device, const b2_norm *op);
+    blip2_status (*attention)(b2_device *device, const b2_attention *op);
+    blip2_status (*kv_write)(b2_device *device, const b2_kv_write *op);
+    blip2_status (*embed)(b2_device *device, const b2_embed *op);
+    blip2_status (*copy_rows)(b2_device *device, const b2_copy_rows *op);
+    blip2_status (*patch_embed)(b2_device *device, const b2_patch_embed *op);
+    blip2_status (*resize_normalise)(b2_device *device, const b2_resize_normalise *op);
+    blip2_status (*choose)(b2_device *device, const b2_choose *op);
+} b2_device_ops;
+
+/* The first member of every device. */
+struct b2_device {
+    const b2_device_ops *ops;
+    b2_type compute; /* type of activations: F32 on the CPU */
+};
+
+/* A device by name: "cpu" (default for NULL). threads 0: all cores this process may use. */
+blip2_status b2_device_open(b2_device **out, const char *name, uint32_t threads);
+void b2_device_close(b2_device *device); /* NULL is allowed */
+
+#endif

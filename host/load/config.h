@@ -1,0 +1,89 @@
+/* config.json (and the image processor's file beside it) as one struct, with the defaults that
+ * transformers has where a file is silent (docs/model.md). */
+#ifndef B2_CONFIG_H
+#define B2_CONFIG_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "device.h"
+
+typedef enum b2_language {
+    B2_LANGUAGE_NONE,
+    B2_LANGUAGE_OPT,
+    B2_LANGUAGE_T5,
+    B2_LANGUAGE_LLAMA
+} b2_language;
+
+typedef struct b2_vit_config {
+    uint32_t width;    /* C, 1408 */
+    uint32_t layers;   /* L, 39 */
+    uint32_t heads;    /* H, 16 */
+    uint32_t ffn;      /* F, 6144 */
+    uint32_t image;    /* side in pixels, 224 */
+    uint32_t patch;    /* P, 14 */
+    b2_activation act; /* GELU */
+    float block_eps;   /* 1e-6 */
+    float post_eps;    /* Hugging Face: as block_eps; LAVIS: 1e-5 */
+} b2_vit_config;
+
+typedef struct b2_qformer_config {
+    uint32_t queries;      /* Q, 32 */
+    uint32_t width;        /* C, 768 */
+    uint32_t layers;       /* L, 12 */
+    uint32_t heads;        /* H, 12 */
+    uint32_t ffn;          /* F, 3072 */
+    uint32_t vocab;        /* V, 30522; 30523 with [DEC] */
+    uint32_t positions;    /* 512 */
+    uint32_t cross_every;  /* cross-attention in layers with layer % cross_every == 0; 2 */
+    uint32_t vision_width; /* width of the image features: the vision tower's, always */
+    b2_activation act;     /* GELU */
+    float eps;             /* 1e-12 */
+    bool text_input;       /* use_qformer_text_input; false */
+} b2_qformer_config;
+
+typedef struct b2_opt_config {
+    uint32_t vocab;     /* V, 50272 */
+    uint32_t width;     /* C, 768 */
+    uint32_t layers;    /* L, 12 */
+    uint32_t heads;     /* H, 12 */
+    uint32_t ffn;       /* F, 3072 */
+    uint32_t positions; /* 2048 (the table has 2 more rows) */
+    uint32_t embed;     /* E, word_embed_proj_dim; C */
+    b2_activation act;  /* RELU */
+    float eps;          /* 1e-5 */
+    bool pre_norm;      /* do_layer_norm_before; true */
+} b2_opt_config;
+
+typedef struct b2_image_config {
+    uint32_t width, height; /* 224; what the processor resizes to */
+    float mean[3], std[3];  /* CLIP's */
+} b2_image_config;
+
+enum { B2_MAX_STOP_IDS = 8 };
+
+typedef struct b2_config {
+    char model_type[32];   /* "blip-2" */
+    char architecture[64]; /* architectures[0], "" if absent */
+    b2_vit_config vit;
+    b2_qformer_config qformer;
+    b2_language language; /* NONE for Blip2ForImageTextRetrieval */
+    b2_opt_config opt;    /* when language is OPT */
+    b2_image_config image;
+    int32_t image_token;               /* image_token_index; -1: none */
+    int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */
+    int32_t stop_ids[B2_MAX_STOP_IDS]; /* text_config.eos_token_id (a number or a list) */
+    uint32_t stop_count;
+    uint32_t itc_width; /* image_text_hidden_size; 256 */
+} b2_config;
+
+/* Read directory/config.json and, where present, processor_config.json / preprocessor_config.json.
+ * EIO if config.json cannot be read, EFORMAT (file and field, expected against actual) if a value
+ * has the wrong type or range (zero or huge sizes, width not a multiple of heads, image not a
+ * multiple of patch, NaN), ENOTSUP for what is well-formed but not BLIP-2 or not built yet. */
+blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log *log);
+/* The same from memory; processor may be NULL. name: for messages. */
+blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, const char *name);
+
+#endif

@@ -1,0 +1,144 @@
+/* The weights of a checkpoint folder by what they mean, whatever the file calls them.
+ *
+ * Model code asks for a weight by id and layer and says the shape it must have; one table
+ * (names.c) maps ids to the names that Hugging Face and LAVIS files use. Every tensor that was
+ * asked for and is missing, and every tensor that nobody asked for, is known at the end.      */
+#ifndef B2_WEIGHTS_H
+#define B2_WEIGHTS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/type.h"
+
+enum { B2_MAX_RANK = 8 };
+
+typedef struct b2_tensor {
+    const char *name; /* in the file, for messages */
+    const char *file; /* file name without folders, for messages */
+    const void *data; /* row-major, in the file map; not aligned beyond a byte */
+    b2_type type;
+    uint32_t rank;
+    int64_t dim[B2_MAX_RANK];
+    size_t count; /* elements */
+} b2_tensor;
+
+/* id, Hugging Face name, LAVIS name; {} stands for the layer. NULL: that format has no such
+ * tensor. Weights with a _W end in ".weight", with a _B in ".bias". */
+typedef enum b2_weight_id {
+    /* vision tower (EVA) */
+    B2_VIT_CLS,     /* [C] (files: [1, 1, C]) */
+    B2_VIT_POS,     /* [1 + g, C] (files: [1, 1 + g, C]) */
+    B2_VIT_PATCH_W, /* [C, 3, P, P] */
+    B2_VIT_PATCH_B, /* [C] */
+    B2_VIT_LN1_W,   /* [C] per layer, so are the next ones */
+    B2_VIT_LN1_B,
+    B2_VIT_QKV_W,  /* [3C, C] */
+    B2_VIT_QKV_B,  /* [3C]; LAVIS: joined from q_bias, 0, v_bias */
+    B2_VIT_PROJ_W, /* [C, C] */
+    B2_VIT_PROJ_B,
+    B2_VIT_LN2_W,
+    B2_VIT_LN2_B,
+    B2_VIT_FC1_W, /* [F, C] */
+    B2_VIT_FC1_B,
+    B2_VIT_FC2_W, /* [C, F] */
+    B2_VIT_FC2_B,
+    B2_VIT_POST_LN_W, /* [C] */
+    B2_VIT_POST_LN_B,
+    /* Q-Former */
+    B2_QF_QUERIES,  /* [Q, C] (files: [1, Q, C]) */
+    B2_QF_EMB_LN_W, /* [C] */
+    B2_QF_EMB_LN_B,
+    B2_QF_SELF_Q_W, /* [C, C] per layer, so are the next ones */
+    B2_QF_SELF_Q_B,
+    B2_QF_SELF_K_W,
+    B2_QF_SELF_K_B,
+    B2_QF_SELF_V_W,
+    B2_QF_SELF_V_B,
+    B2_QF_SELF_OUT_W,
+    B2_QF_SELF_OUT_B,
+    B2_QF_SELF_LN_W,
+    B2_QF_SELF_LN_B,
+    B2_QF_CROSS_Q_W, /* [C, C], layers with cross-attention only */
+    B2_QF_CROSS_Q_B,
+    B2_QF_CROSS_K_W, /* [C, vision width] */
+    B2_QF_CROSS_K_B,
+    B2_QF_CROSS_V_W,
+    B2_QF_CROSS_V_B,
+    B2_QF_CROSS_OUT_W,
+    B2_QF_CROSS_OUT_B,
+    B2_QF_CROSS_LN_W,
+    B2_QF_CROSS_LN_B,
+    B2_QF_QUERY_FC1_W, /* [F, C] feed-forward of query rows */
+    B2_QF_QUERY_FC1_B,
+    B2_QF_QUERY_FC2_W, /* [C, F] */
+    B2_QF_QUERY_FC2_B,
+    B2_QF_QUERY_LN_W,
+    B2_QF_QUERY_LN_B,
+    /* soft prompt */
+    B2_PROJ_W, /* [language width, C] */
+    B2_PROJ_B,
+    /* OPT */
+    B2_OPT_TOKENS,      /* [V, E], E = word_embed_proj_dim */
+    B2_OPT_POSITIONS,   /* [positions + 2, C] */
+    B2_OPT_PROJECT_IN,  /* [C, E], only where E != C */
+    B2_OPT_PROJECT_OUT, /* [E, C] */
+    B2_OPT_FINAL_LN_W,  /* [C], pre-LN models */
+    B2_OPT_FINAL_LN_B,
+    B2_OPT_HEAD_W, /* [V, E]; absent where tied to B2_OPT_TOKENS */
+    B2_OPT_Q_W,    /* [C, C] per layer, so are the next ones */
+    B2_OPT_Q_B,
+    B2_OPT_K_W,
+    B2_OPT_K_B,
+    B2_OPT_V_W,
+    B2_OPT_V_B,
+    B2_OPT_OUT_W,
+    B2_OPT_OUT_B,
+    B2_OPT_ATTN_LN_W,
+    B2_OPT_ATTN_LN_B,
+    B2_OPT_FC1_W, /* [F, C] */
+    B2_OPT_FC1_B,
+    B2_OPT_FC2_W, /* [C, F] */
+    B2_OPT_FC2_B,
+    B2_OPT_MLP_LN_W,
+    B2_OPT_MLP_LN_B,
+    B2_WEIGHT_ID_COUNT
+} b2_weight_id;
+
+typedef struct b2_weights b2_weights;
+
+/* Open a folder's tensors: model.safetensors, or model.safetensors.index.json with its shards; or a
+ * LAVIS .pth file. path may also name such a file directly. log may be NULL and is borrowed. */
+blip2_status b2_weights_open(b2_weights **out, const char *path, const b2_log *log);
+void b2_weights_close(b2_weights *weights); /* NULL is allowed */
+
+/* Another file whose tensors join those of `weights` (a LAVIS vision tower beside its Q-Former).
+ * prefix is put in front of its tensor names ("visual_encoder."), "" for none. */
+blip2_status b2_weights_join(b2_weights *weights, const char *path, const char *prefix);
+
+/* Is the tensor there? layer is ignored for ids that have none. */
+bool b2_weights_has(const b2_weights *weights, b2_weight_id id, uint32_t layer);
+
+/* Hand out a weight of exactly this shape and mark it used. Dimensions of 1 in front, which files
+ * add ([1, Q, C]), are ignored. A missing tensor is noted for b2_weights_finish and answered with
+ * out->data NULL and BLIP2_OK; a wrong type or shape is EFORMAT at once, with expected and actual
+ * shape. A dim of -1 accepts any size. */
+blip2_status b2_weights_take(b2_weights *weights, b2_weight_id id, uint32_t layer, uint32_t rank,
+                             const int64_t *dims, b2_tensor *out);
+/* Mark a tensor used without taking it (a part of the checkpoint this task leaves alone). */
+void b2_weights_skip(b2_weights *weights, b2_weight_id id, uint32_t layer);
+
+/* EFORMAT naming the missing tensors that were taken, if any (the first few and the number of the
+ * rest; every one goes to the log). Unused tensors go to the log as warnings. */
+blip2_status b2_weights_finish(b2_weights *weights);
+
+/* All tensors in file order, for listings. */
+size_t b2_weights_count(const b2_weights *weights);
+const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index);
+bool b2_weights_used(const b2_weights *weights, size_t index);
+/* Any tensor by its name in the file; NULL if there is none. */
+const b2_tensor *b2_weights_find(const b2_weights *weights, const char *name);
+
+#endif

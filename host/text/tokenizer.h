@@ -1,0 +1,57 @@
+/* Text to token ids and back, as the `tokenizers` library does it from a tokenizer.json. */
+#ifndef B2_TOKENIZER_H
+#define B2_TOKENIZER_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/text_buffer.h"
+
+typedef struct b2_tokenizer b2_tokenizer; /* immutable once open: share it between threads */
+
+/* Ids of one text. Zero-initialise; grows as needed; free with b2_tokens_free. */
+typedef struct b2_tokens {
+    int32_t *ids; /* [count] */
+    size_t count, capacity;
+} b2_tokens;
+void b2_tokens_free(b2_tokens *tokens);
+
+/* Read directory/tokenizer.json. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for
+ * a model, normaliser or pre-tokeniser that this library does not have, by name. */
+blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory);
+/* The same from memory (`name`: for messages). */
+blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
+                                const char *name);
+void b2_tokenizer_close(b2_tokenizer *tokenizer);
+
+/* Append the ids of text (UTF-8, `length` bytes; invalid bytes are read as U+FFFD each).
+ * add_special: with the post-processor's special tokens (OPT: </s> in front). */
+blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text, size_t length,
+                                 bool add_special, b2_tokens *out);
+
+/* Append the text of ids. skip_special leaves out every token that is marked special;
+ * clean_up joins " ." and the like as transformers' clean_up_tokenization_spaces does. Invalid
+ * UTF-8 comes out as U+FFFD, as in Python. Unknown ids are left out. */
+blip2_status b2_tokenizer_decode(const b2_tokenizer *tokenizer, const int32_t *ids, size_t count,
+                                 bool skip_special, bool clean_up, b2_text_buffer *out);
+
+size_t b2_tokenizer_vocab(const b2_tokenizer *tokenizer);                    /* largest id + 1 */
+int32_t b2_tokenizer_find(const b2_tokenizer *tokenizer, const char *token); /* -1: no such token */
+bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id);
+
+/* Streaming: feed ids one by one, get the text that is certain, never half a character. The pieces
+ * joined equal the decode of all ids at once (without clean_up). */
+typedef struct b2_detokenizer {
+    const b2_tokenizer *tokenizer;
+    bool skip_special;
+    b2_text_buffer
+        pending;  /* bytes of a character not yet complete, and whatever the decoder holds */
+    size_t count; /* ids fed */
+} b2_detokenizer;
+void b2_detokenizer_init(b2_detokenizer *stream, const b2_tokenizer *tokenizer, bool skip_special);
+blip2_status b2_detokenizer_push(b2_detokenizer *stream, int32_t id, b2_text_buffer *out);
+blip2_status b2_detokenizer_finish(b2_detokenizer *stream, b2_text_buffer *out);
+void b2_detokenizer_free(b2_detokenizer *stream);
+
+#endif

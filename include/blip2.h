@@ -1,0 +1,179 @@
+/* blip2.h - BLIP-2 inference: pictures in, text out.
+ *
+ *     blip2_model *model = NULL;
+ *     blip2_engine *engine = NULL;
+ *     blip2_image *image = NULL;
+ *     blip2_result *result = NULL;
+ *     blip2_input input = {0};
+ *
+ *     if (blip2_model_open(&model, "models/demo/caption", NULL) < 0 ||
+ *         blip2_engine_open(&engine, model, NULL) < 0 ||
+ *         blip2_image_open(&image, "picture.png", NULL) < 0)
+ *         goto fail;                                   // blip2_error_message() says why
+ *     input.image = image;
+ *     if (blip2_generate(engine, &input, 1, NULL, &result) < 0)
+ *         goto fail;
+ *     puts(blip2_result_text(result, 0));
+ *
+ * Errors     A function that can fail returns a blip2_status: 0, or a negative code with a one-line
+ *            message for people in blip2_error_message(). On failure *out is set to NULL and the
+ *            objects passed in are as they were.
+ * Ownership  What arrives through `**out` is yours; its _close or _free accepts NULL and cannot
+ *            fail. What a getter returns belongs to the object asked. Arguments are borrowed for
+ *            the length of the call.
+ * Threads    A model never changes once open: share it. An engine, an image being made and a
+ *            result serve one thread at a time. Error messages are per thread.
+ * Options    Call _init(&o, sizeof o), then set fields; 0 means the default given here. NULL: all
+ *            defaults. New fields are appended, so older programs keep working.             */
+#ifndef BLIP2_H
+#define BLIP2_H
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#define BLIP2_API __attribute__((visibility("default")))
+
+/* Name, ABI value (append, never renumber), what it means. */
+#define BLIP2_STATUS_MAP(X)                                                                        \
+    X(BLIP2_OK, 0, "success")                                                                      \
+    X(BLIP2_EINVAL, -1, "an argument is outside its documented range")                             \
+    X(BLIP2_ENOMEM, -2, "out of host memory")                                                      \
+    X(BLIP2_EDEVMEM, -3, "out of device memory")                                                   \
+    X(BLIP2_EIO, -4, "a file could not be opened, read or written")                                \
+    X(BLIP2_EFORMAT, -5, "a file was read and is not what it must be")                             \
+    X(BLIP2_ENOTSUP, -6, "this checkpoint, build or device cannot do that")                        \
+    X(BLIP2_EDEVICE, -7, "the device failed; only closing is left")                                \
+    X(BLIP2_ESTOP, -8, "the caller's callback asked to stop")                                      \
+    X(BLIP2_EINTERNAL, -9, "a mistake in this library; please report it")
+
+typedef enum blip2_status {
+#define BLIP2_STATUS_ENUM(name, value, text) name = value,
+    BLIP2_STATUS_MAP(BLIP2_STATUS_ENUM)
+#undef BLIP2_STATUS_ENUM
+} blip2_status;
+
+BLIP2_API const char *blip2_status_name(blip2_status status); /* "BLIP2_EIO"; never NULL */
+BLIP2_API const char *blip2_status_text(blip2_status status); /* its meaning; never NULL */
+BLIP2_API const char *blip2_error_message(void); /* last failure on this thread; never NULL */
+BLIP2_API const char *blip2_version(void);       /* "0.1.0" */
+
+typedef struct blip2_model blip2_model;   /* weights on a device, tokenizer; immutable */
+typedef struct blip2_engine blip2_engine; /* workspace, KV pages, running requests */
+typedef struct blip2_image blip2_image;   /* decoded 8-bit RGB on the host */
+typedef struct blip2_result blip2_result; /* what a call generated */
+
+typedef enum blip2_log_level {
+    BLIP2_LOG_ERROR = 1,
+    BLIP2_LOG_WARNING = 2,
+    BLIP2_LOG_INFO = 3,
+    BLIP2_LOG_DEBUG = 4
+} blip2_log_level;
+/* One line without a newline. The library itself never prints. */
+typedef void (*blip2_log_fn)(blip2_log_level level, const char *line, void *payload);
+
+/* ---- model ------------------------------------------------------------------------------- */
+
+/* How weights are kept on the device. Arithmetic is fp32 on the CPU whatever is chosen. */
+typedef enum blip2_weight_type {
+    BLIP2_WEIGHT_AUTO = 0, /* as stored in the checkpoint */
+    BLIP2_WEIGHT_F32 = 1,
+    BLIP2_WEIGHT_F16 = 2,
+    BLIP2_WEIGHT_BF16 = 3
+} blip2_weight_type;
+
+typedef struct blip2_model_options {
+    size_t size;                   /* set by _init */
+    const char *device;            /* "cpu"; default "cpu" */
+    uint32_t threads;              /* CPU threads; default: all cores this process may use */
+    blip2_weight_type weight_type; /* default AUTO */
+    blip2_log_fn log;              /* NULL: no log */
+    void *log_payload;
+    blip2_log_level log_level; /* most detailed level passed to log; default WARNING */
+    /* Loading so far, 0 <= done <= total bytes of weights; non-zero stops (BLIP2_ESTOP). */
+    int (*on_progress)(uint64_t done, uint64_t total, void *payload);
+    void *progress_payload;
+} blip2_model_options;
+BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
+
+/* Load a checkpoint folder: config.json, safetensors (single or sharded), tokenizer.json. */
+BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory,
+                                        const blip2_model_options *options);
+BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */
+
+/* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
+ * free with blip2_string_free. Fields: docs/api.md. */
+BLIP2_API blip2_status blip2_model_describe(char **out, const char *directory);
+BLIP2_API void blip2_string_free(char *string);
+
+/* ---- images ------------------------------------------------------------------------------ */
+
+typedef struct blip2_image_options {
+    size_t size;            /* set by _init */
+    uint64_t max_pixels;    /* width x height; default 178956970, Pillow's bomb limit x 2 */
+    uint64_t max_file_size; /* bytes; default 256 MiB */
+} blip2_image_options;
+BLIP2_API void blip2_image_options_init(blip2_image_options *options, size_t size);
+
+/* PNG or JPEG, told by content; decoded as Pillow's convert("RGB") does. */
+BLIP2_API blip2_status blip2_image_open(blip2_image **out, const char *path,
+                                        const blip2_image_options *options);
+BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *data, size_t size,
+                                               const blip2_image_options *options);
+/* rgb: 8-bit [height, width, 3], rows row_bytes apart (>= 3*width); copied. */
+BLIP2_API blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_t width,
+                                            uint32_t height, size_t row_bytes);
+BLIP2_API uint32_t blip2_image_width(const blip2_image *image);
+BLIP2_API uint32_t blip2_image_height(const blip2_image *image);
+BLIP2_API void blip2_image_free(blip2_image *image);
+
+/* ---- generation -------------------------------------------------------------------------- */
+
+typedef struct blip2_engine_options {
+    size_t size;           /* set by _init */
+    uint32_t max_requests; /* requests that run together in one step; default 8 */
+    uint32_t max_images;   /* pictures encoded together in one step; default 4 */
+    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request; default 512
+                              or what the language model can, if less */
+    uint64_t max_kv_bytes; /* memory for keys and values; default: max_requests x max_tokens */
+} blip2_engine_options;
+BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
+
+/* Allocates everything that later calls need on the device. The model must outlive the engine. */
+BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, const blip2_model *model,
+                                         const blip2_engine_options *options);
+BLIP2_API void blip2_engine_close(blip2_engine *engine);
+
+typedef struct blip2_input {
+    const blip2_image *image; /* not NULL */
+    const char *prompt;       /* UTF-8; NULL or "": caption without a prompt */
+} blip2_input;
+
+typedef struct blip2_generate_options {
+    size_t size;              /* set by _init */
+    uint32_t max_new_tokens;  /* end token included; default 30 */
+    uint32_t min_new_tokens;  /* the end token is banned before that many; default 0 */
+    float repetition_penalty; /* > 0; default 1. Counts prompt and new tokens */
+    /* A piece of text for input `index`, whole UTF-8 characters only; non-zero stops the call. */
+    int (*on_text)(size_t index, const char *text, size_t length, void *payload);
+    /* Input `index` is finished. Inputs may finish in any order. May be NULL. */
+    void (*on_done)(size_t index, const char *text, void *payload);
+    void *payload;
+} blip2_generate_options;
+BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
+
+/* Caption or answer count inputs, each with its own prompt, packed into common steps. Greedy. */
+BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                                      const blip2_generate_options *options, blip2_result **out);
+BLIP2_API size_t blip2_result_count(const blip2_result *result);
+/* Text of one input, surrounding white space removed; NULL if index is out of range. */
+BLIP2_API const char *blip2_result_text(const blip2_result *result, size_t index);
+/* New token ids [*count] of one input, the end token included when it was reached. */
+BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t index,
+                                             size_t *count);
+BLIP2_API void blip2_result_free(blip2_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
