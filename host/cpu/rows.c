@@ -1,0 +1,83 @@
+/* Operations that move rows: embedding look-up, row copies, keys and values into pages. They are a
+ * few megabytes at most beside the gigabytes of a GEMM, and run on the calling thread. */
+#include <string.h>
+
+#include "cpu/cpu.h"
+
+blip2_status b2_cpu_embed(b2_device *device, const b2_embed *op) {
+    const b2_weight *table = op->table;
+    float part[256];
+
+    (void)device;
+    if (table == NULL || (table->uses & B2_USE_ROWS) == 0 || table->cols != op->y.cols)
+        return b2_cpu_refuse("embed", "the table was not made for it or differs in width");
+    if (op->count > 0 && (!b2_cpu_is(op->y, op->y.rows, table->cols) || op->ids == NULL))
+        return b2_cpu_refuse("embed", "no ids or y");
+    for (uint32_t i = 0; i < op->count; i++) {
+        int64_t id = op->ids[i], row = op->rows != NULL ? op->rows[i] : (int64_t)i;
+
+        if (id < 0 || id >= table->rows || row < 0 || row >= op->y.rows)
+            return b2_cpu_refuse("embed", "an id or row is outside its matrix");
+        for (int64_t j = 0; j < table->cols; j += 256) {
+            size_t n = (size_t)(table->cols - j < 256 ? table->cols - j : 256);
+            float *y = b2_cpu_row(op->y, row) + j;
+
+            b2_to_f32(part,
+                      (const char *)table->data +
+                          (size_t)(id * table->cols + j) * b2_type_size(table->type),
+                      table->type, n);
+            for (size_t c = 0; c < n; c++)
+                y[c] = op->accumulate ? y[c] + part[c] : part[c];
+        }
+    }
+    return BLIP2_OK;
+}
+
+blip2_status b2_cpu_copy_rows(b2_device *device, const b2_copy_rows *op) {
+    (void)device;
+    if (op->count == 0)
+        return BLIP2_OK;
+    if (!b2_cpu_is(op->x, op->x.rows, op->y.cols) || !b2_cpu_is(op->y, op->y.rows, op->x.cols))
+        return b2_cpu_refuse("copy_rows", "x and y differ in width or type");
+    for (uint32_t i = 0; i < op->count; i++) {
+        int64_t from = op->x_rows != NULL ? op->x_rows[i] : (int64_t)i;
+        int64_t to = op->y_rows != NULL ? op->y_rows[i] : (int64_t)i;
+
+        if (from < 0 || from >= op->x.rows || to < 0 || to >= op->y.rows)
+            return b2_cpu_refuse("copy_rows", "a row is outside its matrix");
+        memmove(b2_cpu_row(op->y, to), b2_cpu_row(op->x, from), (size_t)op->x.cols * sizeof(float));
+    }
+    return BLIP2_OK;
+}
+
+static void write_row(const b2_kv_view *kv, uint32_t which, int32_t place, const float *row) {
+    const b2_kv_layout *layout = &kv->layout;
+    uint32_t slot = (uint32_t)place % layout->page_tokens;
+    char *page =
+        (char *)kv->pages + (size_t)((uint32_t)place / layout->page_tokens) * layout->page_bytes;
+
+    for (uint32_t h = 0; h < layout->heads; h++)
+        b2_from_f32(page + b2_kv_offset(layout, kv->layer, which, h, slot) *
+                               b2_type_size(layout->type),
+                    layout->type, row + (size_t)h * layout->head_size, layout->head_size);
+}
+
+blip2_status b2_cpu_kv_write(b2_device *device, const b2_kv_write *op) {
+    const b2_kv_layout *layout = &op->kv.layout;
+    int64_t cols = (int64_t)layout->heads * layout->head_size;
+
+    (void)device;
+    if (op->k.rows == 0)
+        return BLIP2_OK;
+    if (!b2_cpu_is(op->k, op->k.rows, cols) || !b2_cpu_is(op->v, op->k.rows, cols) ||
+        op->kv.pages == NULL || op->slots == NULL || layout->page_tokens == 0 ||
+        op->kv.layer >= layout->layers)
+        return b2_cpu_refuse("kv_write", "k or v do not fit the pages");
+    for (int64_t i = 0; i < op->k.rows; i++) {
+        if (op->slots[i] < 0)
+            return b2_cpu_refuse("kv_write", "a negative slot");
+        write_row(&op->kv, 0, op->slots[i], b2_cpu_row(op->k, i));
+        write_row(&op->kv, 1, op->slots[i], b2_cpu_row(op->v, i));
+    }
+    return BLIP2_OK;
+}
