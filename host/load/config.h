@@ -3,6 +3,7 @@
 #ifndef B2_CONFIG_H
 #define B2_CONFIG_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -17,15 +18,17 @@ typedef enum b2_language {
 } b2_language;
 
 typedef struct b2_vit_config {
-    uint32_t width;    /* C, 1408 */
-    uint32_t layers;   /* L, 39 */
-    uint32_t heads;    /* H, 16 */
-    uint32_t ffn;      /* F, 6144 */
-    uint32_t image;    /* side in pixels, 224 */
-    uint32_t patch;    /* P, 14 */
-    b2_activation act; /* GELU */
-    float block_eps;   /* 1e-6 */
-    float post_eps;    /* Hugging Face: as block_eps; LAVIS: 1e-5 */
+    uint32_t width;        /* C, 1408 */
+    uint32_t layers;       /* L, 39 */
+    uint32_t heads;        /* H, 16 */
+    uint32_t ffn;          /* F, 6144 */
+    uint32_t image;        /* side in pixels, 224 */
+    uint32_t patch;        /* P, 14 */
+    b2_activation act;     /* GELU */
+    float block_eps;       /* 1e-6 */
+    float post_eps;        /* Hugging Face: as block_eps; LAVIS: 1e-5 */
+    bool resize_positions; /* LAVIS: a position table for another picture size is interpolated;
+                              false: it is refused, as transformers does */
 } b2_vit_config;
 
 typedef struct b2_qformer_config {
@@ -83,7 +86,14 @@ typedef struct b2_config {
  * has the wrong type or range (zero or huge sizes, width not a multiple of heads, image not a
  * multiple of patch, NaN), ENOTSUP for what is well-formed but not BLIP-2 or not built yet. */
 blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log *log);
-/* The same from memory; processor may be NULL. name: for messages. */
+
+/* config.json from memory, with the picture size of the vision tower and CLIP's mean and std. name:
+ * for messages. *out is all zero on failure. */
 blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, const char *name);
+/* The image processor's file from memory on top of that: preprocessor_config.json, or a
+ * processor_config.json with the same under "image_processor" (one without it changes nothing and
+ * gives *found false). config is unchanged on failure. */
+blip2_status b2_config_parse_processor(b2_config *config, const char *json, size_t size,
+                                       const char *name, bool *found);
 
 #endif

@@ -19,10 +19,14 @@ typedef struct b2_tensor {
     const char *name; /* in the file, for messages */
     const char *file; /* file name without folders, for messages */
     const void *data; /* row-major, in the file map; not aligned beyond a byte */
-    b2_type type;
+    b2_type type;     /* only where usable */
     uint32_t rank;
     int64_t dim[B2_MAX_RANK];
-    size_t count; /* elements */
+    size_t count;          /* elements */
+    size_t bytes;          /* of data */
+    const char *type_name; /* "F32", "BF16", "I8", ... as safetensors writes it */
+    bool
+        usable; /* false: a type of the format that no b2_type stands for; good for listings only */
 } b2_tensor;
 
 /* id, Hugging Face name, LAVIS name; {} stands for the layer. NULL: that format has no such

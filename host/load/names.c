@@ -1,0 +1,112 @@
+#include "load/names.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* BOTH: the .weight and the .bias of one module. */
+#define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis}
+#define BOTH(id, meaning, hf, lavis)                                                               \
+    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
+    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
+
+#define HF_VIT "vision_model.encoder.layers.{}."
+#define LAVIS_VIT "visual_encoder.blocks.{}."
+#define HF_QF "qformer.encoder.layer.{}."
+#define LAVIS_QF "Qformer.bert.encoder.layer.{}."
+#define HF_OPT "language_model.model.decoder."
+#define LAVIS_OPT "opt_model.model.decoder."
+#define HF_OPT_LAYER HF_OPT "layers.{}."
+#define LAVIS_OPT_LAYER LAVIS_OPT "layers.{}."
+
+/* clang-format off: a table is read by its columns */
+static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
+    /* vision tower */
+    ONE(B2_VIT_CLS, "vision class token", "vision_model.embeddings.class_embedding", NULL,
+        "visual_encoder.cls_token"),
+    ONE(B2_VIT_POS, "vision positions", "vision_model.embeddings.position_embedding", NULL,
+        "visual_encoder.pos_embed"),
+    BOTH(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
+         "visual_encoder.patch_embed.proj"),
+    BOTH(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1"),
+    BOTH(B2_VIT_QKV, "vision qkv", HF_VIT "self_attn.qkv", LAVIS_VIT "attn.qkv"),
+    BOTH(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
+         LAVIS_VIT "attn.proj"),
+    BOTH(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2"),
+    BOTH(B2_VIT_FC1, "vision mlp in", HF_VIT "mlp.fc1", LAVIS_VIT "mlp.fc1"),
+    BOTH(B2_VIT_FC2, "vision mlp out", HF_VIT "mlp.fc2", LAVIS_VIT "mlp.fc2"),
+    BOTH(B2_VIT_POST_LN, "vision last norm", "vision_model.post_layernorm", "ln_vision"),
+    /* Q-Former */
+    ONE(B2_QF_QUERIES, "Q-Former queries", "query_tokens", NULL, "query_tokens"),
+    ONE(B2_QF_EMB_LN_W, "Q-Former input norm weight", "qformer.layernorm.weight",
+        "qformer.embeddings.layernorm.weight", "Qformer.bert.embeddings.LayerNorm.weight"),
+    ONE(B2_QF_EMB_LN_B, "Q-Former input norm bias", "qformer.layernorm.bias",
+        "qformer.embeddings.layernorm.bias", "Qformer.bert.embeddings.LayerNorm.bias"),
+    BOTH(B2_QF_SELF_Q, "Q-Former query", HF_QF "attention.attention.query",
+         LAVIS_QF "attention.self.query"),
+    BOTH(B2_QF_SELF_K, "Q-Former key", HF_QF "attention.attention.key",
+         LAVIS_QF "attention.self.key"),
+    BOTH(B2_QF_SELF_V, "Q-Former value", HF_QF "attention.attention.value",
+         LAVIS_QF "attention.self.value"),
+    BOTH(B2_QF_SELF_OUT, "Q-Former attention output", HF_QF "attention.output.dense",
+         LAVIS_QF "attention.output.dense"),
+    BOTH(B2_QF_SELF_LN, "Q-Former attention norm", HF_QF "attention.output.LayerNorm",
+         LAVIS_QF "attention.output.LayerNorm"),
+    BOTH(B2_QF_CROSS_Q, "Q-Former cross query", HF_QF "crossattention.attention.query",
+         LAVIS_QF "crossattention.self.query"),
+    BOTH(B2_QF_CROSS_K, "Q-Former cross key", HF_QF "crossattention.attention.key",
+         LAVIS_QF "crossattention.self.key"),
+    BOTH(B2_QF_CROSS_V, "Q-Former cross value", HF_QF "crossattention.attention.value",
+         LAVIS_QF "crossattention.self.value"),
+    BOTH(B2_QF_CROSS_OUT, "Q-Former cross output", HF_QF "crossattention.output.dense",
+         LAVIS_QF "crossattention.output.dense"),
+    BOTH(B2_QF_CROSS_LN, "Q-Former cross norm", HF_QF "crossattention.output.LayerNorm",
+         LAVIS_QF "crossattention.output.LayerNorm"),
+    BOTH(B2_QF_QUERY_FC1, "Q-Former mlp in", HF_QF "intermediate_query.dense",
+         LAVIS_QF "intermediate_query.dense"),
+    BOTH(B2_QF_QUERY_FC2, "Q-Former mlp out", HF_QF "output_query.dense",
+         LAVIS_QF "output_query.dense"),
+    BOTH(B2_QF_QUERY_LN, "Q-Former mlp norm", HF_QF "output_query.LayerNorm",
+         LAVIS_QF "output_query.LayerNorm"),
+    BOTH(B2_PROJ, "language projection", "language_projection", "opt_proj"),
+    /* OPT; a folder of OPT alone has the same names without "language_model." (weights.c) */
+    ONE(B2_OPT_TOKENS, "OPT token embedding", HF_OPT "embed_tokens.weight", NULL,
+        LAVIS_OPT "embed_tokens.weight"),
+    ONE(B2_OPT_POSITIONS, "OPT position embedding", HF_OPT "embed_positions.weight", NULL,
+        LAVIS_OPT "embed_positions.weight"),
+    ONE(B2_OPT_PROJECT_IN, "OPT input projection", HF_OPT "project_in.weight", NULL,
+        LAVIS_OPT "project_in.weight"),
+    ONE(B2_OPT_PROJECT_OUT, "OPT output projection", HF_OPT "project_out.weight", NULL,
+        LAVIS_OPT "project_out.weight"),
+    BOTH(B2_OPT_FINAL_LN, "OPT last norm", HF_OPT "final_layer_norm", LAVIS_OPT "final_layer_norm"),
+    ONE(B2_OPT_HEAD_W, "OPT head", "language_model.lm_head.weight", NULL,
+        "opt_model.lm_head.weight"),
+    BOTH(B2_OPT_Q, "OPT query", HF_OPT_LAYER "self_attn.q_proj",
+         LAVIS_OPT_LAYER "self_attn.q_proj"),
+    BOTH(B2_OPT_K, "OPT key", HF_OPT_LAYER "self_attn.k_proj", LAVIS_OPT_LAYER "self_attn.k_proj"),
+    BOTH(B2_OPT_V, "OPT value", HF_OPT_LAYER "self_attn.v_proj",
+         LAVIS_OPT_LAYER "self_attn.v_proj"),
+    BOTH(B2_OPT_OUT, "OPT attention output", HF_OPT_LAYER "self_attn.out_proj",
+         LAVIS_OPT_LAYER "self_attn.out_proj"),
+    BOTH(B2_OPT_ATTN_LN, "OPT attention norm", HF_OPT_LAYER "self_attn_layer_norm",
+         LAVIS_OPT_LAYER "self_attn_layer_norm"),
+    BOTH(B2_OPT_FC1, "OPT mlp in", HF_OPT_LAYER "fc1", LAVIS_OPT_LAYER "fc1"),
+    BOTH(B2_OPT_FC2, "OPT mlp out", HF_OPT_LAYER "fc2", LAVIS_OPT_LAYER "fc2"),
+    BOTH(B2_OPT_MLP_LN, "OPT mlp norm", HF_OPT_LAYER "final_layer_norm",
+         LAVIS_OPT_LAYER "final_layer_norm"),
+};
+/* clang-format on */
+
+const b2_weight_name *b2_weight_name_of(b2_weight_id id) {
+    return &names[id];
+}
+
+bool b2_weight_name_fill(char *text, size_t size, const char *pattern, uint32_t layer) {
+    const char *hole = strstr(pattern, "{}");
+    int n;
+
+    if (hole == NULL)
+        n = snprintf(text, size, "%s", pattern);
+    else
+        n = snprintf(text, size, "%.*s%u%s", (int)(hole - pattern), pattern, layer, hole + 2);
+    return n >= 0 && (size_t)n < size;
+}
