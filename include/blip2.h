@@ -139,8 +139,9 @@ typedef struct blip2_engine_options {
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 
-/* Allocates everything that later calls need on the device. The model must outlive the engine. */
-BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, const blip2_model *model,
+/* Allocates everything that later calls need on the device. The model must outlive the engine; it
+ * serves one engine at a time (EINVAL for a second one). */
+BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
                                          const blip2_engine_options *options);
 BLIP2_API void blip2_engine_close(blip2_engine *engine);
 

@@ -1,0 +1,155 @@
+/* What a checkpoint folder holds and how much memory it takes, as JSON. */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine/engine.h"
+
+typedef struct part {
+    const char *name;
+    const char *const *prefixes; /* of tensor names, NULL-terminated */
+    json_int_t tensors, parameters, bytes;
+} part;
+
+static const char *const vision_prefixes[] = {"vision_model.", "visual_encoder.", "ln_vision.",
+                                              NULL};
+static const char *const qformer_prefixes[] = {"qformer.", "Qformer.", "query_tokens",
+                                               "embeddings.", NULL};
+static const char *const language_prefixes[] = {"language_model.", NULL};
+static const char *const other_prefixes[] = {"", NULL}; /* projections and heads */
+
+static bool belongs(const part *p, const char *name) {
+    for (const char *const *prefix = p->prefixes; *prefix != NULL; prefix++)
+        if (strncmp(name, *prefix, strlen(*prefix)) == 0)
+            return true;
+    return false;
+}
+
+static json_t *describe_parts(const b2_weights *weights) {
+    part parts[] = {{"vision", vision_prefixes, 0, 0, 0},
+                    {"qformer", qformer_prefixes, 0, 0, 0},
+                    {"language", language_prefixes, 0, 0, 0},
+                    {"projections", other_prefixes, 0, 0, 0}};
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < b2_weights_count(weights); i++) {
+        const b2_tensor *tensor = b2_weights_at(weights, i);
+        part *p = parts;
+
+        while (!belongs(p, tensor->name))
+            p++; /* the last one takes everything */
+        p->tensors++;
+        p->parameters += (json_int_t)tensor->count;
+        p->bytes += (json_int_t)(tensor->count * b2_type_size(tensor->type));
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].tensors > 0)
+            (void)json_object_set_new(out, parts[i].name,
+                                      json_pack("{s:I, s:I, s:I}", "tensors", parts[i].tensors,
+                                                "parameters", parts[i].parameters, "bytes",
+                                                parts[i].bytes));
+    return out;
+}
+
+static json_t *describe_shapes(const b2_config *config) {
+    const b2_vit_config *v = &config->vit;
+    const b2_qformer_config *q = &config->qformer;
+    const b2_opt_config *o = &config->opt;
+    json_t *out =
+        json_pack("{s:{s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i}}", "vision", "width",
+                  (int)v->width, "layers", (int)v->layers, "heads", (int)v->heads, "image",
+                  (int)v->image, "patch", (int)v->patch, "qformer", "width", (int)q->width,
+                  "layers", (int)q->layers, "heads", (int)q->heads, "queries", (int)q->queries);
+
+    if (out != NULL && config->language == B2_LANGUAGE_OPT)
+        (void)json_object_set_new(out, "language",
+                                  json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "opt",
+                                            "width", (int)o->width, "layers", (int)o->layers,
+                                            "heads", (int)o->heads, "vocabulary", (int)o->vocab,
+                                            "positions", (int)o->positions));
+    return out;
+}
+
+/* Memory with default options; a stage-1 checkpoint has no engine yet. */
+static blip2_status describe_memory(json_t *out, const blip2_model *model) {
+    size_t weights = model->loader.weight_bytes + model->loader.vector_bytes;
+    const blip2_engine_options defaults = {0};
+    b2_engine_plan plan = {0};
+    blip2_status status;
+
+    if (model->config.language != B2_LANGUAGE_NONE &&
+        (status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
+        return status;
+    (void)json_object_set_new(out, "memory",
+                              json_pack("{s:I, s:I, s:I, s:I}", "mapped_file_bytes",
+                                        (json_int_t)model->loader.total_bytes, "weight_bytes",
+                                        (json_int_t)weights, "workspace_bytes",
+                                        (json_int_t)plan.workspace_bytes, "kv_bytes",
+                                        (json_int_t)plan.kv_bytes));
+    return BLIP2_OK;
+}
+
+static json_t *describe_unused(const b2_weights *weights) {
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < b2_weights_count(weights); i++)
+        if (!b2_weights_used(weights, i))
+            (void)json_array_append_new(out, json_string(b2_weights_at(weights, i)->name));
+    return out;
+}
+
+static blip2_status describe(json_t *out, const blip2_model *model) {
+    const b2_config *config = &model->config;
+    bool generates = config->language != B2_LANGUAGE_NONE;
+    blip2_status status = describe_memory(out, model);
+
+    if (status < 0)
+        return status;
+    (void)json_object_set_new(out, "model_type", json_string(config->model_type));
+    (void)json_object_set_new(out, "architecture", json_string(config->architecture));
+    (void)json_object_set_new(out, "tasks",
+                              generates ? json_pack("[s, s]", "caption", "vqa") : json_array());
+    (void)json_object_set_new(out, "shapes", describe_shapes(config));
+    (void)json_object_set_new(out, "parts", describe_parts(model->weights));
+    (void)json_object_set_new(out, "unused_tensors", describe_unused(model->weights));
+    return BLIP2_OK;
+}
+
+blip2_status blip2_model_describe(char **out, const char *directory) {
+    blip2_model_options options;
+    blip2_model *model = NULL;
+    json_t *root = NULL;
+    char *text = NULL;
+    size_t length;
+    blip2_status status;
+
+    *out = NULL;
+    if (directory == NULL)
+        return b2_fail(BLIP2_EINVAL, "directory is NULL");
+    blip2_model_options_init(&options, sizeof options);
+    if ((status = b2_model_load(&model, directory, &options, false)) < 0 ||
+        (status = b2_weights_finish(model->weights)) < 0)
+        goto out;
+    if ((root = json_object()) == NULL) {
+        status = b2_fail_memory();
+        goto out;
+    }
+    if ((status = describe(root, model)) < 0)
+        goto out;
+    length = json_dumpb(root, NULL, 0, JSON_INDENT(2));
+    if (length == 0 || (text = b2_alloc(length + 1)) == NULL) {
+        status = b2_fail_memory();
+        goto out;
+    }
+    (void)json_dumpb(root, text, length, JSON_INDENT(2));
+    text[length] = '\0';
+    *out = text;
+out:
+    json_decref(root);
+    blip2_model_close(model);
+    return status;
+}
+
+void blip2_string_free(char *string) {
+    b2_free(string);
+}

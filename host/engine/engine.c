@@ -1,0 +1,172 @@
+#include "engine/engine.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/options.h"
+#include "base/size.h"
+
+enum {
+    DEFAULT_REQUESTS = 8,
+    DEFAULT_IMAGES = 4,
+    DEFAULT_TOKENS = 256, /* 32 image, 32 prompt and 30 new tokens are BLIP-2's usual 94 */
+    MOST_REQUESTS = 4096,
+    PAGE_TOKENS = 16,
+    STEP_ROWS = 512,  /* enough rows for GEMMs to be bound by arithmetic, not by weights */
+    HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
+};
+
+static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
+                                const blip2_engine_options *options) {
+    uint32_t positions = model->config.opt.positions;
+    uint32_t least = model->config.qformer.queries + 2; /* a start token and a new one */
+    uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
+    uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
+    uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
+                                               : (uint32_t)b2_size_min(DEFAULT_TOKENS, positions);
+
+    if (requests > MOST_REQUESTS)
+        return b2_fail(BLIP2_EINVAL, "max_requests: got %u, expected at most %d", requests,
+                       MOST_REQUESTS);
+    if (tokens < least || tokens > positions)
+        return b2_fail(BLIP2_EINVAL, "max_tokens: got %u, expected %u to %u", tokens, least,
+                       positions);
+    limits->max_requests = requests;
+    limits->max_images = (uint32_t)b2_size_min(images, requests);
+    limits->max_tokens = tokens;
+    limits->step_rows =
+        (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    limits->page_tokens = PAGE_TOKENS;
+    return BLIP2_OK;
+}
+
+static uint32_t pages_for(uint32_t rows) {
+    return (rows + PAGE_TOKENS - 1) / PAGE_TOKENS;
+}
+
+static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint64_t max_kv_bytes) {
+    const b2_opt_config *opt = &model->config.opt;
+    b2_engine_limits *limits = &plan->limits;
+    uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
+    size_t bytes = sizeof(float), count = (size_t)limits->max_requests * most;
+
+    if (!b2_size_mul(bytes, (size_t)opt->layers * 2, &bytes) ||
+        !b2_size_mul(bytes, (size_t)opt->width * PAGE_TOKENS, &bytes))
+        return b2_fail_memory();
+    if (max_kv_bytes != 0)
+        count = b2_size_min(count, max_kv_bytes / bytes);
+    if (count < most)
+        return b2_fail(BLIP2_EINVAL, "max_kv_bytes: got %llu, one request of %u tokens needs %zu",
+                       (unsigned long long)max_kv_bytes, limits->max_tokens, most * bytes);
+    if (count > INT32_MAX / PAGE_TOKENS || !b2_size_mul(count, bytes, &plan->kv_bytes))
+        return b2_fail(BLIP2_EINVAL, "max_requests x max_tokens: %zu pages are too many", count);
+    limits->page_count = (uint32_t)count;
+    plan->kv = (b2_kv_layout){.type = B2_F32,
+                              .layers = opt->layers,
+                              .heads = opt->heads,
+                              .head_size = opt->width / opt->heads,
+                              .page_tokens = PAGE_TOKENS,
+                              .page_bytes = bytes};
+    return BLIP2_OK;
+}
+
+/* All device memory of the engine but the KV pool; with carver->base NULL only planned. */
+static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *model,
+                  const b2_engine_limits *limits) {
+    int64_t queries = model->config.qformer.queries;
+
+    b2_encode_carve(&engine->encode, carver, model, limits->max_images);
+    b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
+    engine->soft =
+        b2_carve_mat(carver, B2_F32, limits->max_requests * queries, model->projection.rows);
+    b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
+                   pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
+}
+
+blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
+                                 const blip2_engine_options *options) {
+    blip2_engine unused = {0};
+    b2_carver carver = {0};
+    blip2_status status;
+
+    *out = (b2_engine_plan){0};
+    if (model->config.language == B2_LANGUAGE_NONE)
+        return b2_fail(BLIP2_ENOTSUP,
+                       "this checkpoint (%s) has no language model: it cannot "
+                       "generate text",
+                       model->config.architecture[0] != '\0' ? model->config.architecture
+                                                             : model->config.model_type);
+    if ((status = plan_limits(&out->limits, model, options)) < 0 ||
+        (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
+        return status;
+    carve(&unused, &carver, model, &out->limits);
+    if (carver.overflow)
+        return b2_fail(BLIP2_EINVAL, "max_requests, max_images: the workspace is too large");
+    out->workspace_bytes = carver.used;
+    return BLIP2_OK;
+}
+
+static blip2_status allocate(blip2_engine *engine) {
+    const b2_engine_plan *plan = &engine->plan;
+    b2_device *device = engine->model->device;
+    b2_carver carver = {0};
+    blip2_status status;
+
+    if ((status = device->ops->alloc(device, &engine->workspace, plan->workspace_bytes)) < 0 ||
+        (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0)
+        return status;
+    carver.base = engine->workspace;
+    carve(engine, &carver, engine->model, &plan->limits);
+    engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
+    engine->encoding = b2_calloc(plan->limits.max_images, sizeof(b2_request *));
+    if (engine->running == NULL || engine->encoding == NULL)
+        return b2_fail_memory();
+    if ((status = b2_batch_init(&engine->batch)) < 0 ||
+        (status = b2_pages_init(&engine->pages, plan->limits.page_count)) < 0)
+        return status;
+    return b2_encode_prepare(engine->model, &engine->encode);
+}
+
+blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
+                               const blip2_engine_options *options) {
+    blip2_engine_options known;
+    blip2_engine *engine;
+    blip2_status status;
+
+    *out = NULL;
+    if (model == NULL)
+        return b2_fail(BLIP2_EINVAL, "model is NULL");
+    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_engine_options")) < 0)
+        return status;
+    if ((engine = b2_calloc(1, sizeof *engine)) == NULL)
+        return b2_fail_memory();
+    if (atomic_flag_test_and_set(&model->in_use)) {
+        b2_free(engine);
+        return b2_fail(BLIP2_EINVAL, "the model already has an engine: close it first");
+    }
+    engine->model = model;
+    engine->run.device = model->device;
+    if ((status = b2_engine_plan_make(&engine->plan, model, &known)) < 0 ||
+        (status = allocate(engine)) < 0) {
+        blip2_engine_close(engine);
+        return status;
+    }
+    *out = engine;
+    return BLIP2_OK;
+}
+
+void blip2_engine_close(blip2_engine *engine) {
+    b2_device *device;
+
+    if (engine == NULL)
+        return;
+    device = engine->model->device;
+    b2_pages_free(&engine->pages);
+    b2_batch_free(&engine->batch);
+    b2_free(engine->running);
+    b2_free(engine->encoding);
+    device->ops->free(device, engine->kv);
+    device->ops->free(device, engine->workspace);
+    atomic_flag_clear(&engine->model->in_use);
+    b2_free(engine);
+}

@@ -1,0 +1,58 @@
+/* The engine: requests in, texts out. There is one generation loop in this library, b2_engine_step:
+ * it advances every running request by what it needs next, packed into common batches.
+ *
+ *   step:  admit queued requests while places and pages last
+ *          encode up to max_images pictures           (model.h)
+ *          pack all pending rows, up to step_rows     (batch.h)
+ *          run the language model, choose tokens, hand them to their requests
+ *
+ * A call submits its requests and steps until they are done. An engine serves one thread.     */
+#ifndef B2_ENGINE_H
+#define B2_ENGINE_H
+#include "engine/batch.h"
+#include "engine/pages.h"
+#include "engine/request.h"
+
+typedef struct b2_engine_limits {
+    uint32_t max_requests; /* running at once */
+    uint32_t max_images;   /* encoded together */
+    uint32_t max_tokens;   /* rows of one sequence */
+    uint32_t step_rows;    /* rows of one packed batch */
+    uint32_t page_tokens;
+    uint32_t page_count;
+} b2_engine_limits;
+
+/* How much device memory an engine takes. */
+typedef struct b2_engine_plan {
+    b2_engine_limits limits;
+    b2_kv_layout kv;
+    size_t workspace_bytes, kv_bytes;
+} b2_engine_plan;
+blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
+                                 const blip2_engine_options *options);
+
+struct blip2_engine {
+    blip2_model *model;
+    b2_run run;
+    b2_engine_plan plan;
+    void *workspace; /* one device allocation: everything below that is device memory */
+    void *kv;        /* the KV pool */
+    b2_encode_space encode;
+    b2_opt_space opt;
+    b2_mat soft; /* [max_requests * Q, E] soft prompts of running requests, by place */
+    b2_batch batch;
+    b2_pages pages;
+    b2_request **running;  /* [max_requests]; NULL: a free place */
+    b2_request **encoding; /* [max_images] those being encoded in this step */
+    b2_request *queue, *queue_end;
+};
+
+/* Queue a request. EINVAL if it can never fit. */
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request);
+/* One step. *busy: requests are left. A failure ends every request in the engine with its status.
+ */
+blip2_status b2_engine_step(blip2_engine *engine, bool *busy);
+/* Take a request out, wherever it stands; it is DONE with ESTOP. Nothing if it is DONE. */
+void b2_engine_cancel(blip2_engine *engine, b2_request *request);
+
+#endif

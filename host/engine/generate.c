@@ -1,0 +1,183 @@
+/* The synchronous call: submit every input, step until all are done. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/options.h"
+#include "engine/engine.h"
+
+enum { DEFAULT_NEW_TOKENS = 30 };
+
+typedef struct output {
+    char *text;
+    int32_t *tokens; /* [count] */
+    size_t count;
+} output;
+
+struct blip2_result {
+    size_t count;
+    output *outputs; /* [count] */
+};
+
+typedef struct call {
+    const blip2_generate_options *options;
+    blip2_result *result;
+    blip2_status status; /* of the first input that failed */
+} call;
+
+static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
+    const call *c = payload;
+
+    return c->options->on_text(request->index, piece, length, c->options->payload);
+}
+
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The text without surrounding white space, as BLIP-2's own generate gives it. */
+static char *stripped(const b2_text_buffer *text) {
+    const char *start = b2_text_data(text);
+    const char *end = start + text->length;
+
+    while (start < end && is_space(*start))
+        start++;
+    while (end > start && is_space(end[-1]))
+        end--;
+    return b2_strndup(start, (size_t)(end - start));
+}
+
+static blip2_status keep(output *out, const b2_request *request) {
+    size_t count = request->decoding.new_count;
+
+    out->text = stripped(&request->text);
+    out->tokens = b2_alloc_array(count, sizeof *out->tokens);
+    if (out->text == NULL || out->tokens == NULL)
+        return b2_fail_memory();
+    memcpy(out->tokens, b2_decoding_tokens(&request->decoding), count * sizeof *out->tokens);
+    out->count = count;
+    return BLIP2_OK;
+}
+
+static void finish(b2_request *request, void *payload) {
+    call *c = payload;
+    output *out = &c->result->outputs[request->index];
+    blip2_status status = request->status;
+
+    if (status == BLIP2_OK)
+        status = keep(out, request);
+    if (status < 0) {
+        if (c->status == BLIP2_OK)
+            c->status = status;
+    } else if (c->options->on_done != NULL) {
+        c->options->on_done(request->index, out->text, c->options->payload);
+    }
+}
+
+static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
+                                  const blip2_input *inputs, size_t count, call *c) {
+    const blip2_generate_options *options = c->options;
+    blip2_status status;
+
+    for (size_t i = 0; i < count; i++) {
+        const b2_request_options request = {
+            .prompt = inputs[i].prompt,
+            .min_new_tokens = options->min_new_tokens,
+            .max_new_tokens =
+                options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS,
+            .repetition_penalty =
+                options->repetition_penalty != 0.0f ? options->repetition_penalty : 1.0f};
+
+        if (inputs[i].image == NULL)
+            return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i);
+        status = b2_request_open(&requests[i], engine->model, inputs[i].image, &request);
+        if (status < 0)
+            return status;
+        requests[i]->index = i;
+        requests[i]->payload = c;
+        requests[i]->on_done = finish;
+        if (options->on_text != NULL)
+            requests[i]->on_text = pass_text;
+    }
+    return BLIP2_OK;
+}
+
+/* Submit and step. Whatever fails, no request is left in the engine. */
+static blip2_status run(blip2_engine *engine, b2_request **requests, size_t count, call *c) {
+    blip2_status status = BLIP2_OK;
+    bool busy = true;
+    size_t submitted = 0;
+
+    while (submitted < count && status == BLIP2_OK) {
+        status = b2_engine_submit(engine, requests[submitted]);
+        submitted += status == BLIP2_OK ? 1 : 0;
+    }
+    while (status == BLIP2_OK && busy) {
+        status = b2_engine_step(engine, &busy);
+        if (status == BLIP2_OK)
+            status = c->status;
+    }
+    for (size_t i = 0; i < submitted; i++)
+        b2_engine_cancel(engine, requests[i]);
+    return status;
+}
+
+static blip2_status make_result(blip2_result **out, size_t count) {
+    blip2_result *result = b2_calloc(1, sizeof *result);
+
+    *out = result;
+    if (result == NULL || (result->outputs = b2_calloc(count, sizeof *result->outputs)) == NULL)
+        return b2_fail_memory();
+    result->count = count;
+    return BLIP2_OK;
+}
+
+blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                            const blip2_generate_options *options, blip2_result **out) {
+    blip2_generate_options known;
+    b2_request **requests = NULL;
+    call c = {.options = &known};
+    blip2_status status;
+
+    *out = NULL;
+    if (engine == NULL || (inputs == NULL && count > 0))
+        return b2_fail(BLIP2_EINVAL, "%s is NULL", engine == NULL ? "engine" : "inputs");
+    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
+        return status;
+    if ((requests = b2_calloc(count, sizeof(b2_request *))) == NULL)
+        return b2_fail_memory();
+    if ((status = make_result(&c.result, count)) == BLIP2_OK &&
+        (status = open_requests(engine, requests, inputs, count, &c)) == BLIP2_OK)
+        status = run(engine, requests, count, &c);
+    for (size_t i = 0; i < count; i++)
+        b2_request_close(requests[i]);
+    b2_free(requests);
+    if (status < 0)
+        blip2_result_free(c.result);
+    else
+        *out = c.result;
+    return status;
+}
+
+size_t blip2_result_count(const blip2_result *result) {
+    return result->count;
+}
+
+const char *blip2_result_text(const blip2_result *result, size_t index) {
+    return index < result->count ? result->outputs[index].text : NULL;
+}
+
+const int32_t *blip2_result_tokens(const blip2_result *result, size_t index, size_t *count) {
+    *count = index < result->count ? result->outputs[index].count : 0;
+    return index < result->count ? result->outputs[index].tokens : NULL;
+}
+
+void blip2_result_free(blip2_result *result) {
+    if (result == NULL)
+        return;
+    for (size_t i = 0; i < result->count; i++) {
+        b2_free(result->outputs[i].text);
+        b2_free(result->outputs[i].tokens);
+    }
+    b2_free(result->outputs);
+    b2_free(result);
+}

@@ -1,0 +1,123 @@
+#include "engine/request.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* What the repetition penalty counts before the first new token: as in transformers, the image
+ * tokens that stand for the soft prompt and the prompt itself. */
+static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
+    const b2_config *config = &request->model->config;
+    const b2_decoding_options decoding = {.min_new_tokens = options->min_new_tokens,
+                                          .max_new_tokens = options->max_new_tokens,
+                                          .repetition_penalty = options->repetition_penalty,
+                                          .stop_ids = config->stop_ids,
+                                          .stop_count = config->stop_count};
+    uint32_t count = 0;
+    int32_t *past =
+        b2_alloc_array((size_t)request->prompt_count + options->seen_count + 1, sizeof *past);
+    blip2_status status;
+
+    if (past == NULL)
+        return b2_fail_memory();
+    if (config->image_token >= 0 && (uint32_t)config->image_token < config->opt.vocab)
+        past[count++] = config->image_token;
+    memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
+    count += request->prompt_count;
+    if (options->seen_count > 0)
+        memcpy(past + count, options->seen, options->seen_count * sizeof *past);
+    count += options->seen_count;
+    status = b2_decoding_init(&request->decoding, &decoding, past, count);
+    b2_free(past);
+    return status;
+}
+
+static blip2_status init(b2_request *request, const b2_request_options *options) {
+    const char *prompt = options->prompt != NULL ? options->prompt : "";
+    b2_tokens tokens = {0};
+    size_t limit = request->model->config.opt.positions;
+    blip2_status status =
+        b2_tokenizer_encode(request->model->tokenizer, prompt, strlen(prompt), true, &tokens);
+
+    if (status < 0)
+        goto out;
+    request->soft_count = request->model->config.qformer.queries;
+    if (tokens.count > limit || options->max_new_tokens > limit ||
+        request->soft_count + tokens.count + options->max_new_tokens > limit) {
+        status = b2_fail(BLIP2_EINVAL,
+                         "%u image, %zu prompt and %u new tokens do not fit: the language model "
+                         "has %zu positions",
+                         request->soft_count, tokens.count, options->max_new_tokens, limit);
+        goto out;
+    }
+    request->prompt_count = request->id_count = (uint32_t)tokens.count;
+    request->ids = b2_alloc_array(tokens.count + options->max_new_tokens, sizeof *request->ids);
+    if (request->ids == NULL) {
+        status = b2_fail_memory();
+        goto out;
+    }
+    memcpy(request->ids, tokens.ids, tokens.count * sizeof *tokens.ids);
+    status = init_decoding(request, options);
+out:
+    b2_tokens_free(&tokens);
+    return status;
+}
+
+blip2_status b2_request_open(b2_request **out, const blip2_model *model, const blip2_image *image,
+                             const b2_request_options *options) {
+    b2_request *request = b2_calloc(1, sizeof *request);
+    blip2_status status;
+
+    *out = NULL;
+    if (request == NULL)
+        return b2_fail_memory();
+    request->model = model;
+    request->image = image;
+    b2_detokenizer_init(&request->stream, model->tokenizer, true);
+    if ((status = init(request, options)) < 0) {
+        b2_request_close(request);
+        return status;
+    }
+    *out = request;
+    return BLIP2_OK;
+}
+
+void b2_request_close(b2_request *request) {
+    if (request == NULL)
+        return;
+    b2_decoding_free(&request->decoding);
+    b2_detokenizer_free(&request->stream);
+    b2_text_free(&request->text);
+    b2_free(request->pages);
+    b2_free(request->ids);
+    b2_free(request);
+}
+
+uint32_t b2_request_rows(const b2_request *request) {
+    return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens;
+}
+
+/* Hand the text beyond `before` to the caller. */
+static void deliver(b2_request *request, size_t before) {
+    size_t length = request->text.length - before;
+
+    if (request->status == BLIP2_OK && length > 0 && request->on_text != NULL &&
+        request->on_text(request, request->text.data + before, length, request->payload) != 0)
+        request->status = b2_fail(BLIP2_ESTOP, "the caller's on_text asked to stop");
+}
+
+void b2_request_push(b2_request *request, int32_t token) {
+    size_t before = request->text.length;
+
+    request->ids[request->id_count++] = token;
+    b2_decoding_push(&request->decoding, token);
+    if (!request->decoding.stopped)
+        request->status = b2_detokenizer_push(&request->stream, token, &request->text);
+    if (request->decoding.done && request->status == BLIP2_OK)
+        request->status = b2_detokenizer_finish(&request->stream, &request->text);
+    if (request->text.failed && request->status == BLIP2_OK)
+        request->status = b2_fail_memory();
+    deliver(request, before);
+    if (request->decoding.done || request->status < 0)
+        request->phase = B2_PHASE_DONE;
+}

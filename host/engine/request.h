@@ -1,0 +1,73 @@
+/* A request: one picture, one prompt, one text, as a state machine that the engine advances.
+ *
+ *   QUEUED -> ENCODE -> FEED ... FEED -> DONE
+ *
+ * QUEUED  waits for a running place and for all pages it may ever need.
+ * ENCODE  waits for its soft prompt (vision tower and Q-Former).
+ * FEED    has rows that are not yet in its pages: first [soft; prompt], possibly over several
+ * steps, then one new token a step. A step that feeds the last row chooses the next token. DONE has
+ * its tokens and text, or a status that says why not.                             */
+#ifndef B2_REQUEST_H
+#define B2_REQUEST_H
+#include "decode/decoding.h"
+#include "model/model.h"
+
+typedef enum b2_phase { B2_PHASE_QUEUED, B2_PHASE_ENCODE, B2_PHASE_FEED, B2_PHASE_DONE } b2_phase;
+
+typedef struct b2_request b2_request;
+struct b2_request {
+    b2_phase phase;
+    blip2_status status; /* once DONE */
+    const blip2_model *model;
+    const blip2_image *image;
+
+    /* the rows of the sequence: soft_count soft prompt vectors, then ids */
+    uint32_t soft_count;
+    int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens */
+    uint32_t prompt_count, id_count;
+    uint32_t fed; /* rows whose keys and values are in pages */
+
+    b2_decoding decoding;
+    b2_detokenizer stream;
+    b2_text_buffer text; /* the text so far, without the stop token */
+
+    uint32_t place; /* index among the running requests, while running */
+    int32_t *pages; /* [page_count] */
+    uint32_t page_count;
+
+    /* Called with each new piece of text; non-zero stops the request with BLIP2_ESTOP. */
+    int (*on_text)(b2_request *request, const char *piece, size_t length, void *payload);
+    void (*on_done)(b2_request *request, void *payload);
+    void *payload;
+    size_t index; /* the caller's number for it */
+
+    /* Called with the logits (fp32, host copy is the caller's business) that choose each new
+     * token, before any change: for the harness. May be NULL. */
+    void (*on_logits)(b2_request *request, const b2_mat *row, void *payload);
+    b2_request *next; /* in the queue */
+};
+
+typedef struct b2_request_options {
+    const char *prompt; /* NULL: none */
+    uint32_t min_new_tokens, max_new_tokens;
+    float repetition_penalty;
+    /* More ids that the repetition penalty counts as seen (a batch's padding). */
+    const int32_t *seen;
+    uint32_t seen_count;
+} b2_request_options;
+
+/* Everything that the request needs on the host is allocated here. The image is borrowed. */
+blip2_status b2_request_open(b2_request **out, const blip2_model *model, const blip2_image *image,
+                             const b2_request_options *options);
+void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
+
+/* Rows of the whole sequence when nothing stops it early. */
+uint32_t b2_request_rows(const b2_request *request);
+/* Rows that are not yet in pages. */
+static inline uint32_t b2_request_pending(const b2_request *request) {
+    return request->soft_count + request->id_count - request->fed;
+}
+/* Take a chosen token: append, stream, stop. */
+void b2_request_push(b2_request *request, int32_t token);
+
+#endif

@@ -1,0 +1,219 @@
+#include <string.h>
+
+#include "base/alloc.h"
+#include "engine/engine.h"
+
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+    uint32_t rows = b2_request_rows(request);
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const b2_decoding *decoding = &request->decoding;
+
+    if (rows > limits->max_tokens)
+        return b2_fail(BLIP2_EINVAL,
+                       "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u",
+                       request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
+                       limits->max_tokens);
+    if (decoding->past_count + decoding->options.max_new_tokens > engine->batch.history_stride)
+        return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
+                       decoding->past_count + decoding->options.max_new_tokens,
+                       engine->batch.history_stride);
+    request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
+    request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
+    if (request->pages == NULL)
+        return b2_fail_memory();
+    request->next = NULL;
+    if (engine->queue == NULL)
+        engine->queue = request;
+    else
+        engine->queue_end->next = request;
+    engine->queue_end = request;
+    return BLIP2_OK;
+}
+
+/* Give back what a running request holds; it is done, one way or another. */
+static void retire(blip2_engine *engine, b2_request *request) {
+    engine->running[request->place] = NULL;
+    b2_pages_drop(&engine->pages, request->pages, request->page_count);
+    request->phase = B2_PHASE_DONE;
+    if (request->on_done != NULL)
+        request->on_done(request, request->payload);
+}
+
+static bool free_place(const blip2_engine *engine, uint32_t *place) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
+        if (engine->running[i] == NULL) {
+            *place = i;
+            return true;
+        }
+    return false;
+}
+
+/* In order of submission; a large request is not overtaken, so that it cannot starve. */
+static void admit(blip2_engine *engine) {
+    uint32_t place;
+
+    while (engine->queue != NULL && free_place(engine, &place) &&
+           engine->queue->page_count <= engine->pages.free_count) {
+        b2_request *request = engine->queue;
+
+        (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
+        engine->queue = request->next;
+        request->next = NULL;
+        request->place = place;
+        request->phase = B2_PHASE_ENCODE;
+        engine->running[place] = request;
+    }
+}
+
+/* Soft prompts of up to max_images requests that wait for theirs. */
+static blip2_status encode(blip2_engine *engine) {
+    const blip2_model *model = engine->model;
+    uint32_t queries = model->config.qformer.queries;
+    b2_request **batch = engine->encoding;
+    uint32_t count = 0;
+    b2_mat soft;
+    blip2_status status;
+
+    for (uint32_t i = 0;
+         i < engine->plan.limits.max_requests && count < engine->plan.limits.max_images; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL || request->phase != B2_PHASE_ENCODE)
+            continue;
+        status = b2_encode_pixels(model, &engine->encode, count, request->image);
+        if (status < 0)
+            return status;
+        batch[count++] = request;
+    }
+    if (count == 0)
+        return BLIP2_OK;
+    if ((status = b2_encode_run(model, &engine->run, &engine->encode, count, &soft)) < 0)
+        return status;
+    for (uint32_t i = 0; i < count; i++) {
+        const b2_copy_rows copy = {
+            .x = b2_mat_rows(soft, (int64_t)i * queries, queries),
+            .y = b2_mat_rows(engine->soft, (int64_t)batch[i]->place * queries, queries),
+            .count = queries};
+
+        if ((status = model->device->ops->copy_rows(model->device, &copy)) < 0)
+            return status;
+        batch[i]->phase = B2_PHASE_FEED;
+    }
+    return BLIP2_OK;
+}
+
+/* Pack what the running requests have pending. */
+static void pack(blip2_engine *engine) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    b2_batch *batch = &engine->batch;
+    uint32_t queries = engine->model->config.qformer.queries;
+
+    b2_batch_begin(batch);
+    for (uint32_t i = 0; i < limits->max_requests && !batch->full; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request != NULL && request->phase == B2_PHASE_FEED)
+            b2_batch_add(batch, request, request->place * queries, limits->page_tokens);
+    }
+    batch->opt.soft = engine->soft;
+    batch->opt.kv.pages = engine->kv;
+    batch->opt.kv.layout = engine->plan.kv;
+}
+
+/* Choose a token for every sequence whose rows are all fed, and hand it over. */
+static blip2_status choose(blip2_engine *engine, b2_mat logits) {
+    b2_batch *batch = &engine->batch;
+    blip2_status status;
+
+    for (uint32_t i = 0; i < batch->chosen_count; i++) {
+        b2_mat row = b2_mat_rows(logits, i, 1);
+
+        if (batch->chosen[i]->on_logits != NULL)
+            batch->chosen[i]->on_logits(batch->chosen[i], &row, batch->chosen[i]->payload);
+    }
+    if ((status = b2_batch_choose(batch, engine->model->device, logits)) < 0)
+        return status;
+    for (uint32_t i = 0; i < batch->chosen_count; i++) {
+        b2_request *request = batch->chosen[i];
+
+        if (batch->host_tokens[i] < 0)
+            return b2_fail(BLIP2_EFORMAT,
+                           "the language model's scores are not numbers: are the weights sound?");
+        b2_request_push(request, batch->host_tokens[i]);
+        if (request->phase == B2_PHASE_DONE)
+            retire(engine, request);
+    }
+    return BLIP2_OK;
+}
+
+static blip2_status advance(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    b2_mat logits;
+    blip2_status status;
+
+    admit(engine);
+    if ((status = encode(engine)) < 0)
+        return status;
+    pack(engine);
+    if (batch->opt.rows == 0)
+        return BLIP2_OK;
+    if ((status = b2_batch_send(batch, engine->model->device)) < 0 ||
+        (status =
+             b2_opt_run(&engine->model->opt, &engine->run, &engine->opt, &batch->opt, &logits)) < 0)
+        return status;
+    return batch->chosen_count > 0 ? choose(engine, logits) : BLIP2_OK;
+}
+
+static void end_all(blip2_engine *engine, blip2_status status) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL)
+            continue;
+        request->status = status;
+        retire(engine, request);
+    }
+    while (engine->queue != NULL) {
+        b2_request *request = engine->queue;
+
+        engine->queue = request->next;
+        request->status = status;
+        request->phase = B2_PHASE_DONE;
+        if (request->on_done != NULL)
+            request->on_done(request, request->payload);
+    }
+}
+
+blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
+    blip2_status status = advance(engine);
+
+    if (status < 0)
+        end_all(engine, status);
+    *busy = engine->queue != NULL;
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
+        *busy = *busy || engine->running[i] != NULL;
+    return status;
+}
+
+void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
+    b2_request *before = NULL;
+
+    if (request->phase == B2_PHASE_DONE)
+        return;
+    request->status = BLIP2_ESTOP;
+    if (request->phase != B2_PHASE_QUEUED) {
+        retire(engine, request);
+        return;
+    }
+    for (b2_request *r = engine->queue; r != NULL && r != request; r = r->next)
+        before = r;
+    if (before == NULL)
+        engine->queue = request->next;
+    else
+        before->next = request->next;
+    if (engine->queue_end == request)
+        engine->queue_end = before;
+    request->phase = B2_PHASE_DONE;
+    if (request->on_done != NULL)
+        request->on_done(request, request->payload);
+}
