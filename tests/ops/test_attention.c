@@ -1,0 +1,287 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/type.h"
+#include "ops.h"
+#include "reference.h"
+
+enum { MAX_SEGMENTS = 8 };
+
+typedef struct attention_case {
+    int64_t heads, head_size, segments;
+    int64_t n[MAX_SEGMENTS], m[MAX_SEGMENTS]; /* query rows and keys of each segment */
+    int64_t queries;                          /* learned queries of each segment */
+    b2_mask_rule rule;
+    uint32_t page_tokens; /* 0: packed */
+    b2_type kv_type;      /* of the pages */
+    bool shared;          /* packed: every segment reads the same keys */
+    double spread;        /* of the scores: larger makes the softmax sharper */
+} attention_case;
+
+static const attention_case cases[] = {
+    {1, 1, 1, {1}, {1}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
+    {1, 5, 1, {3}, {0}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
+    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
+    {3, 88, 2, {65, 17}, {65, 17}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
+    {2, 88, 1, {257}, {257}, 0, B2_MASK_ALL, 0, B2_F32, false, 4.0},
+    {2, 64, 2, {32, 32}, {257, 257}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
+    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, 0, B2_MASK_ALL, 0, B2_F32, true, 1.0},
+    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, 0, B2_MASK_CAUSAL, 0, B2_F32, false, 1.0},
+    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, 0, B2_MASK_CAUSAL, 0, B2_F32, false, 1.0},
+    {2, 64, 2, {40, 33}, {40, 33}, 32, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
+    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, false, 1.0},
+    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, false, 1.0},
+    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
+    {2, 64, 2, {6, 4}, {3, 4}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
+    {4, 80, 1, {1}, {300}, 0, B2_MASK_CAUSAL, 16, B2_F32, false, 1.0},
+    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, 0, B2_MASK_CAUSAL, 16, B2_F16, false, 1.0},
+    {1, 80, 1, {1}, {3000}, 0, B2_MASK_CAUSAL, 32, B2_F16, false, 2.0},
+    {1, 64, 2, {1, 2}, {2500, 1999}, 0, B2_MASK_ALL, 0, B2_F32, false, 8.0},
+    {3, 128, 2, {21, 1}, {40, 17}, 0, B2_MASK_CAUSAL, 7, B2_BF16, false, 1.0},
+    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, 0, B2_MASK_CAUSAL, 1, B2_BF16, false, 1.0},
+    {2, 44, 2, {70, 3}, {70, 200}, 0, B2_MASK_CAUSAL, 64, B2_F16, false, 30.0},
+    {1, 256, 1, {9}, {11}, 0, B2_MASK_ALL, 4, B2_F32, false, 1.0},
+};
+
+typedef struct pools {
+    b2_kv_view view;
+    float *k, *v; /* [sum of m, H*D]: the values that stand in the pages */
+} pools;
+
+/* Keys and values in pages of a pool in shuffled order; what no key fills is NaN. */
+static pools make_pages(op_context *t, const attention_case *c, const int32_t *k_first,
+                        int64_t keys) {
+    int64_t width = c->heads * c->head_size, pages = 0, most = 1;
+    uint32_t layers = 3, layer = 1;
+    pools made = {.k = op_host(t, (size_t)(keys * width) * 4),
+                  .v = op_host(t, (size_t)(keys * width) * 4)};
+    b2_kv_layout layout = {c->kv_type,     layers, (uint32_t)c->heads, (uint32_t)c->head_size,
+                           c->page_tokens, 0};
+    size_t size = b2_type_size(c->kv_type);
+
+    layout.page_bytes = (size_t)(layers * 2 * c->heads * c->page_tokens * c->head_size) * size + 64;
+    for (int64_t s = 0; s < c->segments; s++) {
+        int64_t own = (c->m[s] + c->page_tokens - 1) / c->page_tokens;
+
+        pages += own;
+        most = own > most ? own : most;
+    }
+    char *pool = op_host(t, (size_t)(pages + 1) * layout.page_bytes);
+    int32_t *table = op_host(t, (size_t)(c->segments * most) * sizeof *table);
+    memset(pool, 0xff, (size_t)(pages + 1) * layout.page_bytes);
+    for (int64_t i = 0; i < keys * width; i++) {
+        made.k[i] = (float)op_uniform(t, -1.0, 1.0);
+        made.v[i] = (float)op_uniform(t, -1.0, 1.0);
+    }
+    int64_t next = pages; /* from the last page down, so that order and index differ */
+    for (int64_t s = 0; s < c->segments; s++)
+        for (int64_t j = 0; j < c->m[s]; j++) {
+            int32_t *page = &table[s * most + j / c->page_tokens];
+
+            if (j % c->page_tokens == 0)
+                *page = (int32_t)next--;
+            for (int64_t h = 0; h < c->heads; h++)
+                for (uint32_t which = 0; which < 2; which++) {
+                    float *values = (which == 0 ? made.k : made.v) + (k_first[s] + j) * width +
+                                    h * c->head_size;
+                    char *to = pool + (size_t)*page * layout.page_bytes +
+                               b2_kv_offset(&layout, layer, which, (uint32_t)h,
+                                            (uint32_t)(j % c->page_tokens)) *
+                                   size;
+
+                    b2_from_f32(to, c->kv_type, values, (size_t)c->head_size);
+                    b2_to_f32(values, to, c->kv_type, (size_t)c->head_size);
+                }
+        }
+    made.view =
+        (b2_kv_view){op_upload(t, pool, (size_t)(pages + 1) * layout.page_bytes), layout, layer,
+                     op_upload(t, table, (size_t)(c->segments * most) * 4), (uint32_t)most};
+    return made;
+}
+
+typedef struct segments {
+    int32_t q_start[MAX_SEGMENTS + 1], k_first[MAX_SEGMENTS], k_count[MAX_SEGMENTS],
+        queries[MAX_SEGMENTS];
+    int64_t rows, keys, max_q, max_k;
+} segments;
+
+static segments lay_out(const attention_case *c) {
+    segments l = {0};
+
+    for (int64_t s = 0; s < c->segments; s++) {
+        l.k_first[s] = c->shared ? 0 : (int32_t)l.keys;
+        l.k_count[s] = (int32_t)c->m[s];
+        l.queries[s] = (int32_t)c->queries;
+        l.rows += c->n[s];
+        l.keys = c->shared ? c->m[0] : l.keys + c->m[s];
+        l.q_start[s + 1] = (int32_t)l.rows;
+        l.max_q = c->n[s] > l.max_q ? c->n[s] : l.max_q;
+        l.max_k = c->m[s] > l.max_k ? c->m[s] : l.max_k;
+    }
+    return l;
+}
+
+static void run_attention(op_context *t, const attention_case *c) {
+    segments l = lay_out(c);
+    int64_t width = c->heads * c->head_size, count = l.rows * width;
+    b2_type type = t->device->compute;
+    bool joined = c->page_tokens == 0 && l.rows == l.keys; /* views into one [N, 3C] matrix */
+    op_mat qkv = op_mat_new(t, type, l.rows, joined ? 3 * width : width, 3, OP_RANDOM);
+    op_mat q = op_mat_cols(qkv, 0, width), k = {0}, v = {0};
+    op_mat y = op_mat_new(t, type, l.rows, width, 5, OP_NAN);
+    pools pages = {0};
+    double *exact = op_host(t, (size_t)count * sizeof *exact);
+    float *plain = op_host(t, (size_t)count * sizeof *plain);
+    double *scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *scores);
+    float *plain_scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *plain_scores);
+    float scale = (float)c->spread / sqrtf((float)c->head_size);
+    char what[128];
+
+    if (c->page_tokens > 0) {
+        pages = make_pages(t, c, l.k_first, l.keys);
+    } else {
+        k = joined ? op_mat_cols(qkv, width, width) : op_mat_new(t, type, l.keys, width, 1, 0);
+        v = joined ? op_mat_cols(qkv, 2 * width, width) : op_mat_new(t, type, l.keys, width, 0, 0);
+    }
+    size_t indices = (size_t)c->segments * sizeof(int32_t);
+    b2_attention op = {.q = q.device,
+                       .k = k.device,
+                       .v = v.device,
+                       .kv = pages.view,
+                       .y = y.device,
+                       .q_start = op_upload(t, l.q_start, indices + sizeof(int32_t)),
+                       .k_first = op_upload(t, l.k_first, indices),
+                       .k_count = op_upload(t, l.k_count, indices),
+                       .queries = c->queries > 0 ? op_upload(t, l.queries, indices) : NULL,
+                       .segments = (uint32_t)c->segments,
+                       .heads = (uint32_t)c->heads,
+                       .head_size = (uint32_t)c->head_size,
+                       .max_q = (uint32_t)l.max_q,
+                       .max_k = (uint32_t)l.max_k,
+                       .scale = scale,
+                       .rule = c->rule};
+    op_check(t, t->device->ops->attention(t->device, &op));
+    ref_attention ref = {.q = q.host,
+                         .k = c->page_tokens > 0 ? pages.k : k.host,
+                         .v = c->page_tokens > 0 ? pages.v : v.host,
+                         .q_stride = q.device.stride,
+                         .k_stride = c->page_tokens > 0 ? width : k.device.stride,
+                         .v_stride = c->page_tokens > 0 ? width : v.device.stride,
+                         .rows = l.rows,
+                         .q_start = l.q_start,
+                         .k_first = l.k_first,
+                         .k_count = l.k_count,
+                         .queries = c->queries > 0 ? l.queries : NULL,
+                         .segments = c->segments,
+                         .heads = c->heads,
+                         .head_size = c->head_size,
+                         .scale = scale,
+                         .rule = c->rule};
+    ref_attention_f64(exact, scores, &ref);
+    ref_attention_f32(plain, plain_scores, &ref);
+    snprintf(what, sizeof what, "attention D %lld rule %d page %u n[0] %lld m[0] %lld spread %g",
+             (long long)c->head_size, (int)c->rule, (unsigned)c->page_tokens, (long long)c->n[0],
+             (long long)c->m[0], c->spread);
+    op_compare(t, what, op_mat_read(t, y), exact, plain, count);
+    op_mat_unchanged(t, qkv);
+}
+
+START_TEST(listed) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        op_context t;
+
+        if (!op_open(&t, _i))
+            return;
+        run_attention(&t, &cases[i]);
+        op_close(&t);
+    }
+}
+END_TEST
+
+START_TEST(drawn) {
+    static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
+    static const int64_t sizes[6] = {64, 80, 88, 128, 44, 5};
+    op_context draw;
+
+    if (!op_open(&draw, _i))
+        return;
+    for (int i = 0; i < 60; i++) {
+        op_context t;
+        attention_case c = {.heads = op_integer(&draw, 1, 3),
+                            .head_size = i % 4 == 3 ? op_integer(&draw, 1, 140)
+                                                    : sizes[op_integer(&draw, 0, 5)],
+                            .segments = op_integer(&draw, 1, 5),
+                            .rule = (b2_mask_rule)op_integer(&draw, 0, 3),
+                            .queries = op_integer(&draw, 1, 20),
+                            .page_tokens = i % 2 == 0 ? 0 : (uint32_t)op_integer(&draw, 1, 40),
+                            .kv_type = types[op_integer(&draw, 0, 2)],
+                            .spread = op_uniform(&draw, 0.1, 20.0)};
+
+        for (int64_t s = 0; s < c.segments; s++) {
+            c.n[s] = op_integer(&draw, 0, i % 5 == 0 ? 90 : 8);
+            c.m[s] = i % 3 == 0 ? c.n[s] : op_integer(&draw, 0, 150);
+        }
+        ck_assert(op_open(&t, _i));
+        t.random += (uint64_t)i;
+        run_attention(&t, &c);
+        op_close(&t);
+    }
+    op_close(&draw);
+}
+END_TEST
+
+/* Scores of several hundred: exp without the running maximum would overflow. */
+START_TEST(large_scores) {
+    op_context t;
+    attention_case c = {2, 64, 1, {5}, {90}, 0, B2_MASK_ALL, 0, B2_F32, false, 300.0};
+
+    if (!op_open(&t, _i))
+        return;
+    if (t.device->compute == B2_F32)
+        run_attention(&t, &c);
+    op_close(&t);
+}
+END_TEST
+
+START_TEST(refusals) {
+    op_context t;
+    int32_t zero[2] = {0, 1}, one[1] = {1};
+
+    if (!op_open(&t, _i))
+        return;
+    op_mat q = op_mat_new(&t, t.device->compute, 1, 8, 0, OP_RANDOM);
+    op_mat y = op_mat_new(&t, t.device->compute, 1, 8, 0, OP_NAN);
+    b2_attention op = {.q = q.device,
+                       .k = q.device,
+                       .v = q.device,
+                       .y = y.device,
+                       .q_start = op_upload(&t, zero, sizeof zero),
+                       .k_first = op_upload(&t, zero, sizeof(int32_t)),
+                       .k_count = op_upload(&t, one, sizeof one),
+                       .segments = 1,
+                       .heads = 2,
+                       .head_size = 4,
+                       .max_q = 1,
+                       .max_k = 1,
+                       .scale = 1.0f,
+                       .rule = B2_MASK_QFORMER_SPLIT};
+
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.rule = B2_MASK_ALL;
+    op.head_size = 5;
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.head_size = 4;
+    op.k.cols = 7;
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op_mat_unchanged(&t, y);
+    op_close(&t);
+}
+END_TEST
+
+void suite_attention(Suite *suite) {
+    op_add_case(suite, "attention", listed);
+    op_add_case(suite, "attention, drawn", drawn);
+    op_add_case(suite, "attention, large scores", large_scores);
+    op_add_case(suite, "attention refuses", refusals);
+}

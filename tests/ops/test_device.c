@@ -1,0 +1,116 @@
+/* Opening, memory, weights' bookkeeping, and memory that runs out. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "ops.h"
+
+START_TEST(names) {
+    b2_device *device = NULL;
+
+    if (_i > 0)
+        return;
+    ck_assert_status(b2_device_open(&device, "abacus", 0), BLIP2_ENOTSUP);
+    ck_assert_ptr_null(device);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "abacus"));
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "cpu"));
+    ck_assert_status_ok(b2_device_open(&device, NULL, 0));
+    ck_assert_str_eq(device->ops->name, "cpu");
+    b2_device_close(device);
+    b2_device_close(NULL);
+}
+END_TEST
+
+START_TEST(memory) {
+    op_context t;
+    char text[1000], back[1000];
+
+    if (!op_open(&t, _i))
+        return;
+    memset(text, 'x', sizeof text);
+    text[999] = 'y';
+    void *memory = op_upload(&t, text, sizeof text);
+    op_check(&t, t.device->ops->download(t.device, back, memory, sizeof back));
+    op_check(&t, t.device->ops->sync(t.device));
+    ck_assert_mem_eq(text, back, sizeof text);
+    t.device->ops->free(t.device, NULL);
+    t.device->ops->weight_free(t.device, NULL);
+    op_close(&t);
+}
+END_TEST
+
+START_TEST(weight_bytes) {
+    op_context t;
+    float data[6] = {0};
+    b2_weight_part part = {data, 2, B2_F32};
+    b2_weight_desc desc = {&part, 1, 3, B2_F16, B2_USE_LINEAR};
+
+    if (!op_open(&t, _i))
+        return;
+    ck_assert_uint_ge(t.device->ops->weight_bytes(t.device, &desc), 6 * 2);
+    desc.cols = INT64_MAX;
+    ck_assert_uint_eq(t.device->ops->weight_bytes(t.device, &desc), SIZE_MAX);
+    op_close(&t);
+}
+END_TEST
+
+START_TEST(bad_weights) {
+    op_context t;
+    float data[6] = {0};
+    b2_weight_part part = {data, 2, B2_F32};
+    b2_weight_desc desc = {&part, 1, 3, B2_I64, B2_USE_LINEAR};
+    b2_weight *weight = NULL;
+
+    if (!op_open(&t, _i))
+        return;
+    ck_assert_status(t.device->ops->weight_create(t.device, &desc, &weight), BLIP2_EINTERNAL);
+    desc.keep = B2_F32;
+    desc.uses = 0;
+    ck_assert_status(t.device->ops->weight_create(t.device, &desc, &weight), BLIP2_EINTERNAL);
+    ck_assert_ptr_null(weight);
+    op_close(&t);
+}
+END_TEST
+
+/* Every allocation of opening a device, making weights and running linear fails in turn. */
+START_TEST(out_of_memory) {
+    float data[64 * 8] = {0};
+    b2_weight_part parts[2] = {{data, 40, B2_F32}, {data, 24, B2_F32}};
+    b2_weight_desc desc = {parts, 2, 8, B2_BF16, B2_USE_LINEAR | B2_USE_ROWS};
+    blip2_status status = BLIP2_ENOMEM;
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    const char *name = t.device->ops->name;
+    op_close(&t);
+    for (int64_t n = 0; status != BLIP2_OK; n++) {
+        b2_device *device = NULL;
+        b2_weight *joined = NULL, *single = NULL;
+
+        ck_assert_int_lt(n, 1000);
+        b2_alloc_fail_after(n);
+        desc.part_count = 2;
+        if ((status = b2_device_open(&device, name, 2)) == BLIP2_OK &&
+            (status = device->ops->weight_create(device, &desc, &joined)) == BLIP2_OK) {
+            desc.part_count = 1;
+            status = device->ops->weight_create(device, &desc, &single);
+        }
+        b2_alloc_fail_after(-1);
+        ck_assert(status == BLIP2_OK || status == BLIP2_ENOMEM || status == BLIP2_EDEVMEM);
+        ck_assert(status == BLIP2_OK || single == NULL);
+        if (device != NULL) {
+            device->ops->weight_free(device, joined);
+            device->ops->weight_free(device, single);
+        }
+        b2_device_close(device);
+    }
+}
+END_TEST
+
+void suite_device(Suite *suite) {
+    op_add_case(suite, "names", names);
+    op_add_case(suite, "memory", memory);
+    op_add_case(suite, "weight bytes", weight_bytes);
+    op_add_case(suite, "bad weights", bad_weights);
+    op_add_case(suite, "out of memory", out_of_memory);
+}

@@ -1,0 +1,238 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/type.h"
+#include "ops.h"
+#include "reference.h"
+
+typedef enum residual_kind { NO_RESIDUAL, RESIDUAL, IN_PLACE } residual_kind;
+
+typedef struct linear_case {
+    int64_t n, m, k;
+    b2_type file, keep;
+    int parts;
+    bool bias;
+    b2_activation act;
+    residual_kind residual;
+    int64_t gap;
+} linear_case;
+
+static const linear_case cases[] = {
+    {1, 1, 1, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0},
+    {1, 1, 1, B2_F16, B2_F16, 1, true, B2_ACT_GELU, IN_PLACE, 3},
+    {0, 5, 7, B2_F32, B2_F32, 1, true, B2_ACT_NONE, NO_RESIDUAL, 0},
+    {1, 3, 2, B2_BF16, B2_BF16, 1, true, B2_ACT_RELU, RESIDUAL, 1},
+    {2, 31, 7, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 1},
+    {3, 17, 300, B2_F16, B2_F32, 1, true, B2_ACT_GELU_TANH, NO_RESIDUAL, 0},
+    {4, 65, 44, B2_F32, B2_F16, 1, true, B2_ACT_QUICK_GELU, RESIDUAL, 2},
+    {5, 64, 64, B2_BF16, B2_BF16, 1, false, B2_ACT_NONE, IN_PLACE, 0},
+    {1, 200, 588, B2_F16, B2_F16, 3, true, B2_ACT_NONE, NO_RESIDUAL, 5},
+    {7, 130, 96, B2_F16, B2_BF16, 2, true, B2_ACT_GELU, IN_PLACE, 0},
+    {8, 96, 129, B2_BF16, B2_F32, 3, false, B2_ACT_RELU, NO_RESIDUAL, 0},
+    {9, 96, 129, B2_BF16, B2_BF16, 1, true, B2_ACT_NONE, RESIDUAL, 1},
+    {15, 33, 257, B2_F16, B2_F16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
+    {16, 64, 64, B2_F32, B2_F32, 3, true, B2_ACT_GELU, IN_PLACE, 0},
+    {17, 129, 65, B2_F32, B2_F32, 1, true, B2_ACT_GELU, RESIDUAL, 7},
+    {32, 80, 40, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 3},
+    {65, 64, 31, B2_BF16, B2_BF16, 1, true, B2_ACT_QUICK_GELU, NO_RESIDUAL, 0},
+    {130, 200, 88, B2_F16, B2_F16, 3, true, B2_ACT_GELU, IN_PLACE, 4},
+    {257, 88, 352, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
+    {257, 131, 600, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU_TANH, RESIDUAL, 0},
+    {300, 1, 5, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 1},
+    {1, 1000, 2560, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 0},
+    {1, 515, 1409, B2_F32, B2_F32, 1, true, B2_ACT_NONE, IN_PLACE, 0},
+    {6, 258, 1031, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
+};
+
+typedef struct made_weight {
+    b2_weight *weight;
+    float *values; /* [m, k] as kept */
+} made_weight;
+
+/* m rows split over c->parts tensors of the file's type; the last gets the remainder. */
+static made_weight make_weight(op_context *t, const linear_case *c) {
+    size_t size = b2_type_size(c->file), k = (size_t)c->k, count = (size_t)c->m * k;
+    b2_weight_part parts[3];
+    made_weight made = {.values = op_host(t, count * sizeof(float))};
+    b2_weight_desc desc = {parts, (uint32_t)c->parts, c->k, c->keep, B2_USE_LINEAR};
+    int64_t row = 0;
+
+    for (size_t i = 0; i < count; i++)
+        made.values[i] = (float)op_uniform(t, -1.0, 1.0);
+    for (int p = 0; p < c->parts; p++) {
+        int64_t rows = p + 1 < c->parts ? c->m / c->parts : c->m - row;
+        float *values = made.values + (size_t)row * k;
+        char *file = op_host(t, (size_t)rows * k * size + size);
+        char *kept = op_host(t, (size_t)rows * k * 4);
+
+        b2_from_f32(file, c->file, values, (size_t)rows * k);
+        b2_to_f32(values, file, c->file, (size_t)rows * k);
+        b2_from_f32(kept, c->keep, values, (size_t)rows * k);
+        b2_to_f32(values, kept, c->keep, (size_t)rows * k);
+        parts[p] = (b2_weight_part){file, rows, c->file};
+        row += rows;
+    }
+    op_check(t, t->device->ops->weight_create(t->device, &desc, &made.weight));
+    return made;
+}
+
+static void run_linear(op_context *t, const linear_case *c) {
+    b2_type type = t->device->compute;
+    op_mat x = op_mat_new(t, type, c->n, c->k, c->gap, OP_RANDOM);
+    op_mat residual = {0};
+    op_mat y =
+        op_mat_new(t, type, c->n, c->m, c->gap, c->residual == IN_PLACE ? OP_RANDOM : OP_NAN);
+    made_weight w = make_weight(t, c);
+    float *bias, *bias_device;
+    size_t count = (size_t)(c->n * c->m);
+    double *exact = op_host(t, count * sizeof *exact);
+    float *plain = op_host(t, count * sizeof *plain);
+    char what[160];
+
+    if (c->residual == RESIDUAL)
+        residual = op_mat_new(t, type, c->n, c->m, 1, OP_RANDOM);
+    else if (c->residual == IN_PLACE)
+        residual = y;
+    bias = op_vector(t, c->m, &bias_device);
+    b2_linear op = {x.device, w.weight,        c->bias ? bias_device : NULL,
+                    c->act,   residual.device, y.device};
+    op_check(t, t->device->ops->linear(t->device, &op));
+    ref_linear ref = {x.host,        x.device.stride,
+                      w.values,      c->bias ? bias : NULL,
+                      residual.host, residual.device.stride,
+                      c->n,          c->m,
+                      c->k,          c->act};
+    ref_linear_f64(exact, &ref);
+    ref_linear_f32(plain, &ref);
+    snprintf(what, sizeof what, "linear n %lld m %lld k %lld %s as %s act %d residual %d",
+             (long long)c->n, (long long)c->m, (long long)c->k, b2_type_name(c->file),
+             b2_type_name(c->keep), (int)c->act, (int)c->residual);
+    op_compare(t, what, op_mat_read(t, y), exact, plain, (int64_t)count);
+    op_mat_unchanged(t, x);
+    t->device->ops->weight_free(t->device, w.weight);
+}
+
+START_TEST(listed) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        op_context t;
+
+        if (!op_open(&t, _i))
+            return;
+        run_linear(&t, &cases[i]);
+        op_close(&t);
+    }
+}
+END_TEST
+
+START_TEST(drawn) {
+    static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
+    op_context draw;
+
+    if (!op_open(&draw, _i))
+        return;
+    for (int i = 0; i < 60; i++) {
+        op_context t;
+        linear_case c = {op_integer(&draw, 1, i % 3 == 0 ? 150 : 20),
+                         op_integer(&draw, 1, 150),
+                         op_integer(&draw, 1, 200),
+                         types[op_integer(&draw, 0, 2)],
+                         types[op_integer(&draw, 0, 2)],
+                         1,
+                         op_integer(&draw, 0, 1) == 1,
+                         (b2_activation)op_integer(&draw, 0, 4),
+                         (residual_kind)op_integer(&draw, 0, 2),
+                         op_integer(&draw, 0, 9)};
+
+        ck_assert(op_open(&t, _i));
+        t.random += (uint64_t)i;
+        run_linear(&t, &c);
+        op_close(&t);
+    }
+    op_close(&draw);
+}
+END_TEST
+
+/* Inputs wide enough that every branch of the activations is met, one value an output. */
+START_TEST(activations) {
+    for (int act = 0; act <= B2_ACT_QUICK_GELU; act++) {
+        op_context t;
+        enum { COUNT = 20011 };
+        static const float one = 1.0f;
+        b2_weight_part part = {&one, 1, B2_F32};
+        b2_weight_desc desc = {&part, 1, 1, B2_F32, B2_USE_LINEAR};
+        b2_weight *weight = NULL;
+        char what[64];
+
+        if (!op_open(&t, _i))
+            return;
+        for (int scale = 0; scale < 4; scale++) {
+            static const double widths[4] = {0.01, 1.0, 6.0, 100.0};
+            b2_type type = t.device->compute;
+            char *stored = op_host(&t, COUNT * 4);
+            float *x = op_host(&t, COUNT * sizeof *x);
+            double *exact = op_host(&t, COUNT * sizeof *exact);
+            float *plain = op_host(&t, COUNT * sizeof *plain);
+            op_mat y = op_mat_new(&t, type, COUNT, 1, 0, OP_NAN);
+
+            for (int i = 0; i < COUNT; i++)
+                x[i] = (float)op_uniform(&t, -widths[scale], widths[scale]);
+            b2_from_f32(stored, type, x, COUNT);
+            b2_to_f32(x, stored, type, COUNT);
+            op_check(&t, t.device->ops->weight_create(t.device, &desc, &weight));
+            b2_linear op = {
+                .x = b2_mat_of(op_upload(&t, stored, COUNT * b2_type_size(type)), type, COUNT, 1),
+                .w = weight,
+                .act = (b2_activation)act,
+                .y = y.device};
+            op_check(&t, t.device->ops->linear(t.device, &op));
+            ref_linear ref = {.x = x,
+                              .x_stride = 1,
+                              .w = &one,
+                              .n = COUNT,
+                              .m = 1,
+                              .k = 1,
+                              .act = (b2_activation)act};
+            ref_linear_f64(exact, &ref);
+            ref_linear_f32(plain, &ref);
+            snprintf(what, sizeof what, "activation %d to %g", act, widths[scale]);
+            op_compare(&t, what, op_mat_read(&t, y), exact, plain, COUNT);
+            t.device->ops->weight_free(t.device, weight);
+        }
+        op_close(&t);
+    }
+}
+END_TEST
+
+START_TEST(refusals) {
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    linear_case c = {2, 3, 4, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0};
+    made_weight w = make_weight(&t, &c);
+    op_mat x = op_mat_new(&t, t.device->compute, 2, 4, 0, OP_RANDOM);
+    op_mat y = op_mat_new(&t, t.device->compute, 2, 3, 0, OP_NAN);
+    b2_linear op = {.x = x.device, .w = w.weight, .y = y.device};
+
+    op.x.cols = 5;
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.x = x.device;
+    op.y.rows = 1;
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.y = x.device;
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.y = y.device;
+    op.residual = x.device;
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op_mat_unchanged(&t, y);
+    t.device->ops->weight_free(t.device, w.weight);
+    op_close(&t);
+}
+END_TEST
+
+void suite_linear(Suite *suite) {
+    op_add_case(suite, "linear", listed);
+    op_add_case(suite, "linear, drawn", drawn);
+    op_add_case(suite, "activations", activations);
+    op_add_case(suite, "linear refuses", refusals);
+}
