@@ -15,6 +15,7 @@ typedef struct b2_tokens {
     int32_t *ids; /* [count] */
     size_t count, capacity;
 } b2_tokens;
+blip2_status b2_tokens_append(b2_tokens *tokens, int32_t id); /* ENOMEM */
 void b2_tokens_free(b2_tokens *tokens);
 
 /* Read directory/tokenizer.json. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for
@@ -25,8 +26,9 @@ blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t siz
                                 const char *name);
 void b2_tokenizer_close(b2_tokenizer *tokenizer);
 
-/* Append the ids of text (UTF-8, `length` bytes; invalid bytes are read as U+FFFD each).
- * add_special: with the post-processor's special tokens (OPT: </s> in front). */
+/* Append the ids of text (UTF-8, `length` bytes, at most 2^29: EINVAL; what is invalid is read as
+ * U+FFFD, as decode writes it). add_special: with the post-processor's special tokens (OPT: </s> in
+ * front). On failure out is as it was. */
 blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text, size_t length,
                                  bool add_special, b2_tokens *out);
 
@@ -46,8 +48,7 @@ typedef struct b2_detokenizer {
     const b2_tokenizer *tokenizer;
     bool skip_special;
     b2_text_buffer
-        pending;  /* bytes of a character not yet complete, and whatever the decoder holds */
-    size_t count; /* ids fed */
+        pending; /* bytes of a character not yet complete, and whatever the decoder holds */
 } b2_detokenizer;
 void b2_detokenizer_init(b2_detokenizer *stream, const b2_tokenizer *tokenizer, bool skip_special);
 blip2_status b2_detokenizer_push(b2_detokenizer *stream, int32_t id, b2_text_buffer *out);

@@ -1,0 +1,164 @@
+/* Encoding: added tokens are cut out of the text (first those that are looked for in the raw text,
+ * then, in what is left, the normalised ones), the rest is cut into pieces, the pieces are encoded
+ * by the model, and the post-processor's tokens go around it all. */
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "text/parts.h"
+#include "text/utf8.h"
+
+/* Longest text: the byte-level form of one piece must have less than INT32_MAX characters. */
+enum { LONGEST_TEXT = 1 << 29 };
+
+/* What one call of encode works with. */
+typedef struct b2_encoder {
+    const b2_tokenizer *tokenizer;
+    b2_matcher split;
+    b2_pieces pieces[2]; /* a pre-tokeniser reads one and writes the other */
+    b2_text_buffer spaced;
+    b2_bpe_scratch bpe;
+    b2_tokens *out;
+} b2_encoder;
+
+blip2_status b2_tokens_append(b2_tokens *tokens, int32_t id) {
+    if (tokens->count == tokens->capacity) {
+        size_t capacity = tokens->capacity > 0 ? tokens->capacity * 2 : 64;
+        int32_t *ids = b2_realloc_array(tokens->ids, capacity, sizeof *ids);
+
+        if (ids == NULL)
+            return b2_fail_memory();
+        tokens->ids = ids;
+        tokens->capacity = capacity;
+    }
+    tokens->ids[tokens->count++] = id;
+    return BLIP2_OK;
+}
+
+void b2_tokens_free(b2_tokens *tokens) {
+    b2_free(tokens->ids);
+    *tokens = (b2_tokens){0};
+}
+
+/* Text without added tokens: pre-tokenisers and model. */
+static blip2_status encode_plain(b2_encoder *encoder, const char *text, size_t length) {
+    const b2_tokenizer *tokenizer = encoder->tokenizer;
+    b2_pieces *now = &encoder->pieces[0], *next = &encoder->pieces[1];
+    blip2_status status;
+    size_t start = 0;
+
+    b2_pieces_clear(now);
+    status = b2_pieces_append(now, text, length);
+    for (size_t i = 0; i < tokenizer->pretokenizers.count && status == BLIP2_OK; i++) {
+        b2_pieces *done = now;
+
+        b2_pieces_clear(next);
+        status = b2_pretokenize(tokenizer->pretokenizers.list + i, &encoder->split, now,
+                                &encoder->spaced, next);
+        now = next;
+        next = done;
+    }
+    for (size_t i = 0; i < now->count && status == BLIP2_OK; start = now->ends[i++])
+        status = b2_bpe_encode(&tokenizer->bpe, &encoder->bpe, now->text.data + start,
+                               now->ends[i] - start, encoder->out);
+    return status;
+}
+
+/* Added tokens of one set, and what lies between them by way of `between`. */
+typedef blip2_status (*between_fn)(b2_encoder *encoder, const char *text, size_t length);
+
+static blip2_status cut_out(b2_encoder *encoder, const b2_added_set *set, const char *text,
+                            size_t length, between_fn between) {
+    b2_added_match match = {0};
+    size_t done = 0;
+    blip2_status status;
+
+    for (;;) {
+        status = b2_added_find(&encoder->tokenizer->added, set, text, length, &match);
+        if (status < 0 || match.token == NULL)
+            break;
+        if (done < match.start)
+            status = between(encoder, text + done, match.start - done);
+        if (status == BLIP2_OK)
+            status = b2_tokens_append(encoder->out, match.token->entry->id);
+        if (status < 0)
+            break;
+        done = match.end;
+    }
+    if (status == BLIP2_OK && done < length)
+        status = between(encoder, text + done, length - done);
+    return status;
+}
+
+static blip2_status encode_normalized(b2_encoder *encoder, const char *text, size_t length) {
+    return cut_out(encoder, &encoder->tokenizer->added.normalized, text, length, encode_plain);
+}
+
+static blip2_status encode_text(b2_encoder *encoder, const char *text, size_t length) {
+    return cut_out(encoder, &encoder->tokenizer->added.raw, text, length, encode_normalized);
+}
+
+/* The template around the ids of the text. */
+static blip2_status encode_template(b2_encoder *encoder, const char *text, size_t length,
+                                    bool add_special) {
+    const b2_template *template = &encoder->tokenizer->template;
+    blip2_status status = BLIP2_OK;
+
+    for (size_t i = 0; i < template->count && status == BLIP2_OK; i++) {
+        if (template->items[i] == B2_TEMPLATE_TEXT)
+            status = encode_text(encoder, text, length);
+        else if (add_special)
+            status = b2_tokens_append(encoder->out, template->items[i]);
+    }
+    return status;
+}
+
+blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text, size_t length,
+                                 bool add_special, b2_tokens *out) {
+    b2_encoder encoder = {.tokenizer = tokenizer, .out = out};
+    b2_text_buffer valid = {0};
+    size_t count = out->count;
+    blip2_status status = BLIP2_OK;
+
+    if (length > LONGEST_TEXT)
+        return b2_fail(BLIP2_EINVAL, "text of %zu bytes; at most %d can be encoded", length,
+                       (int)LONGEST_TEXT);
+    if (b2_utf8_valid(text, length) < length) {
+        (void)b2_utf8_append(&valid, text, length, false);
+        text = b2_text_data(&valid);
+        length = valid.length;
+        if (valid.failed)
+            status = b2_fail_memory();
+    }
+    if (status == BLIP2_OK && tokenizer->pretokenizers.count > 0)
+        status = b2_matcher_open(&encoder.split, &tokenizer->pretokenizers.word);
+    if (status == BLIP2_OK)
+        status = encode_template(&encoder, text, length, add_special);
+    if (status < 0)
+        out->count = count;
+    b2_matcher_close(&encoder.split);
+    b2_pieces_free(&encoder.pieces[0]);
+    b2_pieces_free(&encoder.pieces[1]);
+    b2_text_free(&encoder.spaced);
+    b2_bpe_scratch_free(&encoder.bpe);
+    b2_text_free(&valid);
+    return status;
+}
+
+size_t b2_tokenizer_vocab(const b2_tokenizer *tokenizer) {
+    return tokenizer->vocab;
+}
+
+int32_t b2_tokenizer_find(const b2_tokenizer *tokenizer, const char *token) {
+    size_t length = strlen(token);
+    const b2_entry *entry = b2_vocabulary_find(&tokenizer->added.vocabulary, token, length);
+
+    if (entry == NULL)
+        entry = b2_vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
+    return entry != NULL ? entry->id : -1;
+}
+
+bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id) {
+    return id >= 0 && (size_t)id < tokenizer->vocab && tokenizer->decoded[id].special;
+}
