@@ -1,0 +1,20 @@
+/* The tiny random model and the pictures that the engine's tests share. */
+#ifndef B2_TESTS_ENGINE_FIXTURE_H
+#define B2_TESTS_ENGINE_FIXTURE_H
+#include "blip2.h"
+
+#define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"
+#define MODEL GOLDEN "/models/hf_blip2_opt"
+
+enum { INPUTS = 5 };
+
+typedef struct fixture {
+    blip2_model *model;
+    blip2_image *images[3];
+    blip2_input inputs[INPUTS]; /* pictures and prompts of different lengths */
+} fixture;
+
+blip2_status fixture_open(fixture *f);
+void fixture_close(fixture *f);
+
+#endif

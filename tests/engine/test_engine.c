@@ -1,0 +1,284 @@
+/* The one loop: whatever is packed together, in whatever pieces, every request gets the text that
+ * it gets alone; and whatever goes wrong, the engine can be used again. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "fixture.h"
+#include "run.h"
+
+static fixture f;
+
+static void setup(void) {
+    ck_assert_status_ok(fixture_open(&f));
+}
+
+static void teardown(void) {
+    fixture_close(&f);
+}
+
+static blip2_engine *engine_of(uint32_t requests, uint32_t images, uint64_t kv_bytes) {
+    blip2_engine_options options;
+    blip2_engine *engine;
+
+    blip2_engine_options_init(&options, sizeof options);
+    options.max_requests = requests;
+    options.max_images = images;
+    options.max_kv_bytes = kv_bytes;
+    options.max_tokens = 100;
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &options));
+    return engine;
+}
+
+static blip2_generate_options generate_options(void) {
+    blip2_generate_options options;
+
+    blip2_generate_options_init(&options, sizeof options);
+    options.max_new_tokens = 12;
+    return options;
+}
+
+static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
+    size_t n, m;
+    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
+
+    ck_assert_uint_gt(n, 0);
+    ck_assert_uint_eq(n, m);
+    ck_assert_mem_eq(x, y, n * sizeof *x);
+    ck_assert_str_eq(blip2_result_text(a, i), blip2_result_text(b, j));
+}
+
+/* What each input gives alone: the reference of the packing tests. */
+static void run_alone(blip2_result *alone[INPUTS], const blip2_generate_options *options) {
+    blip2_engine *engine = engine_of(1, 1, 0);
+
+    for (int i = 0; i < INPUTS; i++)
+        ck_assert_status_ok(blip2_generate(engine, &f.inputs[i], 1, options, &alone[i]));
+    blip2_engine_close(engine);
+}
+
+static void assert_as_alone(blip2_engine *engine, const blip2_generate_options *options) {
+    blip2_result *alone[INPUTS], *together;
+
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, options, &together));
+    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    blip2_engine_close(engine);
+    run_alone(alone, options);
+    for (int i = 0; i < INPUTS; i++) {
+        assert_same(together, (size_t)i, alone[i], 0);
+        blip2_result_free(alone[i]);
+    }
+    blip2_result_free(together);
+}
+
+START_TEST(packing_changes_nothing) {
+    blip2_generate_options options = generate_options();
+
+    options.repetition_penalty = _i == 1 ? 1.5f : 0.0f;
+    assert_as_alone(engine_of(8, 4, 0), &options);
+}
+END_TEST
+
+START_TEST(few_places_change_nothing) {
+    blip2_generate_options options = generate_options();
+
+    assert_as_alone(engine_of(2, 1, 0), &options);
+}
+END_TEST
+
+/* Pages for one request only: the others wait their turn. */
+START_TEST(few_pages_change_nothing) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *probe = engine_of(1, 1, 0);
+    uint64_t bytes = probe->plan.kv_bytes;
+
+    blip2_engine_close(probe);
+    assert_as_alone(engine_of(4, 4, bytes), &options);
+}
+END_TEST
+
+/* A prompt that does not fit into one batch is fed over several steps. */
+START_TEST(pieces_of_a_prompt_change_nothing) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *engine = engine_of(3, 3, 0);
+
+    engine->batch.max_rows = 3 + (uint32_t)_i;
+    assert_as_alone(engine, &options);
+}
+END_TEST
+
+typedef struct stream {
+    char text[INPUTS][512];
+    int done[INPUTS], pieces;
+    int stop_after;
+} stream;
+
+static int collect(size_t index, const char *text, size_t length, void *payload) {
+    stream *s = payload;
+
+    strncat(s->text[index], text, length);
+    s->pieces++;
+    return s->stop_after != 0 && s->pieces >= s->stop_after;
+}
+
+static void count_done(size_t index, const char *text, void *payload) {
+    stream *s = payload;
+
+    ck_assert_ptr_nonnull(text);
+    s->done[index]++;
+}
+
+START_TEST(stream_gives_the_text) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *engine = engine_of(3, 2, 0);
+    blip2_result *result;
+    stream s = {0};
+
+    options.on_text = collect;
+    options.on_done = count_done;
+    options.payload = &s;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &result));
+    for (size_t i = 0; i < INPUTS; i++) {
+        ck_assert_ptr_nonnull(strstr(s.text[i], blip2_result_text(result, i)));
+        ck_assert_int_eq(s.done[i], 1);
+    }
+    ck_assert_int_gt(s.pieces, INPUTS);
+    blip2_result_free(result);
+    blip2_engine_close(engine);
+}
+END_TEST
+
+START_TEST(a_stop_leaves_a_usable_engine) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *engine = engine_of(2, 2, 0);
+    blip2_result *result = (blip2_result *)1;
+    stream s = {.stop_after = 2};
+
+    options.on_text = collect;
+    options.payload = &s;
+    ck_assert_status(blip2_generate(engine, f.inputs, INPUTS, &options, &result), BLIP2_ESTOP);
+    ck_assert_ptr_null(result);
+    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    ck_assert_ptr_null(engine->queue);
+    options = generate_options();
+    assert_as_alone(engine, &options);
+}
+END_TEST
+
+START_TEST(min_new_tokens_bans_the_end) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *engine = engine_of(8, 4, 0);
+    blip2_result *result;
+    size_t shortest = 99, n;
+
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &result));
+    for (size_t i = 0; i < INPUTS; i++) {
+        (void)blip2_result_tokens(result, i, &n);
+        shortest = n < shortest ? n : shortest;
+    }
+    ck_assert_uint_lt(shortest, 12); /* else the test below would prove nothing */
+    blip2_result_free(result);
+    options.min_new_tokens = 11;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &result));
+    for (size_t i = 0; i < INPUTS; i++) {
+        const int32_t *tokens = blip2_result_tokens(result, i, &n);
+
+        ck_assert_uint_ge(n, 11);
+        for (size_t k = 0; k < 11 && k + 1 < n; k++)
+            ck_assert_int_ne(tokens[k], f.model->config.stop_ids[0]);
+    }
+    blip2_result_free(result);
+    blip2_engine_close(engine);
+}
+END_TEST
+
+START_TEST(options_out_of_range) {
+    blip2_generate_options options = generate_options();
+    blip2_engine *engine = engine_of(1, 1, 0), *second;
+    blip2_result *result;
+    char prompt[4096];
+
+    ck_assert_status(blip2_engine_open(&second, f.model, NULL), BLIP2_EINVAL);
+    options.min_new_tokens = 13;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "min_new_tokens"));
+    options = generate_options();
+    options.repetition_penalty = NAN;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
+    options.repetition_penalty = -1.0f;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
+    options = generate_options();
+    options.max_new_tokens = 90; /* with image and prompt above max_tokens */
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
+    options.max_new_tokens = UINT32_MAX;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
+    options = generate_options();
+    memset(prompt, 'q', sizeof prompt - 1);
+    prompt[sizeof prompt - 1] = '\0';
+    ck_assert_status(
+        blip2_generate(engine, &(blip2_input){f.images[0], prompt}, 1, &options, &result),
+        BLIP2_EINVAL);
+    ck_assert_status(blip2_generate(engine, &(blip2_input){NULL, NULL}, 1, &options, &result),
+                     BLIP2_EINVAL);
+    ck_assert_ptr_null(result);
+    ck_assert_status_ok(blip2_generate(engine, NULL, 0, &options, &result));
+    ck_assert_uint_eq(blip2_result_count(result), 0);
+    ck_assert_ptr_null(blip2_result_text(result, 0));
+    blip2_result_free(result);
+    blip2_engine_close(engine);
+}
+END_TEST
+
+START_TEST(engine_limits) {
+    blip2_engine_options options;
+    blip2_engine *engine;
+
+    blip2_engine_options_init(&options, sizeof options);
+    options.max_tokens = 129; /* the tiny OPT has 128 positions */
+    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
+    options.max_tokens = 9; /* 8 queries, a start token and no room for an answer */
+    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
+    options.max_tokens = 0;
+    options.max_kv_bytes = 1000;
+    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
+    options.max_kv_bytes = 0;
+    options.max_requests = 100000;
+    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
+    ck_assert_ptr_null(engine);
+    options.max_requests = 1;
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &options));
+    blip2_engine_close(engine);
+}
+END_TEST
+
+START_TEST(stage_1_checkpoint_cannot_generate) {
+    blip2_model *model;
+    blip2_engine *engine;
+
+    ck_assert_status_ok(blip2_model_open(&model, GOLDEN "/models/hf_blip2_itm", NULL));
+    ck_assert_status(blip2_engine_open(&engine, model, NULL), BLIP2_ENOTSUP);
+    ck_assert_ptr_null(engine);
+    blip2_model_close(model);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("engine");
+    TCase *tests = tcase_create("engine");
+
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, packing_changes_nothing, 0, 2);
+    tcase_add_test(tests, few_places_change_nothing);
+    tcase_add_test(tests, few_pages_change_nothing);
+    tcase_add_loop_test(tests, pieces_of_a_prompt_change_nothing, 0, 4);
+    tcase_add_test(tests, stream_gives_the_text);
+    tcase_add_test(tests, a_stop_leaves_a_usable_engine);
+    tcase_add_test(tests, min_new_tokens_bans_the_end);
+    tcase_add_test(tests, options_out_of_range);
+    tcase_add_test(tests, engine_limits);
+    tcase_add_test(tests, stage_1_checkpoint_cannot_generate);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
