@@ -25,7 +25,13 @@ static bool belongs(const part *p, const char *name) {
     return false;
 }
 
-static json_t *describe_parts(const b2_weights *weights) {
+/* Out of memory anywhere makes *ok false; value is taken over. */
+static void put(json_t *object, const char *key, json_t *value, bool *ok) {
+    if (json_object_set_new(object, key, value) != 0)
+        *ok = false;
+}
+
+static json_t *describe_parts(const b2_weights *weights, bool *ok) {
     part parts[] = {{"vision", vision_prefixes, 0, 0, 0},
                     {"qformer", qformer_prefixes, 0, 0, 0},
                     {"language", language_prefixes, 0, 0, 0},
@@ -44,34 +50,48 @@ static json_t *describe_parts(const b2_weights *weights) {
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].tensors > 0)
-            (void)json_object_set_new(out, parts[i].name,
-                                      json_pack("{s:I, s:I, s:I}", "tensors", parts[i].tensors,
-                                                "parameters", parts[i].parameters, "bytes",
-                                                parts[i].bytes));
+            put(out, parts[i].name,
+                json_pack("{s:I, s:I, s:I}", "tensors", parts[i].tensors, "parameters",
+                          parts[i].parameters, "bytes", parts[i].bytes),
+                ok);
     return out;
 }
 
-static json_t *describe_shapes(const b2_config *config) {
+static json_t *describe_shapes(const b2_config *config, bool *ok) {
     const b2_vit_config *v = &config->vit;
     const b2_qformer_config *q = &config->qformer;
     const b2_opt_config *o = &config->opt;
-    json_t *out =
-        json_pack("{s:{s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i}}", "vision", "width",
-                  (int)v->width, "layers", (int)v->layers, "heads", (int)v->heads, "image",
-                  (int)v->image, "patch", (int)v->patch, "qformer", "width", (int)q->width,
-                  "layers", (int)q->layers, "heads", (int)q->heads, "queries", (int)q->queries);
+    json_t *out = json_object();
 
-    if (out != NULL && config->language == B2_LANGUAGE_OPT)
-        (void)json_object_set_new(out, "language",
-                                  json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "opt",
-                                            "width", (int)o->width, "layers", (int)o->layers,
-                                            "heads", (int)o->heads, "vocabulary", (int)o->vocab,
-                                            "positions", (int)o->positions));
+    put(out, "vision",
+        json_pack("{s:i, s:i, s:i, s:i, s:i}", "width", (int)v->width, "layers", (int)v->layers,
+                  "heads", (int)v->heads, "image", (int)v->image, "patch", (int)v->patch),
+        ok);
+    put(out, "qformer",
+        json_pack("{s:i, s:i, s:i, s:i}", "width", (int)q->width, "layers", (int)q->layers, "heads",
+                  (int)q->heads, "queries", (int)q->queries),
+        ok);
+    if (config->language == B2_LANGUAGE_OPT)
+        put(out, "language",
+            json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "opt", "width", (int)o->width,
+                      "layers", (int)o->layers, "heads", (int)o->heads, "vocabulary", (int)o->vocab,
+                      "positions", (int)o->positions),
+            ok);
     return out;
 }
 
-/* Memory with default options; a stage-1 checkpoint has no engine yet. */
-static blip2_status describe_memory(json_t *out, const blip2_model *model) {
+static json_t *describe_unused(const b2_weights *weights, bool *ok) {
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < b2_weights_count(weights); i++)
+        if (!b2_weights_used(weights, i) &&
+            json_array_append_new(out, json_string(b2_weights_at(weights, i)->name)) != 0)
+            *ok = false;
+    return out;
+}
+
+/* With default options; a stage-1 checkpoint has no engine yet. */
+static blip2_status describe_memory(json_t *out, const blip2_model *model, bool *ok) {
     size_t weights = model->loader.weight_bytes + model->loader.vector_bytes;
     const blip2_engine_options defaults = {0};
     b2_engine_plan plan = {0};
@@ -80,39 +100,29 @@ static blip2_status describe_memory(json_t *out, const blip2_model *model) {
     if (model->config.language != B2_LANGUAGE_NONE &&
         (status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
         return status;
-    (void)json_object_set_new(out, "memory",
-                              json_pack("{s:I, s:I, s:I, s:I}", "mapped_file_bytes",
-                                        (json_int_t)model->loader.total_bytes, "weight_bytes",
-                                        (json_int_t)weights, "workspace_bytes",
-                                        (json_int_t)plan.workspace_bytes, "kv_bytes",
-                                        (json_int_t)plan.kv_bytes));
+    put(out, "memory",
+        json_pack("{s:I, s:I, s:I, s:I}", "mapped_file_bytes",
+                  (json_int_t)model->loader.total_bytes, "weight_bytes", (json_int_t)weights,
+                  "workspace_bytes", (json_int_t)plan.workspace_bytes, "kv_bytes",
+                  (json_int_t)plan.kv_bytes),
+        ok);
     return BLIP2_OK;
-}
-
-static json_t *describe_unused(const b2_weights *weights) {
-    json_t *out = json_array();
-
-    for (size_t i = 0; i < b2_weights_count(weights); i++)
-        if (!b2_weights_used(weights, i))
-            (void)json_array_append_new(out, json_string(b2_weights_at(weights, i)->name));
-    return out;
 }
 
 static blip2_status describe(json_t *out, const blip2_model *model) {
     const b2_config *config = &model->config;
-    bool generates = config->language != B2_LANGUAGE_NONE;
-    blip2_status status = describe_memory(out, model);
+    bool generates = config->language != B2_LANGUAGE_NONE, ok = true;
+    blip2_status status;
 
-    if (status < 0)
+    put(out, "model_type", json_string(config->model_type), &ok);
+    put(out, "architecture", json_string(config->architecture), &ok);
+    put(out, "tasks", generates ? json_pack("[s, s]", "caption", "vqa") : json_array(), &ok);
+    put(out, "shapes", describe_shapes(config, &ok), &ok);
+    put(out, "parts", describe_parts(model->weights, &ok), &ok);
+    if ((status = describe_memory(out, model, &ok)) < 0)
         return status;
-    (void)json_object_set_new(out, "model_type", json_string(config->model_type));
-    (void)json_object_set_new(out, "architecture", json_string(config->architecture));
-    (void)json_object_set_new(out, "tasks",
-                              generates ? json_pack("[s, s]", "caption", "vqa") : json_array());
-    (void)json_object_set_new(out, "shapes", describe_shapes(config));
-    (void)json_object_set_new(out, "parts", describe_parts(model->weights));
-    (void)json_object_set_new(out, "unused_tensors", describe_unused(model->weights));
-    return BLIP2_OK;
+    put(out, "unused_tensors", describe_unused(model->weights, &ok), &ok);
+    return ok ? BLIP2_OK : b2_fail_memory();
 }
 
 blip2_status blip2_model_describe(char **out, const char *directory) {
@@ -141,10 +151,15 @@ blip2_status blip2_model_describe(char **out, const char *directory) {
         status = b2_fail_memory();
         goto out;
     }
-    (void)json_dumpb(root, text, length, JSON_INDENT(2));
+    if (json_dumpb(root, text, length, JSON_INDENT(2)) != length) {
+        status = b2_fail_memory();
+        goto out;
+    }
     text[length] = '\0';
     *out = text;
+    text = NULL;
 out:
+    b2_free(text);
     json_decref(root);
     blip2_model_close(model);
     return status;
