@@ -3,13 +3,15 @@
  *
  *     rgb [in_height, in_width] --across--> middle [rows, width] --down--> out [height, width]
  *
- * Only the rows that the second pass reads are made, and a pass that would not change its size is
- * skipped. Weights are computed in double exactly in Pillow's order of operations; they are built
- * without fused multiply-add (see CMakeLists.txt).
+ * or, for pictures that lose many more rows than columns, down first. Only the rows that the second
+ * pass reads are made, and a pass that would not change its size is skipped. Weights are computed
+ * in double exactly in Pillow's order of operations; they are built without fused multiply-add (see
+ * CMakeLists.txt).
  *
  * Sums are kept in unsigned 32-bit: they wrap as Pillow's int does on every machine it runs on, and
  * only for scales beyond a million do they wrap at all. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -223,35 +225,64 @@ static blip2_status resize_across(uint8_t *out, const uint8_t *rgb, size_t rows,
     return BLIP2_OK;
 }
 
+/* ---- both --------------------------------------------------------------------------------------
+ */
+
+static blip2_status across_then_down(uint8_t *out, const uint8_t *rgb, const axis *x,
+                                     const axis *y) {
+    span last = find_span(y, y->out - 1);
+    uint32_t first = find_span(y, 0).first, rows = last.first + last.count - first;
+    uint8_t *middle = b2_alloc_array((size_t)rows * x->out, 3);
+    blip2_status status;
+
+    if (middle == NULL)
+        return b2_fail_memory();
+    status = resize_across(middle, rgb + (size_t)first * x->in * 3, rows, x);
+    if (status == BLIP2_OK)
+        status = resize_down(out, middle, first, (size_t)x->out * 3, y);
+    b2_free(middle);
+    return status;
+}
+
+static blip2_status down_then_across(uint8_t *out, const uint8_t *rgb, const axis *x,
+                                     const axis *y) {
+    uint8_t *middle = b2_alloc_array((size_t)y->out * x->in, 3);
+    blip2_status status;
+
+    if (middle == NULL)
+        return b2_fail_memory();
+    status = resize_down(middle, rgb, 0, (size_t)x->in * 3, y);
+    if (status == BLIP2_OK)
+        status = resize_across(out, middle, y->out, x);
+    b2_free(middle);
+    return status;
+}
+
+/* Pillow >= 13 goes down first where that takes more than twice as many rows away as columns. The
+ * order shows: the result of the first pass is rounded. */
+static bool down_first(const axis *x, const axis *y) {
+    int64_t rows = (int64_t)y->in - y->out, columns = (int64_t)x->in - x->out;
+
+    return rows > 0 && rows > 2 * columns;
+}
+
 blip2_status b2_image_resize(uint8_t *out, uint32_t width, uint32_t height, const uint8_t *rgb,
                              uint32_t in_width, uint32_t in_height) {
-    axis across_axis, down_axis;
-    uint8_t *middle = NULL;
-    blip2_status status;
-    uint32_t first, end;
-    span last;
+    axis x, y;
 
     if (width == 0 || height == 0 || in_width == 0 || in_height == 0)
         return b2_fail(BLIP2_EINVAL, "resize of %ux%u to %ux%u pixels, expected sides > 0",
                        in_width, in_height, width, height);
-    across_axis = make_axis(in_width, width);
-    down_axis = make_axis(in_height, height);
+    x = make_axis(in_width, width);
+    y = make_axis(in_height, height);
     if (in_width == width && in_height == height) {
         memcpy(out, rgb, (size_t)width * height * 3);
         return BLIP2_OK;
     }
     if (in_height == height)
-        return resize_across(out, rgb, height, &across_axis);
+        return resize_across(out, rgb, height, &x);
     if (in_width == width)
-        return resize_down(out, rgb, 0, (size_t)width * 3, &down_axis);
-    first = find_span(&down_axis, 0).first;
-    last = find_span(&down_axis, height - 1);
-    end = last.first + last.count;
-    if ((middle = b2_alloc_array((size_t)(end - first) * width, 3)) == NULL)
-        return b2_fail_memory();
-    if ((status = resize_across(middle, rgb + (size_t)first * in_width * 3, end - first,
-                                &across_axis)) == BLIP2_OK)
-        status = resize_down(out, middle, first, (size_t)width * 3, &down_axis);
-    b2_free(middle);
-    return status;
+        return resize_down(out, rgb, 0, (size_t)width * 3, &y);
+    return down_first(&x, &y) ? down_then_across(out, rgb, &x, &y)
+                              : across_then_down(out, rgb, &x, &y);
 }
