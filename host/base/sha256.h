@@ -1,0 +1,21 @@
+/* SHA-256 (FIPS 180-4), to tell whether bytes are the expected ones. */
+#ifndef B2_SHA256_H
+#define B2_SHA256_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct b2_sha256 {
+    uint32_t state[8];
+    uint64_t length;   /* bytes so far */
+    uint8_t block[64]; /* the last length % 64 bytes */
+} b2_sha256;
+
+void b2_sha256_init(b2_sha256 *sha);
+void b2_sha256_update(b2_sha256 *sha, const void *data, size_t size);
+/* Ends the message; init before using sha again. */
+void b2_sha256_final(b2_sha256 *sha, uint8_t digest[32]);
+
+/* Digest of data [size] as 64 lower-case hexadecimal digits and a zero. */
+void b2_sha256_hex(char hex[65], const void *data, size_t size);
+
+#endif
