@@ -1,0 +1,61 @@
+/* The command line of every command: one table of options, one struct that they fill. */
+#ifndef B2_ARGUMENTS_H
+#define B2_ARGUMENTS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "console.h"
+
+typedef struct b2_settings {
+    const char *model;  /* folder; NULL: the demo model */
+    const char *device; /* NULL: the library's choice */
+    const char *prompt; /* NULL: none */
+    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights;
+    float repetition_penalty;
+    bool json, quiet, verbose, help, version;
+    char **operands; /* [operand_count] what is no option, in order; inside argv */
+    size_t operand_count;
+} b2_settings;
+
+typedef struct b2_command {
+    const char *name;
+    unsigned bit; /* in b2_option.commands */
+    const char *operands;
+    const char *summary;     /* one line */
+    const char *description; /* paragraphs */
+    const char *examples;
+    b2_exit_code (*run)(const b2_settings *settings);
+} b2_command;
+
+enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2 };
+
+typedef enum b2_option_kind {
+    B2_OPTION_FLAG,   /* bool */
+    B2_OPTION_TEXT,   /* const char * */
+    B2_OPTION_COUNT,  /* uint32_t between least and most */
+    B2_OPTION_NUMBER, /* float between least and most */
+    B2_OPTION_CHOICE  /* uint32_t: index into choices */
+} b2_option_kind;
+
+typedef struct b2_option {
+    const char *name;     /* without the dashes */
+    const char *argument; /* as help calls it; NULL for a flag */
+    const char *help;
+    unsigned commands; /* bits of those that take it */
+    b2_option_kind kind;
+    size_t offset; /* of its field in b2_settings */
+    double least, most;
+    const char *const *choices; /* NULL-terminated */
+} b2_option;
+
+/* All options, in the order of help; the last one has no name. */
+extern const b2_option b2_options[];
+
+/* The settings of a command line without options. */
+b2_settings b2_settings_default(void);
+/* Read argv [argc], the words after the command's name; they are reordered. False, after saying
+ * what is wrong, for a bad line. */
+bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, char **argv);
+
+#endif

@@ -1,0 +1,31 @@
+/* What the program says and how it ends. Results go to stdout, everything else to stderr, one line
+ * a message. */
+#ifndef B2_CONSOLE_H
+#define B2_CONSOLE_H
+#include <stdbool.h>
+
+#include "blip2.h"
+
+typedef enum b2_exit_code {
+    B2_EXIT_OK = 0,
+    B2_EXIT_FAILED = 1,   /* out of memory, the device, a mistake of ours */
+    B2_EXIT_BAD_INPUT = 2 /* usage, a file, an output that cannot be written */
+} b2_exit_code;
+
+/* "blip2: ..." to stderr. Control characters, which file names may hold, are shown as '?'. */
+void b2_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Say blip2_error_message(). */
+b2_exit_code b2_complain_status(blip2_status status);
+b2_exit_code b2_exit_code_of(blip2_status status);
+/* The worse of two; a failure of ours is worse than bad input. */
+b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b);
+
+/* Text of a model to stdout, control characters as spaces: it stays one line. */
+void b2_print_text(const char *text);
+
+/* Everything printed so far has reached stdout; false, after saying why, if it cannot. */
+bool b2_flush_output(void);
+/* Close stdout, once, at the end: some file systems report a full disk only now. */
+b2_exit_code b2_close_output(b2_exit_code code);
+
+#endif

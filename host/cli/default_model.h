@@ -1,0 +1,10 @@
+/* Which checkpoint is meant when none is named. */
+#ifndef B2_DEFAULT_MODEL_H
+#define B2_DEFAULT_MODEL_H
+#include "blip2.h"
+
+/* $BLIP2_MODEL; or else the demo model, installed beside the program or in the folder that the
+ * program was built from. *out is yours to b2_free. EIO if there is none. */
+blip2_status b2_default_model(char **out);
+
+#endif

@@ -1,0 +1,26 @@
+/* The pictures that a command line names: files, folders (their PNG and JPEG files, sorted, without
+ * sub-folders) and patterns that the shell left alone. Pictures are not read here: a list of
+ * 100,000 names is small. */
+#ifndef B2_INPUTS_H
+#define B2_INPUTS_H
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "blip2.h"
+
+typedef struct b2_input_name {
+    char *path;  /* as it is opened and shown */
+    char *error; /* NULL, or why it gives no picture */
+} b2_input_name;
+
+typedef struct b2_inputs {
+    b2_input_name *names; /* [count] in the order of the command line */
+    size_t count, capacity;
+    bool many; /* more than one picture was asked for, or may have been: show names */
+} b2_inputs;
+
+/* What cannot be found is a name with an error; the call fails only for want of memory. */
+blip2_status b2_inputs_expand(b2_inputs *out, char *const *operands, size_t count);
+void b2_inputs_free(b2_inputs *inputs);
+
+#endif

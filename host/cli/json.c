@@ -1,0 +1,43 @@
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/alloc.h"
+#include "base/text_buffer.h"
+
+json_t *b2_json_text(const char *text) {
+    b2_text_buffer clean = {0};
+    json_t *out = NULL;
+    utf8proc_ssize_t left = (utf8proc_ssize_t)strlen(text);
+
+    while (left > 0) {
+        utf8proc_int32_t code;
+        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text, left, &code);
+
+        if (used > 0)
+            b2_text_append(&clean, text, (size_t)used);
+        else
+            b2_text_append(&clean, "\xEF\xBF\xBD", 3);
+        used = used > 0 ? used : 1;
+        text += used;
+        left -= used;
+    }
+    if (!clean.failed)
+        out = json_stringn(b2_text_data(&clean), clean.length);
+    b2_text_free(&clean);
+    return out;
+}
+
+bool b2_json_print_line(json_t *object) {
+    char *line = json_dumps(object, JSON_COMPACT);
+
+    json_decref(object);
+    if (line == NULL)
+        return false;
+    (void)puts(line);
+    free(line);
+    return true;
+}

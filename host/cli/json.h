@@ -1,0 +1,13 @@
+/* JSON lines for scripts. */
+#ifndef B2_CLI_JSON_H
+#define B2_CLI_JSON_H
+#include <jansson.h>
+#include <stdbool.h>
+
+/* A JSON string of any bytes: what is no UTF-8, as file names may be, becomes U+FFFD. NULL when out
+ * of memory. */
+json_t *b2_json_text(const char *text);
+/* Print object on a line of its own and let it go. False when out of memory or object is NULL. */
+bool b2_json_print_line(json_t *object);
+
+#endif
