@@ -155,21 +155,23 @@ static void convert_row(uint8_t *rgb, size_t step, const uint8_t *row, size_t wi
         }
 }
 
+/* The passes of an interlaced picture: first column, first row, step across, step down. */
+static const uint8_t adam7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                    {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+static const uint8_t whole[1][4] = {{0, 0, 1, 1}};
+
 static void read_rows(reader *r, const layout *l) {
     bool interlaced = png_get_interlace_type(r->png, r->info) != PNG_INTERLACE_NONE;
-    uint32_t width = r->image->width, height = r->image->height;
+    const uint8_t(*passes)[4] = interlaced ? adam7 : whole;
+    size_t width = r->image->width, height = r->image->height;
 
-    for (int pass = 0; pass < (interlaced ? PNG_INTERLACE_ADAM7_PASSES : 1); pass++) {
-        uint32_t x0 = interlaced ? PNG_PASS_START_COL(pass) : 0;
-        uint32_t y0 = interlaced ? PNG_PASS_START_ROW(pass) : 0;
-        uint32_t step_x = interlaced ? PNG_PASS_COL_OFFSET(pass) : 1;
-        uint32_t step_y = interlaced ? PNG_PASS_ROW_OFFSET(pass) : 1;
-        uint32_t columns = width > x0 ? (width - x0 + step_x - 1) / step_x : 0;
+    for (int i = 0; i < (interlaced ? 7 : 1); i++) {
+        size_t x0 = passes[i][0], y0 = passes[i][1], step_x = passes[i][2], step_y = passes[i][3];
+        size_t columns = width > x0 ? (width - x0 + step_x - 1) / step_x : 0;
 
-        /* y is 64 bits wide: a height near 2^32 plus a step must not wrap. */
-        for (uint64_t y = y0; columns > 0 && y < height; y += step_y) {
+        for (size_t y = y0; columns > 0 && y < height; y += step_y) {
             png_read_row(r->png, r->row, NULL);
-            convert_row(r->image->rgb + 3 * ((size_t)y * width + x0), step_x, r->row, columns, l);
+            convert_row(r->image->rgb + 3 * (y * width + x0), step_x, r->row, columns, l);
         }
     }
 }

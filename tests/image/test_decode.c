@@ -57,8 +57,9 @@ START_TEST(every_jpeg_as_pillow) {
         for (size_t k = 0; k < bytes; k++) {
             int difference = abs(got->rgb[k] - want->rgb[k]);
 
-            ck_assert_msg(difference <= 1, "%s: byte %zu is %d, expected %d", p.item[i].name, k,
-                          got->rgb[k], want->rgb[k]);
+            if (difference > 1) /* a passed assertion costs a system call */
+                ck_abort_msg("%s: byte %zu is %d, expected %d", p.item[i].name, k, got->rgb[k],
+                             want->rgb[k]);
             sum += (size_t)difference;
         }
         ck_assert_msg((double)sum < 0.1 * (double)bytes, "%s: mean difference %g", p.item[i].name,

@@ -34,11 +34,13 @@ static blip2_status decode(blip2_image **out, const uint8_t *data, size_t size) 
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, data, size);
     blip2_image_options_init(&options, sizeof options);
-    options.max_pixels = 1 << 22;
+    options.max_pixels = 1 << 18; /* keeps pictures whose size was flipped quick */
     *out = (blip2_image *)copy;
     status = blip2_image_from_memory(out, copy, size, &options);
     free(copy);
-    ck_assert((status == BLIP2_OK) == (*out != NULL));
+    if ((status == BLIP2_OK) != (*out != NULL)) /* a passed assertion costs a system call */
+        ck_abort_msg("%s, picture %s NULL", blip2_status_name(status),
+                     *out != NULL ? "is not" : "is");
     return status;
 }
 
@@ -81,8 +83,9 @@ START_TEST(cut_short_anywhere) {
     for (size_t size = 0; size < e->size; size++) {
         blip2_status status = decode(&image, e->data, size);
 
-        ck_assert_msg(status == BLIP2_EFORMAT, "%s: %zu of %zu bytes: %s", name, size, e->size,
-                      blip2_status_name(status));
+        if (status != BLIP2_EFORMAT)
+            ck_abort_msg("%s: %zu of %zu bytes: %s", name, size, e->size,
+                         blip2_status_name(status));
     }
     ck_assert_status_ok(decode(&image, e->data, e->size));
     blip2_image_free(image);
@@ -104,8 +107,8 @@ START_TEST(any_bit_flipped) {
         memcpy(data, e->data, e->size);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
         status = decode(&image, data, e->size);
-        ck_assert_msg(status == BLIP2_OK || status == BLIP2_EFORMAT || status == BLIP2_ENOTSUP,
-                      "%s: bit %zu: %s", name, bit, blip2_status_name(status));
+        if (status != BLIP2_OK && status != BLIP2_EFORMAT && status != BLIP2_ENOTSUP)
+            ck_abort_msg("%s: bit %zu: %s", name, bit, blip2_status_name(status));
         blip2_image_free(image);
     }
     b2_free(data);
