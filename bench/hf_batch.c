@@ -1,0 +1,154 @@
+#include "hf_batch.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "image/image.h"
+
+static blip2_status open_model(hf_batch *out, const char *device) {
+    blip2_model_options options;
+    char *directory;
+    blip2_status status;
+
+    if (!json_is_string(out->golden->model))
+        return golden_bad(out->golden, "model", "a folder's name", out->golden->model);
+    if ((directory = golden_path(out->golden, json_string_value(out->golden->model))) == NULL)
+        return b2_fail_memory();
+    blip2_model_options_init(&options, sizeof options);
+    options.device = device;
+    status = blip2_model_open(&out->model, directory, &options);
+    b2_free(directory);
+    if (status < 0)
+        return status;
+    if (out->model->config.language == B2_LANGUAGE_NONE)
+        return b2_fail(BLIP2_ENOTSUP, "a model without language model");
+    out->queries = out->model->config.qformer.queries;
+    return BLIP2_OK;
+}
+
+static blip2_status read_rows(hf_batch *out) {
+    const json_t *images, *prompts = json_object_get(out->golden->inputs, "prompts");
+    blip2_status status = golden_strings(out->golden, "images", &images);
+
+    if (status < 0)
+        return status;
+    if (json_is_null(prompts))
+        prompts = NULL;
+    else if ((status = golden_strings(out->golden, "prompts", &prompts)) < 0)
+        return status;
+    if (json_array_size(images) == 0 || json_array_size(images) > 1024 ||
+        (prompts != NULL && json_array_size(prompts) != json_array_size(images)))
+        return golden_bad(out->golden, "inputs.images", "as many as prompts", images);
+    if ((out->rows = b2_calloc(json_array_size(images), sizeof *out->rows)) == NULL)
+        return b2_fail_memory();
+    out->count = (uint32_t)json_array_size(images);
+    for (uint32_t i = 0; i < out->count; i++) {
+        hf_row *row = &out->rows[i];
+        char *path = golden_path(out->golden, json_string_value(json_array_get(images, i)));
+
+        status = path != NULL ? blip2_image_open(&row->image, path, NULL) : b2_fail_memory();
+        b2_free(path);
+        if (status < 0)
+            return status;
+        row->prompt = prompts != NULL ? json_string_value(json_array_get(prompts, i)) : NULL;
+    }
+    return BLIP2_OK;
+}
+
+/* Prompt ids, and how many pads the longest of them gives the others. */
+static blip2_status encode_prompts(hf_batch *out) {
+    size_t longest = 0;
+    blip2_status status;
+
+    for (uint32_t i = 0; i < out->count; i++) {
+        const char *prompt = out->rows[i].prompt != NULL ? out->rows[i].prompt : "";
+
+        status = b2_tokenizer_encode(out->model->tokenizer, prompt, strlen(prompt), true,
+                                     &out->rows[i].ids);
+        if (status < 0)
+            return status;
+        longest = out->rows[i].ids.count > longest ? out->rows[i].ids.count : longest;
+    }
+    for (uint32_t i = 0; i < out->count; i++)
+        out->rows[i].pads = (uint32_t)(longest - out->rows[i].ids.count);
+    out->prompt_length = out->queries + (uint32_t)longest;
+    return BLIP2_OK;
+}
+
+static blip2_status check_inputs(const hf_batch *batch) {
+    const json_t *inputs = batch->golden->inputs;
+    const json_t *side = json_object_get(inputs, "padding_side");
+    const json_t *size = json_object_get(inputs, "image_size");
+    uint32_t image = batch->model->config.vit.image;
+
+    if (!json_is_string(side) || strcmp(json_string_value(side), "left") != 0)
+        return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than left");
+    if (!json_is_integer(size) || json_integer_value(size) != image)
+        return b2_fail(BLIP2_ENOTSUP, "inputs.image_size other than the model's %u", image);
+    return BLIP2_OK;
+}
+
+blip2_status hf_batch_open(hf_batch *out, const golden_case *golden, const char *device,
+                           const char *const *known) {
+    blip2_status status;
+
+    *out = (hf_batch){.golden = golden};
+    if ((status = golden_only(golden->inputs, "inputs.", known)) < 0 ||
+        (status = open_model(out, device)) < 0 || (status = check_inputs(out)) < 0 ||
+        (status = read_rows(out)) < 0)
+        return status;
+    return encode_prompts(out);
+}
+
+void hf_batch_close(hf_batch *batch) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+        blip2_image_free(batch->rows[i].image);
+        b2_tokens_free(&batch->rows[i].ids);
+    }
+    b2_free(batch->rows);
+    blip2_model_close(batch->model);
+    *batch = (hf_batch){0};
+}
+
+json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
+    const b2_config *config = &batch->model->config;
+    const hf_row *row = &batch->rows[i];
+    json_t *list = json_array();
+
+    for (uint32_t t = 0; t < batch->prompt_length && list != NULL; t++) {
+        json_int_t id;
+
+        if (t < batch->queries)
+            id = mask ? 1 : config->image_token;
+        else if (t < batch->queries + row->pads)
+            id = mask ? 0 : config->pad;
+        else
+            id = mask ? 1 : row->ids.ids[t - batch->queries - row->pads];
+        if (json_array_append_new(list, json_integer(id)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, verdict *v) {
+    json_t *all = json_array();
+
+    if (json_object_get(batch->golden->expect, key) == NULL) {
+        json_decref(all);
+        return BLIP2_OK;
+    }
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (json_array_append_new(all, hf_batch_ids(batch, i, mask)) != 0) {
+            json_decref(all);
+            return b2_fail_memory();
+        }
+    return verdict_value(v, key, all, NULL);
+}
+
+blip2_status hf_batch_compare(const hf_batch *batch, verdict *v) {
+    blip2_status status = compare_list(batch, "input_ids", false, v);
+
+    return status < 0 ? status : compare_list(batch, "attention_mask", true, v);
+}

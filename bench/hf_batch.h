@@ -1,0 +1,38 @@
+/* What forward and generate cases of Hugging Face models have in common: a model, and a batch of
+ * pictures with prompts, which the original padded on the left to one length:
+ *
+ *   [<image> x Q][pads][prompt ids]      T = prompt_length ids a row
+ *
+ * We pad nothing; the padded rows are rebuilt here only to be compared. */
+#ifndef BENCH_HF_BATCH_H
+#define BENCH_HF_BATCH_H
+#include "engine/request.h"
+#include "verdict.h"
+
+typedef struct hf_row {
+    blip2_image *image;
+    const char *prompt; /* NULL: none; in the case */
+    b2_tokens ids;      /* of the prompt */
+    uint32_t pads;
+} hf_row;
+
+typedef struct hf_batch {
+    const golden_case *golden;
+    blip2_model *model;
+    uint32_t count; /* B */
+    hf_row *rows;   /* [B] */
+    uint32_t queries, prompt_length;
+} hf_batch;
+
+/* known: the inputs that the kind understands; ENOTSUP for others. *out is freed with
+ * hf_batch_close in any case. */
+blip2_status hf_batch_open(hf_batch *out, const golden_case *golden, const char *device,
+                           const char *const *known);
+void hf_batch_close(hf_batch *batch);
+
+/* Row i as the original had it, a new list: ids, or with mask 1 and 0. NULL: out of memory. */
+json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask);
+/* Compare expect.input_ids and expect.attention_mask, where there. */
+blip2_status hf_batch_compare(const hf_batch *batch, verdict *v);
+
+#endif

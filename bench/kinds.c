@@ -1,0 +1,64 @@
+#include "kinds.h"
+
+#include <string.h>
+
+static bool has(const golden_case *golden, const char *input) {
+    return json_object_get(golden->inputs, input) != NULL;
+}
+
+static bool is_preprocess(const golden_case *golden) {
+    return golden->model == NULL && has(golden, "image");
+}
+
+static bool is_text_cleaning(const golden_case *golden) {
+    return golden->model == NULL && has(golden, "texts");
+}
+
+static bool is_tokenizer(const golden_case *golden) {
+    return has(golden, "random_ids");
+}
+
+static bool is_vit(const golden_case *golden) {
+    return json_object_get(golden->model, "vit") != NULL;
+}
+
+static bool is_qformer(const golden_case *golden) {
+    return has(golden, "tensors") && !has(golden, "images") && !has(golden, "method");
+}
+
+/* A call of a LAVIS model's method. */
+static bool is_lavis(const golden_case *golden) {
+    return has(golden, "method");
+}
+
+static bool is_generate(const golden_case *golden) {
+    return has(golden, "generate_args");
+}
+
+static bool is_forward(const golden_case *golden) {
+    return has(golden, "images") && has(golden, "prompts");
+}
+
+static bool is_any(const golden_case *golden) {
+    (void)golden;
+    return true;
+}
+
+const kind *kind_of(const golden_case *golden) {
+    static const kind kinds[] = {
+        {"preprocess", is_preprocess, run_preprocess},
+        {"text_cleaning", is_text_cleaning, NULL},
+        {"tokenizer", is_tokenizer, run_tokenizer},
+        {"vit", is_vit, run_vit},
+        {"qformer", is_qformer, run_qformer},
+        {"lavis", is_lavis, NULL},
+        {"generate", is_generate, run_generate},
+        {"forward", is_forward, run_forward},
+        {"other", is_any, NULL},
+    };
+    size_t i = 0;
+
+    while (!kinds[i].is(golden))
+        i++;
+    return &kinds[i];
+}

@@ -1,0 +1,24 @@
+/* The kinds of golden cases, told by what case.json asks for, never by its name. */
+#ifndef BENCH_KINDS_H
+#define BENCH_KINDS_H
+#include "verdict.h"
+
+typedef struct kind {
+    const char *name;
+    bool (*is)(const golden_case *golden);
+    /* Do what the case says and compare. ENOTSUP: an option that is not supported, named by the
+     * message. EINVAL, EIO: the case's files are bad. NULL: the kind is not supported. */
+    blip2_status (*run)(const golden_case *golden, const char *device, verdict *v);
+} kind;
+
+/* The first kind that the case is; the last of them is any case. */
+const kind *kind_of(const golden_case *golden);
+
+blip2_status run_preprocess(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_tokenizer(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_vit(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_qformer(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_forward(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_generate(const golden_case *golden, const char *device, verdict *v);
+
+#endif
