@@ -179,22 +179,20 @@ static size_t spaces_end(const char *text, size_t length, size_t start) {
 }
 
 /* Does no word character touch text[start, end)? */
-static blip2_status stands_alone(const b2_added_tokens *added, const char *text, size_t length,
+static blip2_status stands_alone(const b2_matcher *word, const char *text, size_t length,
                                  size_t start, size_t end, bool *out) {
-    b2_matcher matcher;
     size_t before = 0, after = 0;
-    blip2_status status = b2_matcher_open(&matcher, &added->word);
+    blip2_status status = BLIP2_OK;
 
-    if (status == BLIP2_OK && start > 0)
-        status = b2_matcher_at(&matcher, text, length, step_back(text, start), &before);
+    if (start > 0)
+        status = b2_matcher_at(word, text, length, step_back(text, start), &before);
     if (status == BLIP2_OK && end < length)
-        status = b2_matcher_at(&matcher, text, length, end, &after);
-    b2_matcher_close(&matcher);
+        status = b2_matcher_at(word, text, length, end, &after);
     *out = before == 0 && after == 0;
     return status;
 }
 
-blip2_status b2_added_find(const b2_added_tokens *added, const b2_added_set *set, const char *text,
+blip2_status b2_added_find(const b2_added_set *set, const b2_matcher *word, const char *text,
                            size_t length, b2_added_match *match) {
     size_t taken = match->end; /* by the token before this one */
 
@@ -213,14 +211,15 @@ blip2_status b2_added_find(const b2_added_tokens *added, const b2_added_set *set
             continue;
         }
         end = at + token->entry->length;
-        if (token->single_word && (status = stands_alone(added, text, length, at, end, &alone)) < 0)
+        if (token->single_word && (status = stands_alone(word, text, length, at, end, &alone)) < 0)
             return status;
-        if (alone) {
+        match->start = token->lstrip ? b2_size_max(spaces_start(text, taken, at), taken) : at;
+        /* What the token before took beyond `end` is white space: not to be walked twice. */
+        match->end = token->rstrip ? spaces_end(text, length, b2_size_max(end, taken)) : end;
+        match->next = end;
+        /* A token whose text was taken by the one before is left out. */
+        if (alone && match->start < match->end) {
             match->token = token;
-            match->next = end;
-            match->start = token->lstrip ? b2_size_max(spaces_start(text, taken, at), taken) : at;
-            /* What the token before took beyond `end` is white space: not to be walked twice. */
-            match->end = token->rstrip ? spaces_end(text, length, b2_size_max(end, taken)) : end;
             return BLIP2_OK;
         }
         at = end;

@@ -38,10 +38,11 @@ typedef struct b2_added_match {
     size_t next;                 /* where to look on */
 } b2_added_match;
 
-/* The next token of set in text ([length] bytes of valid UTF-8). match: zero for the first call,
- * then the last answer. start may lie before the end of the match before it when that one has
- * taken white space which this one starts with. */
-blip2_status b2_added_find(const b2_added_tokens *added, const b2_added_set *set, const char *text,
+/* The next token of set in text ([length] bytes of valid UTF-8). word: a matcher of added->word
+ * when that was compiled. match: zero for the first call, then the last answer. start may lie
+ * before the end of the match before it when that one has taken white space which this one starts
+ * with. */
+blip2_status b2_added_find(const b2_added_set *set, const b2_matcher *word, const char *text,
                            size_t length, b2_added_match *match);
 
 #endif

@@ -52,28 +52,34 @@ static size_t largest_id(const b2_vocabulary *vocabulary, size_t so_far) {
     return so_far;
 }
 
+static blip2_status same_id(const b2_fields *fields, const b2_entry *entry) {
+    return b2_fail(BLIP2_EFORMAT, "%s: id %d is given to two tokens, \"%.40s\" is the second",
+                   fields->file, (int)entry->id, entry->text);
+}
+
 static blip2_status fill_decoded(b2_tokenizer *out, b2_fields *fields) {
+    const b2_vocabulary *model = &out->bpe.vocabulary, *added = &out->added.vocabulary;
     int16_t inverse[B2_BYTE_LEVEL_END];
     blip2_status status;
 
     inverse_table(inverse);
-    for (size_t i = 0; i < out->bpe.vocabulary.count; i++) {
-        const b2_entry *entry = out->bpe.vocabulary.entries + i;
+    for (size_t i = 0; i < model->count; i++) {
+        const b2_entry *entry = model->entries + i;
 
         if (out->decoded[entry->id].bytes != NULL)
-            return b2_fail(BLIP2_EFORMAT,
-                           "%s: model.vocab: id %d is given to two tokens, \"%.40s\" "
-                           "is the second",
-                           fields->file, (int)entry->id, entry->text);
+            return same_id(fields, entry);
         if ((status = decode_token(out->decoded + entry->id, &out->arena, entry, inverse)) < 0)
             return status;
     }
-    /* An added token comes before a token of the model that has its id. */
-    for (size_t i = 0; i < out->added.vocabulary.count; i++) {
-        b2_decoded *decoded = out->decoded + out->added.vocabulary.entries[i].id;
+    for (size_t i = 0; i < added->count; i++) {
+        const b2_entry *entry = added->entries + i;
+        b2_decoded *decoded = out->decoded + entry->id;
+        bool known = b2_vocabulary_find(model, entry->text, entry->length) != NULL;
 
-        if ((status = decode_token(decoded, &out->arena, out->added.vocabulary.entries + i,
-                                   inverse)) < 0)
+        /* New ids start at the number of tokens, which a vocabulary with holes has used already. */
+        if (decoded->bytes != NULL && !known)
+            return same_id(fields, entry);
+        if (!known && (status = decode_token(decoded, &out->arena, entry, inverse)) < 0)
             return status;
         decoded->special = out->added.tokens[i].special;
     }

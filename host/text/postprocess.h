@@ -7,17 +7,14 @@
 /* In a template: here go the ids of the text. */
 enum { B2_TEMPLATE_TEXT = -1 };
 
-/* Longest template; real ones have at most 3 items. Sequences of processors nest, so that a file
- * could ask for a text any number of times. */
-enum { B2_TEMPLATE_MAX = 64 };
-
 typedef struct b2_template {
     int32_t *items; /* [count] ids of special tokens, or B2_TEMPLATE_TEXT */
     size_t count;
 } b2_template;
 
 /* Read the "post_processor" value: null, ByteLevel (which moves offsets only), TemplateProcessing,
- * RobertaProcessing or a Sequence of those. */
+ * RobertaProcessing or a Sequence of those with at most one that adds tokens (behind the first, the
+ * library takes its parts for a pair of texts). */
 blip2_status b2_template_read(b2_template *out, b2_arena *arena, b2_fields *fields,
                               const json_t *json);
 

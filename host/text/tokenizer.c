@@ -15,8 +15,8 @@ enum { LONGEST_TEXT = 1 << 29 };
 /* What one call of encode works with. */
 typedef struct b2_encoder {
     const b2_tokenizer *tokenizer;
-    b2_matcher split;
-    b2_pieces pieces[2]; /* a pre-tokeniser reads one and writes the other */
+    b2_matcher split, word; /* of the pre-tokenisers and of the added tokens, where they have one */
+    b2_pieces pieces[2];    /* a pre-tokeniser reads one and writes the other */
     b2_text_buffer spaced;
     b2_bpe_scratch bpe;
     b2_tokens *out;
@@ -75,7 +75,7 @@ static blip2_status cut_out(b2_encoder *encoder, const b2_added_set *set, const 
     blip2_status status;
 
     for (;;) {
-        status = b2_added_find(&encoder->tokenizer->added, set, text, length, &match);
+        status = b2_added_find(set, &encoder->word, text, length, &match);
         if (status < 0 || match.token == NULL)
             break;
         if (done < match.start)
@@ -133,11 +133,14 @@ blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text
     }
     if (status == BLIP2_OK && tokenizer->pretokenizers.count > 0)
         status = b2_matcher_open(&encoder.split, &tokenizer->pretokenizers.word);
+    if (status == BLIP2_OK && tokenizer->added.word.code != NULL)
+        status = b2_matcher_open(&encoder.word, &tokenizer->added.word);
     if (status == BLIP2_OK)
         status = encode_template(&encoder, text, length, add_special);
     if (status < 0)
         out->count = count;
     b2_matcher_close(&encoder.split);
+    b2_matcher_close(&encoder.word);
     b2_pieces_free(&encoder.pieces[0]);
     b2_pieces_free(&encoder.pieces[1]);
     b2_text_free(&encoder.spaced);

@@ -1,0 +1,27 @@
+/* What the suites of this folder share: JSON files of cases, and comparisons with what they say. */
+#ifndef B2_TESTS_TEXT_CASES_H
+#define B2_TESTS_TEXT_CASES_H
+#include <check.h>
+#include <jansson.h>
+
+#include "run.h"
+#include "text/tokenizer.h"
+
+/* "tests/" and the name; valid up to the next call. */
+const char *in_tests(const char *name);
+
+/* Texts of cases have zero bytes in them. Fails the test when there is no such file. */
+json_t *load_json(const char *path);
+
+b2_tokens ids_of(const json_t *array);
+
+/* Do the ids equal the array? Prints both with the text when they do not. */
+bool same_ids(const b2_tokens *got, const json_t *expected, const char *text);
+
+/* Does text encode to the ids / do ids decode to the text? */
+bool encodes_to(const b2_tokenizer *tokenizer, const json_t *text, bool special,
+                const json_t *expected);
+bool decodes_to(const b2_tokenizer *tokenizer, const json_t *ids, bool skip_special, bool clean_up,
+                const json_t *expected);
+
+#endif

@@ -1,0 +1,66 @@
+/* Nasty texts against what the `tokenizers` library made of them (nasty.py). Without arguments: the
+ * committed nasty.jsonl; otherwise a file of nasty.py and the folder of the tokenizer it was for.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cases.h"
+
+/* Differences of one record, 0..4. */
+static int compare(const b2_tokenizer *tokenizer, const json_t *record) {
+    const json_t *text = json_object_get(record, "t"), *ids = json_object_get(record, "i");
+    const json_t *random = json_object_get(record, "r");
+    const json_t *cleaned = json_object_get(record, "c");
+    int bad = 0;
+
+    bad += !encodes_to(tokenizer, text, true, ids);
+    bad += !decodes_to(tokenizer, random, true, false, json_object_get(record, "d"));
+    bad += !decodes_to(tokenizer, random, false, false, json_object_get(record, "k"));
+    if (cleaned != NULL)
+        bad += !decodes_to(tokenizer, ids, true, true, cleaned);
+    return bad;
+}
+
+static const char *path = BLIP2_SOURCE_DIR "/tests/text/nasty.jsonl";
+static const char *directory = BLIP2_SOURCE_DIR "/tests/golden/models/tok_opt";
+
+START_TEST(every_line_is_equal) {
+    b2_tokenizer *tokenizer = NULL;
+    FILE *file = fopen(path, "rb");
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    long lines = 0, bad = 0;
+
+    ck_assert_msg(file != NULL, "%s cannot be opened", path);
+    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, directory));
+    while ((length = getline(&line, &capacity, file)) > 0) {
+        json_t *record = json_loadb(line, (size_t)length, JSON_ALLOW_NUL, NULL);
+
+        ck_assert(record != NULL);
+        lines++;
+        bad += compare(tokenizer, record);
+        json_decref(record);
+    }
+    (void)fclose(file);
+    free(line);
+    b2_tokenizer_close(tokenizer);
+    (void)printf("%ld lines, %ld differences\n", lines, bad);
+    ck_assert_int_gt(lines, 0);
+    ck_assert_int_eq(bad, 0);
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    Suite *suite = suite_create("nasty texts");
+    TCase *tcase = tcase_create("nasty");
+
+    if (argc == 3) {
+        path = argv[1];
+        directory = argv[2];
+    }
+    tcase_set_timeout(tcase, 300);
+    tcase_add_test(tcase, every_line_is_equal);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
