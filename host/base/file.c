@@ -169,6 +169,15 @@ fail:
     return status;
 }
 
+blip2_status b2_file_writer_write(b2_file_writer *writer, const void *data, size_t size) {
+    errno = 0;
+    if (fwrite(data, 1, size, writer->stream) == size)
+        return BLIP2_OK;
+    if (errno == 0)
+        errno = EIO;
+    return fail_errno(writer->path, "write");
+}
+
 blip2_status b2_file_writer_commit(b2_file_writer *writer) {
     FILE *stream = writer->stream;
     blip2_status status = BLIP2_OK;

@@ -29,10 +29,12 @@ char *b2_path_join(const char *directory, const char *name);
 /* A file being written: bytes go to "path.tmp-XXXXXX" in the same folder; commit flushes, syncs and
  * renames it to path, so that path is never half-written. */
 typedef struct b2_file_writer {
-    FILE *stream; /* write with stdio; errors are collected and reported by commit */
+    FILE *stream; /* may be written with stdio too; commit reports what failed */
     char *path, *temporary;
 } b2_file_writer;
 blip2_status b2_file_writer_open(b2_file_writer *out, const char *path);
+/* EIO with the reason at once (a full disk), so that a long write can stop early. */
+blip2_status b2_file_writer_write(b2_file_writer *writer, const void *data, size_t size);
 blip2_status b2_file_writer_commit(b2_file_writer *writer); /* closes in any case */
 void b2_file_writer_abandon(b2_file_writer *writer);        /* removes the temporary file */
 

@@ -197,7 +197,7 @@ static int by_name(const void *left, const void *right) {
 }
 
 blip2_status b2_zip_read(b2_zip *out, b2_arena *arena, const b2_file_map *map, const char *file) {
-    directory where;
+    directory where = {0};
     size_t at = 0;
     blip2_status status;
 
