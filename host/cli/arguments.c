@@ -29,14 +29,15 @@ const b2_option b2_options[] = {
     {"batch", "N", "pictures worked on at the same time; default 8", CAPTION, B2_OPTION_COUNT,
      FIELD(batch), 1, 4096, NULL},
     {"threads", "N", "processor threads; default: all cores this process may use", CAPTION,
-     B2_OPTION_COUNT, FIELD(threads), 1, 4096, NULL},
+     B2_OPTION_COUNT, FIELD(threads), 1, 1024, NULL},
     {"device", "NAME", "where to compute: cpu", CAPTION, B2_OPTION_TEXT, FIELD(device), 0, 0, NULL},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      CAPTION, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
     {"json", NULL, "JSON for scripts", CAPTION | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", CAPTION, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
-    {"verbose", NULL, "say what is loaded", CAPTION, B2_OPTION_FLAG, FIELD(verbose), 0, 0, NULL},
+    {"verbose", NULL, "say what is loaded, and every warning", CAPTION, B2_OPTION_FLAG,
+     FIELD(verbose), 0, 0, NULL},
     {"help", NULL, "this text", CAPTION | INFO, B2_OPTION_FLAG, FIELD(help), 0, 0, NULL},
     {"version", NULL, "print the version", CAPTION | INFO, B2_OPTION_FLAG, FIELD(version), 0, 0,
      NULL},
@@ -74,7 +75,7 @@ static bool parse_count(const b2_option *option, const char *value, uint32_t *ou
 }
 
 static bool parse_number(const b2_option *option, const char *value, float *out) {
-    bool plain = value[strspn(value, "0123456789.eE+-")] == '\0';
+    bool plain = strchr("+-", value[0]) == NULL && value[strspn(value, "0123456789.eE+-")] == '\0';
     char *end;
     double x = strtod(value, &end);
 

@@ -11,6 +11,8 @@
 #include "default_model.h"
 #include "group.h"
 
+enum { SHOWN_WARNINGS = 5 }; /* a checkpoint with parts for other tasks has hundreds */
+
 typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
@@ -21,13 +23,17 @@ typedef struct session {
     blip2_engine *engine;
     bool stream;  /* one picture, and a terminal to show its text as it comes */
     bool started; /* past the white space in front of the streamed text */
+    size_t warnings;
 } session;
 
 static void on_log(blip2_log_level level, const char *line, void *payload) {
     session *s = payload;
+    bool warning = level == BLIP2_LOG_WARNING;
 
+    if (warning && ++s->warnings > SHOWN_WARNINGS && !s->settings->verbose)
+        return;
     b2_progress_erase(&s->progress);
-    b2_complain("%s%s", level == BLIP2_LOG_WARNING ? "warning: " : "", line);
+    b2_complain("%s%s", warning ? "warning: " : "", line);
 }
 
 static int on_load(uint64_t done, uint64_t total, void *payload) {
@@ -58,6 +64,8 @@ static blip2_status open_model(session *s) {
     status =
         blip2_model_open(&s->model, settings->model != NULL ? settings->model : fallback, &options);
     b2_progress_erase(&s->progress);
+    if (s->warnings > SHOWN_WARNINGS && !settings->verbose)
+        b2_complain("warning: and %zu more; --verbose shows all", s->warnings - SHOWN_WARNINGS);
     b2_free(fallback);
     return status;
 }

@@ -1,0 +1,56 @@
+/* Run the built program as a user would, and look at everything that comes out. */
+#ifndef B2_TESTS_PROGRAM_H
+#define B2_TESTS_PROGRAM_H
+#include <stdbool.h>
+
+#include "blip2.h"
+#include "run.h"
+
+/* A small model with random weights, and pictures that it can read. */
+#define TINY_MODEL BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_opt"
+#define PICTURES BLIP2_SOURCE_DIR "/models/demo/pictures"
+#define PICTURE PICTURES "/001.png"
+#define OTHER_PICTURE PICTURES "/002.jpg"
+
+typedef enum stdout_kind {
+    STDOUT_PIPE,         /* read by the test, so is stderr */
+    STDOUT_FULL,         /* /dev/full: no space left on device */
+    STDOUT_CLOSED,       /* no stdout at all */
+    STDOUT_BROKEN,       /* a pipe that nobody reads */
+    STDOUT_BROKEN_QUIET, /* the same, with SIGPIPE ignored by the parent */
+    STDOUT_TERMINAL      /* stdout and stderr are one terminal; all of it lands in out */
+} stdout_kind;
+
+typedef struct outcome {
+    int code;   /* exit code; -1: ended by a signal */
+    int signal; /* that signal, or 0 */
+    char out[64 * 1024], err[16 * 1024];
+} outcome;
+
+/* Run blip2 with arguments up to a NULL. */
+void run_program(outcome *o, stdout_kind kind, const char *const *arguments);
+#define RUN(o, ...) run_program((o), STDOUT_PIPE, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN_TO(o, kind, ...) run_program((o), (kind), (const char *const[]){__VA_ARGS__, NULL})
+
+/* It ended with that code, said one line that starts with "blip2: " and holds `about`, and printed
+ * no result. */
+void expect_complaint(const outcome *o, int code, const char *about);
+/* It ended well and said nothing on stderr. */
+void expect_success(const outcome *o);
+size_t count_lines(const char *text);
+
+/* An empty folder for one test; removed, with its files, after it. */
+void make_folder(void);
+void remove_folder(void);
+/* "<the folder>/name", good until the fourth call after this one. */
+const char *in_folder(const char *name);
+void write_file(const char *name, const void *data, size_t size); /* in the folder */
+void link_file(const char *name, const char *target);             /* in the folder */
+
+TCase *usage_tests(void);
+TCase *inputs_tests(void);
+TCase *output_tests(void);
+TCase *info_tests(void);
+TCase *demo_tests(void);
+
+#endif

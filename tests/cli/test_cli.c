@@ -1,0 +1,13 @@
+/* The program, driven from outside: what it prints, where, and with which exit code. */
+#include "program.h"
+
+int main(void) {
+    Suite *suite = suite_create("cli");
+    TCase *cases[] = {usage_tests(), inputs_tests(), output_tests(), info_tests(), demo_tests()};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tcase_set_timeout(cases[i], 100); /* a sanitized program on a busy machine */
+        suite_add_tcase(suite, cases[i]);
+    }
+    return run_suite(suite);
+}
