@@ -6,26 +6,33 @@
 #include "text/bpe.h"
 #include "text/utf8.h"
 
+static bool is_null(const json_t *json) {
+    return json == NULL || json_is_null(json);
+}
+
 static blip2_status read_options(b2_bpe *out, b2_fields *fields, const json_t *model) {
     const json_t *dropout = json_object_get(model, "dropout");
-    const char *affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
 
     b2_field_bool(fields, model, "fuse_unk", &out->fuse_unk);
     b2_field_bool(fields, model, "ignore_merges", &out->ignore_merges);
     b2_field_must_be(fields, model, "byte_fallback", false);
-    if (fields->status < 0)
-        return fields->status;
     for (size_t i = 0; i < 2; i++) {
         const json_t *affix = json_object_get(model, affixes[i]);
 
-        if (affix != NULL && !json_is_null(affix) && json_string_length(affix) > 0)
-            return b2_fail(BLIP2_ENOTSUP, "%s: %s%s: BPE with a %s is not supported", fields->file,
-                           fields->section, affixes[i], affixes[i]);
+        if (!is_null(affix) && !json_is_string(affix))
+            b2_field_fail(fields, affixes[i], "a text or null", affix);
     }
-    if (dropout != NULL && !json_is_null(dropout) &&
-        !(json_is_number(dropout) && json_number_value(dropout) == 0))
-        return b2_fail(BLIP2_ENOTSUP, "%s: %sdropout: BPE with dropout is not supported",
-                       fields->file, fields->section);
+    if (!is_null(dropout) && !json_is_number(dropout))
+        b2_field_fail(fields, "dropout", "a number or null", dropout);
+    if (fields->status < 0)
+        return fields->status;
+    for (size_t i = 0; i < 2; i++)
+        if (json_string_length(json_object_get(model, affixes[i])) > 0)
+            return b2_fail(BLIP2_ENOTSUP, "%s: BPE with a %s is not supported", fields->file,
+                           affixes[i]);
+    if (json_number_value(dropout) != 0)
+        return b2_fail(BLIP2_ENOTSUP, "%s: BPE with dropout is not supported", fields->file);
     return BLIP2_OK;
 }
 
@@ -172,7 +179,7 @@ static blip2_status read_unk(b2_bpe *out, b2_fields *fields, const json_t *model
     const b2_entry *entry = NULL;
 
     out->unk = -1;
-    if (unk == NULL || json_is_null(unk))
+    if (is_null(unk))
         return BLIP2_OK;
     if (json_is_string(unk))
         entry =

@@ -102,6 +102,9 @@ static blip2_status read_processor(b2_draft *draft, const json_t *json, b2_field
     if (strcmp(type, "ByteLevel") == 0)
         return BLIP2_OK;
     if (strcmp(type, "Sequence") == 0) {
+        if (!json_is_array(processors))
+            b2_field_fail(fields, "processors", "an array", processors);
+        status = fields->status;
         for (size_t i = 0; i < json_array_size(processors) && status == BLIP2_OK; i++)
             status = read_processor(draft, json_array_get(processors, i), fields);
         return status;

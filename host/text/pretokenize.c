@@ -88,8 +88,12 @@ blip2_status b2_pretokenizers_read(b2_pretokenizers *out, b2_arena *arena, b2_fi
     *out = (b2_pretokenizers){0};
     if (json == NULL || json_is_null(json))
         return BLIP2_OK;
-    if (type == NULL || strcmp(type, "Sequence") != 0)
+    if (type == NULL || strcmp(type, "Sequence") != 0) {
         sequence = NULL;
+    } else if (!json_is_array(sequence)) {
+        b2_field_fail(fields, "pretokenizers", "an array", sequence);
+        return fields->status;
+    }
     count = sequence != NULL ? json_array_size(sequence) : 1;
     if ((out->list = b2_arena_alloc(arena, count, sizeof *out->list)) == NULL)
         return b2_fail_memory();

@@ -44,6 +44,20 @@ static blip2_status read_model(b2_tokenizer *out, b2_fields *fields, const json_
     return b2_bpe_read(&out->bpe, &out->arena, &inside, json);
 }
 
+/* The template's ids are tokens. */
+static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_fields *fields) {
+    for (size_t i = 0; i < tokenizer->template.count; i++) {
+        int32_t id = tokenizer->template.items[i];
+
+        if (id == B2_TEMPLATE_TEXT ||
+            ((size_t)id < tokenizer->vocab && tokenizer->decoded[id].bytes != NULL))
+            continue;
+        return b2_fail(BLIP2_EFORMAT, "%s: post_processor: no token has id %d", fields->file,
+                       (int)id);
+    }
+    return BLIP2_OK;
+}
+
 static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_t *root) {
     b2_fields split = {fields->file, "pre_tokenizer.", BLIP2_OK};
     b2_fields post = {fields->file, "post_processor.", BLIP2_OK};
@@ -67,9 +81,10 @@ static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_
                                        json_object_get(root, "added_tokens"),
                                        &out->bpe.vocabulary)) < 0 ||
         (status = b2_template_read(&out->template, &out->arena, &post,
-                                   json_object_get(root, "post_processor"))) < 0)
+                                   json_object_get(root, "post_processor"))) < 0 ||
+        (status = b2_decoder_read(out, fields, json_object_get(root, "decoder"))) < 0)
         return status;
-    return b2_decoder_read(out, fields, json_object_get(root, "decoder"));
+    return check_template(out, fields);
 }
 
 blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
