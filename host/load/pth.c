@@ -68,6 +68,7 @@ static blip2_status find_entry(const b2_zip_entry **out, const b2_zip *zip, b2_a
     size_t head = pickle->name_length - strlen("data.pkl"), body = strlen(middle);
     char *name = b2_arena_alloc(arena, head + body + key_length, 1);
 
+    *out = NULL;
     if (name == NULL)
         return b2_fail_memory();
     memcpy(name, pickle->name, head);
