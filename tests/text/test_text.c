@@ -272,7 +272,7 @@ START_TEST(outputs_are_appended) {
 }
 END_TEST
 
-/* One word of a megabyte: the time is n log n, so that this ends at once or the test times out. */
+/* One word of 300,000 bytes: the time is n log n, so that this ends at once or the test times out. */
 START_TEST(long_words_take_no_quadratic_time) {
     static const char *const units[] = {"a", " ", "'", "\xE4\xB8\xAD", "ab1", "\x01"};
     b2_tokenizer *tokenizer;
@@ -282,7 +282,7 @@ START_TEST(long_words_take_no_quadratic_time) {
         b2_text_buffer text = {0};
         b2_tokens ids = {0};
 
-        while (text.length < 1000000)
+        while (text.length < 300000)
             b2_text_append(&text, units[i], strlen(units[i]));
         ck_assert_status_ok(b2_tokenizer_encode(tokenizer, text.data, text.length, true, &ids));
         ck_assert_uint_gt(ids.count, 1000);
