@@ -4,8 +4,9 @@
  *
  *     pass of Adam7 (one when not interlaced) -> row as stored -> RGB, written to its place
  *
- * So the only memory of the picture's size is the result. Every chunk but IHDR, PLTE, IDAT and IEND
- * is skipped unread (its checksum is verified), which closes the door on text and profile bombs.
+ * So the only memory of the picture's size is the result. Every chunk but IHDR, PLTE, tRNS, IDAT
+ * and IEND is skipped unread (its checksum is verified), which closes the door on text and profile
+ * bombs.
  *
  * libpng reports errors by longjmp. The one setjmp is in run(); all that changes between the two
  * lives in struct reader, in the frame of run's caller, where it keeps its value. */
@@ -91,8 +92,6 @@ static void create(reader *r) {
     /* Our limit is on the area and is checked before the area matters; a side may be anything. */
     png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    /* -1 means all ancillary chunks but tRNS. */
-    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "tRNS", 1);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
 }
 
