@@ -5,8 +5,8 @@
  * what another program said ("hf_caption", "hf_answers": [text, ...]); then the texts that agree
  * are counted too. Pictures go through the engine in groups, the caption and all questions of each
  * together.    */
-#include "score.h"
-
+#include <errno.h>
+#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "bench.h"
+#include "blip2.h"
 
 enum { GROUP = 32, MOST_BYTES = 64 << 20, MOST_WRONG_SHOWN = 10 };
 
@@ -214,7 +216,8 @@ static void report(const char *what, const counts *c) {
     printf("\n");
 }
 
-blip2_status bench_score(const char *model_folder, const char *folder) {
+static blip2_status score(const char *model_folder, const char *device, const char *folder) {
+    blip2_model_options options;
     blip2_model *model = NULL;
     blip2_engine *engine = NULL;
     json_t *root = NULL;
@@ -224,8 +227,10 @@ blip2_status bench_score(const char *model_folder, const char *folder) {
 
     if (file == NULL)
         return b2_fail_memory();
+    blip2_model_options_init(&options, sizeof options);
+    options.device = device;
     if ((status = read_captions(&root, file)) == BLIP2_OK &&
-        (status = blip2_model_open(&model, model_folder, NULL)) == BLIP2_OK &&
+        (status = blip2_model_open(&model, model_folder, &options)) == BLIP2_OK &&
         (status = blip2_engine_open(&engine, model, NULL)) == BLIP2_OK &&
         (status = score_folder(engine, folder, file, root, &t)) == BLIP2_OK) {
         report("captions", &t.captions);
@@ -236,4 +241,38 @@ blip2_status bench_score(const char *model_folder, const char *folder) {
     json_decref(root);
     b2_free(file);
     return status;
+}
+
+static const char usage[] =
+    "usage: blip2-bench score --model DIR [--device D] FOLDER\n"
+    "\n"
+    "Caption the pictures of FOLDER and ask its questions; count the texts that are right.\n"
+    "FOLDER/captions.json: file name -> {\"caption\": text, \"questions\": [[text, answer], "
+    "...]}\n";
+
+int score_main(int argc, char **argv) {
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *model = NULL, *device = NULL;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'm')
+            model = optarg;
+        else if (option == 'd')
+            device = optarg;
+        else if (option == 'h')
+            return fputs(usage, stdout) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+        else
+            return EXIT_USAGE;
+    }
+    if (model == NULL || optind + 1 != argc)
+        return bench_complain("score: --model DIR and one FOLDER; see blip2-bench score --help");
+    if (score(model, device, argv[optind]) < 0)
+        return bench_complain("score: %s", blip2_error_message());
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return bench_complain("writing the report: %s", strerror(errno));
+    return EXIT_SUCCESS;
 }
