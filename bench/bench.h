@@ -6,6 +6,7 @@ enum { EXIT_DIFFERENT = 1, EXIT_USAGE = 2 }; /* besides EXIT_SUCCESS */
 
 int verify_main(int argc, char **argv);
 int make_model_main(int argc, char **argv);
+int score_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 
 /* One line to stderr, "blip2-bench: " in front; returns EXIT_USAGE. */

@@ -12,6 +12,7 @@ static const char usage[] =
     "usage: blip2-bench COMMAND ...\n"
     "\n"
     "  verify CASE_DIR...   run golden cases and compare with what the originals gave\n"
+    "  score FOLDER         count right captions and answers about pictures\n"
     "  make-model DIR       write a checkpoint of true shapes with random weights\n"
     "  run                  measure loading, encoding and generating\n"
     "\n"
@@ -32,7 +33,10 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"verify", verify_main}};
+    } commands[] = {{"verify", verify_main},
+                    {"score", score_main},
+                    {"make-model", make_model_main},
+                    {"run", run_main}};
 
     if (argc < 2)
         return bench_complain("a command is missing; see blip2-bench --help");

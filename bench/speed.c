@@ -1,0 +1,351 @@
+/* blip2-bench run: where the time of a call goes. The first stone of measuring: one machine, one
+ * picture, N requests of it in one batch, the median of K repeats, and no warm-up but the repeats.
+ *
+ *   load     opening the model, once
+ *   encode   preprocessing, vision tower, Q-Former and projection of all N pictures, one batch
+ *   prefill  from there until every request has its first new token
+ *   decode   from there to the end; the end token is banned, so that all are equally long      */
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "bench.h"
+#include "engine/engine.h"
+
+static const char usage[] =
+    "usage: blip2-bench run --model DIR --image FILE [OPTIONS]\n"
+    "\n"
+    "Measure loading, encoding, prefill and decoding, and the memory taken.\n"
+    "\n"
+    "  --requests N     requests of the picture in one batch (default: 1)\n"
+    "  --new-tokens N   new tokens of each (default: 30)\n"
+    "  --prompt TEXT    prompt of each (default: none)\n"
+    "  --repeat K       repeats; medians are reported (default: 3)\n"
+    "  --device NAME    device to run on (default: cpu)\n"
+    "  --threads N      CPU threads (default: all that this process may use)\n"
+    "  --json           the report as one JSON object\n"
+    "  --help           this text\n";
+
+enum { MAX_REPEATS = 1000, MAX_REQUESTS = 1024, MAX_TOKENS = 1 << 16 };
+
+typedef struct wish {
+    const char *model, *image, *prompt, *device;
+    uint32_t requests, new_tokens, repeats, threads;
+    bool json, help;
+} wish;
+
+typedef struct phases { /* seconds */
+    double encode, prefill, decode;
+} phases;
+
+typedef struct speed {
+    const wish *wish;
+    blip2_model *model;
+    blip2_engine *engine;
+    blip2_image *image;
+    b2_request **requests; /* [requests] */
+    double load;           /* seconds */
+    uint32_t rows;         /* soft prompt and prompt of one request */
+    phases *repeats;       /* [repeats] */
+
+    /* of the repeat that runs */
+    b2_trace trace;
+    double encoded; /* when the last picture was */
+    double first;   /* when the last request had its first token */
+} speed;
+
+static double now(void) {
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- measuring ---------------------------------------------------------------------------- */
+
+static void see_encoded(void *payload, const char *name, uint32_t index, const b2_mat *mat) {
+    speed *s = payload;
+
+    (void)index;
+    (void)mat;
+    if (strcmp(name, "soft_prompt") != 0)
+        return;
+    (void)s->model->device->ops->sync(s->model->device);
+    s->encoded = now();
+}
+
+static void see_logits(b2_request *request, const b2_mat *row, void *payload) {
+    speed *s = payload;
+
+    (void)row;
+    if (request->decoding.new_count > 0)
+        return;
+    (void)s->model->device->ops->sync(s->model->device);
+    s->first = now();
+}
+
+static blip2_status open_all(speed *s) {
+    const wish *w = s->wish;
+    blip2_model_options model;
+    blip2_engine_options engine;
+    b2_tokens prompt = {0};
+    double start = now();
+    blip2_status status;
+
+    blip2_model_options_init(&model, sizeof model);
+    model.device = w->device;
+    model.threads = w->threads;
+    if ((status = blip2_model_open(&s->model, w->model, &model)) < 0)
+        return status;
+    s->load = now() - start;
+    if ((status = blip2_image_open(&s->image, w->image, NULL)) < 0)
+        return status;
+    if (s->model->tokenizer == NULL)
+        return b2_fail(BLIP2_ENOTSUP, "%s: no language model to measure", w->model);
+    status = b2_tokenizer_encode(s->model->tokenizer, w->prompt, strlen(w->prompt), true, &prompt);
+    s->rows = s->model->config.qformer.queries + (uint32_t)prompt.count;
+    b2_tokens_free(&prompt);
+    if (status < 0)
+        return status;
+    blip2_engine_options_init(&engine, sizeof engine);
+    engine.max_requests = engine.max_images = w->requests;
+    engine.max_tokens = s->rows + w->new_tokens;
+    if ((status = blip2_engine_open(&s->engine, s->model, &engine)) < 0)
+        return status;
+    s->trace = (b2_trace){see_encoded, s};
+    s->engine->run.trace = &s->trace;
+    s->requests = b2_calloc(w->requests, sizeof(b2_request *));
+    s->repeats = b2_calloc(w->repeats, sizeof *s->repeats);
+    return s->requests != NULL && s->repeats != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
+static blip2_status submit_all(speed *s) {
+    const b2_request_options options = {.prompt = s->wish->prompt,
+                                        .min_new_tokens = s->wish->new_tokens,
+                                        .max_new_tokens = s->wish->new_tokens,
+                                        .repetition_penalty = 1.0f};
+    blip2_status status;
+
+    for (uint32_t i = 0; i < s->wish->requests; i++) {
+        b2_request *request;
+
+        if ((status = b2_request_open(&request, s->model, s->image, &options)) < 0)
+            return status;
+        s->requests[i] = request;
+        request->payload = s;
+        request->on_logits = see_logits;
+        if ((status = b2_engine_submit(s->engine, request)) < 0)
+            return status;
+    }
+    return BLIP2_OK;
+}
+
+static blip2_status measure(speed *s, phases *out) {
+    bool busy = true;
+    double start;
+    blip2_status status = submit_all(s);
+
+    start = now();
+    while (status == BLIP2_OK && busy)
+        status = b2_engine_step(s->engine, &busy);
+    *out = (phases){s->encoded - start, s->first - s->encoded, now() - s->first};
+    for (uint32_t i = 0; i < s->wish->requests; i++) {
+        if (s->requests[i] != NULL && status == BLIP2_OK)
+            status = s->requests[i]->status;
+        if (s->requests[i] != NULL)
+            b2_engine_cancel(s->engine, s->requests[i]);
+        b2_request_close(s->requests[i]);
+        s->requests[i] = NULL;
+    }
+    return status;
+}
+
+static void close_all(speed *s) {
+    blip2_engine_close(s->engine);
+    blip2_image_free(s->image);
+    blip2_model_close(s->model);
+    b2_free(s->requests);
+    b2_free(s->repeats);
+}
+
+/* ---- the report --------------------------------------------------------------------------- */
+
+static int compare_numbers(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Of the field at `offset` in phases; `sorted` [repeats] is scratch. */
+static double median(const speed *s, size_t offset, double *sorted) {
+    uint32_t n = s->wish->repeats;
+
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(&sorted[i], (const char *)&s->repeats[i] + offset, sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_numbers);
+    return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static void read_cpu_model(char *text, size_t size) {
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    bool found = false;
+
+    (void)snprintf(text, size, "unknown CPU");
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+        char *colon = strchr(line, ':');
+
+        found = strncmp(line, "model name", 10) == 0 && colon != NULL;
+        if (found)
+            (void)snprintf(text, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+    }
+    if (file != NULL)
+        (void)fclose(file);
+}
+
+static uint64_t peak_bytes(void) {
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static double rate(double count, double seconds) {
+    return seconds > 0 ? count / seconds : 0;
+}
+
+static int report(const speed *s) {
+    const wish *w = s->wish;
+    double *scratch = b2_alloc_array(w->repeats, sizeof *scratch);
+    char cpu[128], threads[16] = "all";
+    double encode, prefill, decode, new_tokens = (double)w->requests * (w->new_tokens - 1);
+    uint64_t peak = peak_bytes();
+    json_t *object;
+
+    if (scratch == NULL)
+        return bench_complain("out of memory");
+    encode = median(s, offsetof(phases, encode), scratch) / w->requests;
+    prefill = rate((double)w->requests * s->rows, median(s, offsetof(phases, prefill), scratch));
+    decode = rate(new_tokens, median(s, offsetof(phases, decode), scratch));
+    b2_free(scratch);
+    read_cpu_model(cpu, sizeof cpu);
+    if (w->threads != 0)
+        (void)snprintf(threads, sizeof threads, "%u", w->threads);
+    if (w->json) {
+        object =
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "model",
+                      w->model, "device", w->device, "cpu", cpu, "threads", threads, "requests",
+                      (json_int_t)w->requests, "prompt_rows", (json_int_t)s->rows, "new_tokens",
+                      (json_int_t)w->new_tokens, "repeats", (json_int_t)w->repeats, "load_s",
+                      s->load, "encode_s_per_image", encode, "prefill_tokens_per_s", prefill,
+                      "decode_tokens_per_s", decode, "peak_rss_bytes", (json_int_t)peak);
+        if (object == NULL || json_dumpf(object, stdout, JSON_REAL_PRECISION(6)) != 0)
+            return bench_complain("the report could not be written");
+        json_decref(object);
+        return putchar('\n') == EOF ? bench_complain("the report could not be written")
+                                    : EXIT_SUCCESS;
+    }
+    (void)printf("machine   %s, %s threads, device %s\n", cpu, threads, w->device);
+    (void)printf("run       %u requests of %u + %u tokens, median of %u\n", w->requests, s->rows,
+                 w->new_tokens, w->repeats);
+    (void)printf("load      %.3f s\n", s->load);
+    (void)printf("encode    %.1f ms a picture\n", encode * 1e3);
+    (void)printf("prefill   %.1f tokens/s\n", prefill);
+    (void)printf("decode    %.1f tokens/s\n", decode);
+    (void)printf("peak RSS  %.3f GiB\n", (double)peak / (1 << 30));
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : bench_complain("the report could not be written");
+}
+
+/* ---- the command -------------------------------------------------------------------------- */
+
+static bool read_count(const char *text, uint32_t most, uint32_t *out) {
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 || value > most)
+        return false;
+    *out = (uint32_t)value;
+    return true;
+}
+
+static int read_options(int argc, char **argv, wish *w) {
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"image", required_argument, NULL, 'i'},
+                                            {"prompt", required_argument, NULL, 'p'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"requests", required_argument, NULL, 'r'},
+                                            {"new-tokens", required_argument, NULL, 'n'},
+                                            {"repeat", required_argument, NULL, 'k'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        bool good = true;
+
+        switch (option) {
+        case 'm':
+            w->model = optarg;
+            break;
+        case 'i':
+            w->image = optarg;
+            break;
+        case 'p':
+            w->prompt = optarg;
+            break;
+        case 'd':
+            w->device = optarg;
+            break;
+        case 'r':
+            good = read_count(optarg, MAX_REQUESTS, &w->requests);
+            break;
+        case 'n':
+            good = read_count(optarg, MAX_TOKENS, &w->new_tokens);
+            break;
+        case 'k':
+            good = read_count(optarg, MAX_REPEATS, &w->repeats);
+            break;
+        case 't':
+            good = read_count(optarg, 1024, &w->threads);
+            break;
+        case 'j':
+            w->json = true;
+            break;
+        case 'h':
+            w->help = true;
+            break;
+        default:
+            return EXIT_USAGE;
+        }
+        if (!good)
+            return bench_complain("run: \"%s\" is no number that can be used here", optarg);
+    }
+    return EXIT_SUCCESS;
+}
+
+int run_main(int argc, char **argv) {
+    wish w = {.prompt = "", .device = "cpu", .requests = 1, .new_tokens = 30, .repeats = 3};
+    speed s = {.wish = &w};
+    int code = read_options(argc, argv, &w);
+    blip2_status status;
+
+    if (code != EXIT_SUCCESS)
+        return code;
+    if (w.help)
+        return fputs(usage, stdout) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
+    if (w.model == NULL || w.image == NULL || optind != argc)
+        return bench_complain("run: expected --model DIR and --image FILE; see --help");
+    status = open_all(&s);
+    for (uint32_t i = 0; i < w.repeats && status == BLIP2_OK; i++)
+        status = measure(&s, &s.repeats[i]);
+    code = status == BLIP2_OK ? report(&s) : bench_complain("%s", blip2_error_message());
+    close_all(&s);
+    return code;
+}
