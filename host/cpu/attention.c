@@ -1,23 +1,50 @@
-/* y = softmax(scale q k' under the rule) v, one online softmax for each row and head. */
+/* y = softmax(scale q k' under the rule) v with an online softmax, in pieces: one head of one
+ * segment, QUERY_ROWS query rows. A piece walks over its keys in blocks of B2_PANEL: the block's
+ * keys become a panel, whose product with the queries are the scores; they are weighted, and the
+ * weights' product with the block's values is added to what the blocks before gave. Scores, panel,
+ * values and sums of a piece stay in L2 (100 KiB for the ViT's heads of 88). Keys that no row of
+ * the piece sees are never looked at. */
 #include <math.h>
+#include <string.h>
 
 #include "cpu/cpu.h"
 
-enum { MAX_HEAD_SIZE = 512 };
+enum {
+    MAX_HEAD_SIZE = 256,
+    QUERY_ROWS = 72, /* rows of a piece, a multiple of the GEMM kernel's six */
+};
 
-/* Running softmax over the keys seen so far: largest score m, sum d of exp(score - m), and
- * o = sum of exp(score - m) v. A row that saw nothing has d = 0. */
-typedef struct softmax_state {
-    float m, d;
-    float *o; /* [D] */
-} softmax_state;
+/* A thread's scratch. width: the head size rounded up to whole vectors. */
+typedef struct work {
+    float *keys;   /* [head_size, B2_PANEL] */
+    float *values; /* [B2_PANEL, width] */
+    float *scores; /* [QUERY_ROWS, B2_PANEL] */
+    float *sums;   /* [QUERY_ROWS, width]: o of the online softmax */
+    float *m, *d;  /* [QUERY_ROWS]: its largest score and sum of weights */
+} work;
 
-/* Keys first .. last-1 are seen. */
+size_t b2_cpu_attention_scratch(void) {
+    return (size_t)MAX_HEAD_SIZE * B2_PANEL * 2 + (size_t)QUERY_ROWS * B2_PANEL +
+           (size_t)QUERY_ROWS * MAX_HEAD_SIZE + 2 * (size_t)QUERY_ROWS;
+}
+
+static work carve(float *scratch) {
+    work w = {.keys = scratch};
+
+    w.values = w.keys + MAX_HEAD_SIZE * B2_PANEL;
+    w.scores = w.values + MAX_HEAD_SIZE * B2_PANEL;
+    w.sums = w.scores + QUERY_ROWS * B2_PANEL;
+    w.m = w.sums + QUERY_ROWS * MAX_HEAD_SIZE;
+    w.d = w.m + QUERY_ROWS;
+    return w;
+}
+
+/* Keys first .. last-1 of a segment. */
 typedef struct key_range {
     int64_t first, last;
 } key_range;
 
-/* Row i of n rows and m keys, of which the first `queries` are learned queries. */
+/* The keys that row i of n rows sees among m, of which the first `queries` are learned queries. */
 static key_range visible_keys(b2_mask_rule rule, int64_t i, int64_t n, int64_t m, int64_t queries) {
     int64_t own = m - n + i; /* the key of the row itself; negative: before all keys */
     int64_t through_own = own < 0 ? 0 : own + 1;
@@ -36,62 +63,95 @@ static key_range visible_keys(b2_mask_rule rule, int64_t i, int64_t n, int64_t m
     return (key_range){0, m};
 }
 
-/* out [D] = key (which 0) or value (1) j of segment s and head h. */
-static void load_row(float *out, const b2_attention *op, uint32_t s, uint32_t h, int64_t j,
-                     uint32_t which) {
+/* One piece: rows first .. first+rows-1 of the n rows of segment s, head h. */
+typedef struct piece {
+    uint32_t s, h;
+    int64_t n, first, rows;
+} piece;
+
+static key_range row_keys(const b2_attention *op, const piece *p, int64_t row) {
+    return visible_keys(op->rule, p->first + row, p->n, op->k_count[p->s],
+                        op->queries != NULL ? op->queries[p->s] : 0);
+}
+
+/* rows[i] = key (which 0) or value (1) first + i of the piece's segment and head. */
+static void locate(const void **rows, const b2_attention *op, const piece *p, uint32_t which,
+                   int64_t first, int64_t count) {
     const b2_kv_layout *layout = &op->kv.layout;
-    const b2_mat *packed = which == 0 ? &op->k : &op->v;
-    const char *from;
-    b2_type type;
+    b2_mat m = which == 0 ? op->k : op->v;
 
-    if (op->kv.pages != NULL) {
+    if (op->kv.pages == NULL) {
+        m = b2_mat_cols(m, (int64_t)p->h * op->head_size, op->head_size);
+        for (int64_t i = 0; i < count; i++)
+            rows[i] = b2_mat_rows(m, op->k_first[p->s] + first + i, 1).data;
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        size_t j = (size_t)(first + i);
         int32_t page =
-            op->kv.page_table[(size_t)s * op->kv.table_stride + (size_t)(j / layout->page_tokens)];
+            op->kv.page_table[(size_t)p->s * op->kv.table_stride + j / layout->page_tokens];
+        size_t offset =
+            b2_kv_offset(layout, op->kv.layer, which, p->h, (uint32_t)(j % layout->page_tokens));
 
-        type = layout->type;
-        from = (const char *)op->kv.pages + (size_t)page * layout->page_bytes +
-               b2_kv_offset(layout, op->kv.layer, which, h, (uint32_t)(j % layout->page_tokens)) *
-                   b2_type_size(type);
-    } else {
-        type = packed->type;
-        from = (const char *)packed->data +
-               (size_t)((op->k_first[s] + j) * packed->stride + (int64_t)h * op->head_size) *
-                   b2_type_size(type);
+        rows[i] = (const char *)op->kv.pages + (size_t)page * layout->page_bytes +
+                  offset * b2_type_size(layout->type);
     }
-    b2_to_f32(out, from, type, op->head_size);
 }
 
-static void see_key(softmax_state *state, float score, const float *value, size_t head_size) {
-    float m = score > state->m ? score : state->m;
-    float rescale = state->d > 0.0f ? expf(state->m - m) : 0.0f;
-    float weight = expf(score - m);
+/* Keys first .. first+count-1 take part in the softmax of every row of the piece. */
+static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
+                      const work *w, int64_t first, int64_t count) {
+    int64_t width = (op->head_size + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+    b2_type type = op->kv.pages != NULL ? op->kv.layout.type : op->k.type;
+    const float *q = b2_cpu_row(op->q, op->q_start[p->s] + p->first) + p->h * op->head_size;
+    const void *rows[B2_PANEL];
 
-    state->d = state->d * rescale + weight;
-    for (size_t c = 0; c < head_size; c++)
-        state->o[c] = state->o[c] * rescale + weight * value[c];
-    state->m = m;
+    locate(rows, op, p, 0, first, count);
+    kernels->unpack_panel(w->keys, rows, type, count, op->head_size);
+    locate(rows, op, p, 1, first, count);
+    kernels->unpack_rows(w->values, width, rows, type, count, op->head_size);
+    kernels->gemm(w->scores, B2_PANEL, q, op->q.stride, w->keys, B2_PANEL, p->rows, B2_PANEL,
+                  op->head_size, false);
+    for (int64_t i = 0; i < p->rows; i++) {
+        key_range keys = row_keys(op, p, i);
+        int64_t from = keys.first > first ? keys.first - first : 0;
+        int64_t to = keys.last < first + count ? keys.last - first : count;
+        b2_key_span span = {(int32_t)from, (int32_t)(to > from ? to : from)};
+        float factor =
+            kernels->softmax(w->scores + i * B2_PANEL, span, op->scale, &w->m[i], &w->d[i]);
+
+        if (factor != 1.0f)
+            kernels->scale(w->sums + i * width, factor, width);
+    }
+    kernels->gemm(w->sums, width, w->scores, B2_PANEL, w->values, width, p->rows, width, count,
+                  true);
 }
 
-static void attend_row(const b2_attention *op, uint32_t s, uint32_t h, int64_t i) {
-    int64_t n = op->q_start[s + 1] - op->q_start[s], row = op->q_start[s] + i;
-    const float *q = b2_cpu_row(op->q, row) + (size_t)h * op->head_size;
-    float *y = b2_cpu_row(op->y, row) + (size_t)h * op->head_size;
-    float key[MAX_HEAD_SIZE], value[MAX_HEAD_SIZE], o[MAX_HEAD_SIZE] = {0};
-    softmax_state state = {-INFINITY, 0.0f, o};
-    key_range keys =
-        visible_keys(op->rule, i, n, op->k_count[s], op->queries != NULL ? op->queries[s] : 0);
+static void attend(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
+                   const work *w) {
+    int64_t width = (op->head_size + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+    key_range keys = {INT64_MAX, 0}; /* seen by any row */
 
-    for (int64_t j = keys.first; j < keys.last; j++) {
-        float score = 0.0f;
+    for (int64_t i = 0; i < p->rows; i++) {
+        key_range row = row_keys(op, p, i);
 
-        load_row(key, op, s, h, j, 0);
-        load_row(value, op, s, h, j, 1);
-        for (size_t c = 0; c < op->head_size; c++)
-            score += q[c] * key[c];
-        see_key(&state, score * op->scale, value, op->head_size);
+        w->m[i] = -INFINITY;
+        w->d[i] = 0.0f;
+        if (row.first < row.last) {
+            keys.first = row.first < keys.first ? row.first : keys.first;
+            keys.last = row.last > keys.last ? row.last : keys.last;
+        }
     }
-    for (size_t c = 0; c < op->head_size; c++)
-        y[c] = state.d > 0.0f ? o[c] / state.d : 0.0f;
+    memset(w->sums, 0, (size_t)(p->rows * width) * sizeof *w->sums);
+    for (int64_t j = keys.first; j < keys.last; j += B2_PANEL)
+        see_block(kernels, op, p, w, j, keys.last - j < B2_PANEL ? keys.last - j : B2_PANEL);
+    for (int64_t i = 0; i < p->rows; i++) {
+        float *y = b2_cpu_row(op->y, op->q_start[p->s] + p->first + i) + p->h * op->head_size;
+        float divisor = w->d[i] > 0.0f ? 1.0f / w->d[i] : 0.0f;
+
+        for (uint32_t c = 0; c < op->head_size; c++)
+            y[c] = w->sums[i * width + c] * divisor;
+    }
 }
 
 static blip2_status check(const b2_attention *op) {
@@ -99,7 +159,7 @@ static blip2_status check(const b2_attention *op) {
     const b2_kv_layout *layout = &op->kv.layout;
 
     if (op->head_size == 0 || op->head_size > MAX_HEAD_SIZE)
-        return b2_cpu_refuse("attention", "the head size is not between 1 and 512");
+        return b2_cpu_refuse("attention", "the head size is not between 1 and 256");
     if (!b2_cpu_is(op->q, op->q.rows, cols) || !b2_cpu_is(op->y, op->q.rows, cols))
         return b2_cpu_refuse("attention", "q or y do not fit the heads");
     if (op->kv.pages != NULL) {
@@ -118,21 +178,30 @@ static blip2_status check(const b2_attention *op) {
 
 blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op) {
     b2_cpu *cpu = b2_cpu_of(device);
-    int64_t pieces = (int64_t)op->segments * op->heads * op->max_q;
+    int64_t blocks = ((int64_t)op->max_q + QUERY_ROWS - 1) / QUERY_ROWS;
+    int64_t pieces = (int64_t)op->segments * op->heads * blocks;
     blip2_status status;
 
     if (op->segments == 0 || op->q.rows == 0)
         return BLIP2_OK;
     if ((status = check(op)) != BLIP2_OK)
         return status;
-#pragma omp parallel for num_threads(cpu->threads)
-    for (int64_t p = 0; p < pieces; p++) {
-        int64_t i = p % op->max_q;
-        uint32_t h = (uint32_t)(p / op->max_q % op->heads);
-        uint32_t s = (uint32_t)(p / op->max_q / op->heads);
+#pragma omp parallel for num_threads(cpu->threads) schedule(dynamic)
+    for (int64_t i = 0; i < pieces; i++) {
+        piece p = {.s = (uint32_t)(i / blocks / op->heads),
+                   .h = (uint32_t)(i / blocks % op->heads)};
+        int64_t own_blocks, height;
+        work w = carve(b2_cpu_scratch(cpu));
 
-        if (i < op->q_start[s + 1] - op->q_start[s])
-            attend_row(op, s, h, i);
+        p.n = op->q_start[p.s + 1] - op->q_start[p.s];
+        if (p.n == 0)
+            continue;
+        own_blocks = (p.n + QUERY_ROWS - 1) / QUERY_ROWS;
+        height = (p.n + own_blocks - 1) / own_blocks;
+        p.first = i % blocks * height;
+        p.rows = p.n - p.first < height ? p.n - p.first : height;
+        if (p.rows > 0)
+            attend(cpu->kernels, op, &p, &w);
     }
     return BLIP2_OK;
 }

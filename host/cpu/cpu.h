@@ -1,24 +1,30 @@
 /* The CPU device: device memory is plain memory, activations are F32, operations run when called.
- * Work is cut into pieces by shape alone and the pieces are dealt to the threads, so a result never
- * depends on the number of threads. Nothing is allocated while operations run: scratch is made at
- * open and grown by weight_create. */
+ *
+ * Work is cut into pieces by shape alone and the pieces are dealt to the threads, so that a result
+ * never depends on the number of threads. Nothing is allocated while operations run: scratch is
+ * made at open and grown by weight_create. */
 #ifndef B2_CPU_H
 #define B2_CPU_H
+#include "cpu/kernels.h"
 #include "device.h"
 
-/* [rows, cols] row-major, as kept. */
+/* A matrix [rows, cols], in one of two forms. As rows: row-major, of `type`, where the file map has
+ * them if one tensor makes up the weight. As panels: F32 [ceil(rows / B2_PANEL)][cols][B2_PANEL],
+ * for F32 weights that no one looks rows up in; the last panel is filled up with zeros. */
 struct b2_weight {
     int64_t rows, cols;
     b2_type type;
     unsigned uses;
-    const void *data; /* [rows, cols]: the file map, or owned */
+    const void *data;    /* as rows, or NULL: the file map or owned */
+    const float *panels; /* as panels, or NULL: owned */
     void *owned;
 };
 
 typedef struct b2_cpu {
     b2_device device;
+    const b2_cpu_kernels *kernels;
     int threads;
-    float *scratch; /* [threads, scratch_floats] */
+    float *scratch; /* [threads, scratch_floats], 256-byte aligned */
     size_t scratch_floats;
 } b2_cpu;
 
@@ -26,17 +32,24 @@ static inline b2_cpu *b2_cpu_of(b2_device *device) {
     return (b2_cpu *)device;
 }
 
-blip2_status b2_cpu_open(b2_device **out, uint32_t threads);
+/* level: one of b2_cpu_kernels_find, NULL for the best. */
+blip2_status b2_cpu_open(b2_device **out, const char *level, uint32_t threads);
 
 /* Let each thread have at least `floats` of scratch. ENOMEM leaves the old scratch. */
 blip2_status b2_cpu_reserve(b2_cpu *cpu, size_t floats);
+/* The calling thread's scratch inside a parallel region. */
+float *b2_cpu_scratch(const b2_cpu *cpu);
 
 blip2_status b2_cpu_weight_create(b2_device *device, const b2_weight_desc *desc, b2_weight **out);
 void b2_cpu_weight_free(b2_device *device, b2_weight *weight);
 size_t b2_cpu_weight_bytes(b2_device *device, const b2_weight_desc *desc);
+/* Pointers to rows first .. first+count-1 of a weight that is kept as rows. */
+void b2_cpu_weight_rows(const void **rows, const b2_weight *weight, int64_t first, int64_t count);
 
-/* Floats of scratch that linear needs per thread for weights of `cols` columns. */
+/* Floats of scratch that linear needs per thread for a weight of `cols` columns. */
 size_t b2_cpu_linear_scratch(int64_t cols);
+size_t b2_cpu_attention_scratch(void);
+
 blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op);
 blip2_status b2_cpu_norm(b2_device *device, const b2_norm *op);
 blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op);

@@ -51,6 +51,10 @@ blip2_status b2_cpu_reserve(b2_cpu *cpu, size_t floats) {
     return BLIP2_OK;
 }
 
+float *b2_cpu_scratch(const b2_cpu *cpu) {
+    return cpu->scratch + (size_t)omp_get_thread_num() * cpu->scratch_floats;
+}
+
 static const b2_device_ops cpu_ops = {
     .name = "cpu",
     .close = cpu_close,
@@ -73,18 +77,28 @@ static const b2_device_ops cpu_ops = {
     .choose = b2_cpu_choose,
 };
 
-blip2_status b2_cpu_open(b2_device **out, uint32_t threads) {
+blip2_status b2_cpu_open(b2_device **out, const char *level, uint32_t threads) {
+    const b2_cpu_kernels *kernels = b2_cpu_kernels_find(level);
     b2_cpu *cpu;
+    blip2_status status;
 
     *out = NULL;
+    if (kernels == NULL)
+        return b2_fail(BLIP2_ENOTSUP, "no device 'cpu:%s' on this processor", level);
     if (threads > 1024)
         return b2_fail(BLIP2_EINVAL, "threads is %u, more than 1024", threads);
     if ((cpu = b2_calloc(1, sizeof *cpu)) == NULL)
         return b2_fail_memory();
     cpu->device.ops = &cpu_ops;
     cpu->device.compute = B2_F32;
+    cpu->kernels = kernels;
     /* OpenMP counts the processors of the affinity mask, not those of the machine. */
     cpu->threads = threads > 0 ? (int)threads : omp_get_num_procs();
+    status = b2_cpu_reserve(cpu, b2_cpu_attention_scratch());
+    if (status != BLIP2_OK) {
+        cpu_close(&cpu->device);
+        return status;
+    }
     *out = &cpu->device;
     return BLIP2_OK;
 }

@@ -10,7 +10,8 @@
 static const struct {
     const char *name;
     uint32_t threads;
-} targets[OP_TARGETS] = {{"cpu", 1}, {"cpu", 2}, {"cpu", 3}, {"cuda", 0}};
+} targets[OP_TARGETS] = {{"cpu", 1},    {"cpu", 2},      {"cpu", 3},
+                         {"cpu:v3", 2}, {"cpu:base", 2}, {"cuda", 0}};
 
 enum { GUARD = 256, SENTINEL = 0xa5 };
 

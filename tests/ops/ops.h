@@ -14,7 +14,7 @@
 #include "run.h"
 
 /* A device under test; case i of a loop test runs on target i. */
-enum { OP_TARGETS = 4 };
+enum { OP_TARGETS = 6 };
 
 typedef struct op_context {
     b2_device *device;

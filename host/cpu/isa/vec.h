@@ -1,0 +1,163 @@
+/* Vectors of W floats as GCC and Clang write them, plus the few things they have no operator for.
+ * Loads and stores ask for the alignment of an element only. */
+#ifndef B2_CPU_VEC_H
+#define B2_CPU_VEC_H
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include "device.h"
+
+#if defined(__AVX512F__)
+#define W 16
+#elif defined(__AVX2__)
+#define W 8
+#else
+#define W 4
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef uint32_t vu __attribute__((vector_size(4 * W)));
+typedef float vf_memory __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef uint16_t vh_memory __attribute__((vector_size(2 * W), aligned(2), may_alias));
+
+INLINE vf splat(float v) {
+    return v - (vf){0}; /* (-0 stays -0) */
+}
+
+INLINE vf load(const float *p) {
+    return *(const vf_memory *)(const void *)p;
+}
+
+INLINE void store(float *p, vf v) {
+    *(vf_memory *)(void *)p = v;
+}
+
+/* The first n < W elements; the others are 0, and are neither read nor written. */
+INLINE vf load_part(const float *p, int64_t n) {
+#if W == 16
+    return _mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1), p);
+#else
+    float all[W] = {0};
+
+    for (int64_t i = 0; i < n; i++)
+        all[i] = p[i];
+    return load(all);
+#endif
+}
+
+INLINE void store_part(float *p, vf v, int64_t n) {
+#if W == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1U << n) - 1), v);
+#else
+    float all[W];
+
+    store(all, v);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = all[i];
+#endif
+}
+
+/* mask ? a : b, for masks of all ones or all zeros as comparisons give them. */
+INLINE vf pick(vu mask, vf a, vf b) {
+    return (vf)((mask & (vu)a) | (~mask & (vu)b));
+}
+
+/* a > b ? a : b: b if either is NaN. */
+INLINE vf vmax(vf a, vf b) {
+#if W == 16
+    return _mm512_max_ps(a, b);
+#elif W == 8
+    return _mm256_max_ps(a, b);
+#else
+    return pick((vu)(a > b), a, b);
+#endif
+}
+
+INLINE vf vmin(vf a, vf b) {
+#if W == 16
+    return _mm512_min_ps(a, b);
+#elif W == 8
+    return _mm256_min_ps(a, b);
+#else
+    return pick((vu)(a < b), a, b);
+#endif
+}
+
+INLINE vf vabs(vf v) {
+    return (vf)((vu)v & 0x7fffffffU);
+}
+
+/* The quarters are added first, then the four lanes: the same tree at every level would need the
+ * same width, so sums differ between levels in the last bits, as with any other width. */
+INLINE float sum_of(vf v) {
+    typedef float v4 __attribute__((vector_size(16)));
+    v4 part[W / 4], total;
+
+    memcpy(part, &v, sizeof v);
+    total = part[0];
+    for (int i = 1; i < W / 4; i++)
+        total += part[i];
+    return (total[0] + total[2]) + (total[1] + total[3]);
+}
+
+INLINE float max_of(vf v) {
+    float all[W], most;
+
+    store(all, v);
+    most = all[0];
+    for (int i = 1; i < W; i++)
+        most = all[i] > most ? all[i] : most;
+    return most;
+}
+
+INLINE vf from_bf16(vh_memory bits) {
+    return (vf)(__builtin_convertvector(bits, vu) << 16);
+}
+
+INLINE vf from_f16(vh_memory bits) {
+#if W == 16
+    return _mm512_cvtph_ps((__m256i)bits);
+#elif W == 8 && defined(__F16C__)
+    return _mm256_cvtph_ps((__m128i)bits);
+#else
+    vu wide = __builtin_convertvector(bits, vu); /* as b2_f16_to_f32 does it */
+    vu sign = (wide & 0x8000U) << 16, magnitude = (wide & 0x7fffU) << 13;
+    vu special = (vu)((wide & 0x7c00U) == 0x7c00U);
+    vu scaled = (vu)((vf)magnitude * 0x1p112f);
+
+    return (vf)(sign | (special & (magnitude | 0x7f800000U)) | (~special & scaled));
+#endif
+}
+
+/* W elements of a type, from element k on; with n < W only the first n, the others 0. type is a
+ * constant wherever this is used in a loop. */
+INLINE vf load_as(b2_type type, const void *row, int64_t k) {
+    const uint16_t *half = (const uint16_t *)row + k;
+
+    if (type == B2_F32)
+        return load((const float *)row + k);
+    vh_memory bits = *(const vh_memory *)(const void *)half;
+    return type == B2_F16 ? from_f16(bits) : from_bf16(bits);
+}
+
+INLINE vf load_part_as(b2_type type, const void *row, int64_t k, int64_t n) {
+    uint16_t all[W] = {0};
+
+    if (type == B2_F32)
+        return load_part((const float *)row + k, n);
+    for (int64_t i = 0; i < n; i++)
+        all[i] = ((const uint16_t *)row)[k + i];
+    return load_as(type, all, 0);
+}
+
+#endif

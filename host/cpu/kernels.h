@@ -1,0 +1,80 @@
+/* The inner loops, compiled once for each instruction set level from the same source (isa/) and
+ * chosen once, when the device is opened. They know rows, strides and tiles; threads, scratch and
+ * shapes of operations are the business of their callers.
+ *
+ * A panel is what the GEMM kernel multiplies with: [K, width] floats, the values of one weight row
+ * (or key) standing in a column. Its width is B2_PANEL for weights and keys.                   */
+#ifndef B2_CPU_KERNELS_H
+#define B2_CPU_KERNELS_H
+#include <stdint.h>
+
+#include "device.h"
+
+enum {
+    B2_PANEL = 64,      /* columns of a panel: four AVX-512 vectors, the widest tile of a kernel */
+    B2_VECTOR_MAX = 16, /* panel widths are whole multiples of it: floats of the widest vector */
+};
+
+/* What linear does to a finished product; pointers stand at the tile's first column. */
+typedef struct b2_epilogue {
+    const float *bias; /* [m] or NULL */
+    b2_activation act;
+    const float *residual; /* [n, m], rows residual_stride apart, or NULL; may be y */
+    int64_t residual_stride;
+} b2_epilogue;
+
+/* Rows of keys seen by a row of queries in a block of B2_PANEL keys: first .. last-1. */
+typedef struct b2_key_span {
+    int32_t first, last;
+} b2_key_span;
+
+typedef struct b2_norm_row {
+    const float *x, *add;      /* [cols]; add may be NULL */
+    const float *gamma, *beta; /* [cols]; beta may be NULL */
+    float *y, *sum;            /* [cols]; sum may be y, x or add; y may be x or add */
+    int64_t cols;
+    float eps;
+    bool rms;
+} b2_norm_row;
+
+typedef struct b2_cpu_kernels {
+    const char *level;
+    bool (*supported)(void); /* by this processor */
+
+    /* y [n, m] = x [n, k] w, w [k, m]: a panel, rows ldw apart; added to y with `add`. m is a
+     * multiple of B2_VECTOR_MAX. */
+    void (*gemm)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *w, int64_t ldw,
+                 int64_t n, int64_t m, int64_t k, bool add);
+    /* y [n, count] = x [n, k] w', w: count rows of k values of a type, read once. */
+    void (*dot)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
+                b2_type type, int64_t n, int64_t count, int64_t k);
+    /* panel [k, B2_PANEL] = count rows of k values as columns, zeros in the columns that are left.
+     * This and `dot` are all that knows how a weight's values are stored. */
+    void (*unpack_panel)(float *panel, const void *const *rows, b2_type type, int64_t count,
+                         int64_t k);
+    /* to [count, ld] = count rows of k values, zeros behind them; ld a multiple of B2_VECTOR_MAX */
+    void (*unpack_rows)(float *to, int64_t ld, const void *const *rows, b2_type type, int64_t count,
+                        int64_t k);
+    /* y [n, m] = residual + act(tile [n, m] + bias) */
+    void (*finish)(float *y, int64_t ldy, const float *tile, int64_t ldt, int64_t n, int64_t m,
+                   const b2_epilogue *epilogue);
+    /* One step of the online softmax of a row: scores [B2_PANEL] become exp(scale score - m) within
+     * the span and 0 outside, m (largest score so far) and d (sum of weights) are brought up to
+     * date; the result is the factor by which what was summed before must be multiplied. */
+    float (*softmax)(float *scores, b2_key_span span, float scale, float *m, float *d);
+    /* y [m] = x [m] * factor; y may be x. m is a multiple of B2_VECTOR_MAX. */
+    void (*scale)(float *x, float factor, int64_t m);
+    void (*norm)(const b2_norm_row *row);
+} b2_cpu_kernels;
+
+/* The level of that name ("base", "v3", "v4"), or the best one of this processor for NULL. NULL if
+ * this build or processor has no such level. */
+const b2_cpu_kernels *b2_cpu_kernels_find(const char *level);
+
+extern const b2_cpu_kernels b2_cpu_kernels_base;
+#ifdef BLIP2_X86_LEVELS
+extern const b2_cpu_kernels b2_cpu_kernels_v3; /* AVX2, FMA, F16C */
+extern const b2_cpu_kernels b2_cpu_kernels_v4; /* and AVX-512 F, VL, BW, DQ */
+#endif
+
+#endif
