@@ -181,6 +181,7 @@ static void read_picture(reader *r) {
     r->jpeg.mem->max_memory_to_use = (long)(pixels * 8) + SLACK_BYTES;
     (void)jpeg_start_decompress(&r->jpeg);
     read_rows(r);
+    (void)jpeg_finish_decompress(&r->jpeg); /* reads on to the end marker */
 }
 
 static blip2_status run(reader *r) {

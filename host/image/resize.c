@@ -146,7 +146,7 @@ out:
 /* ---- across: out [rows, a->out, 3] from rgb [rows, a->in, 3] ----------------------------------
  */
 
-/* Work space. A block is a run of output columns, a strip is STRIP rows; a strip is turned so that
+/* Work space. A block is a run of output columns, a strip a few rows; a strip is turned so that
  * the pixels of a column lie side by side, which makes this pass the same sum of rows as the other.
  */
 typedef struct across {
@@ -155,7 +155,8 @@ typedef struct across {
     int32_t *weights; /* [columns, a->taps] */
     span *spans;      /* [columns] */
     double *scratch;  /* [a->taps] */
-    uint8_t *turned;  /* [input columns of a block, STRIP, 3] */
+    size_t strip;     /* rows of a strip */
+    uint8_t *turned;  /* [input columns of a block, strip, 3] */
 } across;
 
 static void across_free(across *w) {
@@ -165,11 +166,11 @@ static void across_free(across *w) {
     b2_free(w->turned);
 }
 
-static blip2_status across_open(across *w, const axis *a) {
+static blip2_status across_open(across *w, const axis *a, size_t rows) {
     size_t input_columns;
     double reach;
 
-    *w = (across){.a = a};
+    *w = (across){.a = a, .strip = b2_size_min(STRIP, rows)};
     w->columns = (uint32_t)b2_size_min(b2_size_max(WEIGHTS_PER_BLOCK / a->taps, 1), a->out);
     /* From the first span's start to the last one's end: columns steps and one window, rounded up.
      */
@@ -178,7 +179,7 @@ static blip2_status across_open(across *w, const axis *a) {
     w->weights = b2_alloc_array(w->columns * a->taps, sizeof *w->weights);
     w->spans = b2_alloc_array(w->columns, sizeof *w->spans);
     w->scratch = b2_alloc_array(a->taps, sizeof *w->scratch);
-    w->turned = b2_calloc(input_columns, STRIP * 3);
+    w->turned = b2_alloc_array(input_columns, w->strip * 3);
     if (w->weights != NULL && w->spans != NULL && w->scratch != NULL && w->turned != NULL)
         return BLIP2_OK;
     across_free(w);
@@ -195,18 +196,17 @@ static void across_block(uint8_t *out, const uint8_t *rgb, size_t rows, across *
         w->spans[x] = make_weights(w->weights + x * a->taps, w->scratch, a, first + x);
     low = w->spans[0].first;
     high = w->spans[count - 1].first + w->spans[count - 1].count;
-    for (size_t y0 = 0; y0 < rows; y0 += STRIP) {
-        size_t strip = b2_size_min(STRIP, rows - y0);
+    for (size_t y0 = 0; y0 < rows; y0 += w->strip) {
+        size_t strip = b2_size_min(w->strip, rows - y0), bytes = strip * 3;
 
         for (size_t y = 0; y < strip; y++)
             for (size_t x = low; x < high; x++)
-                memcpy(w->turned + ((x - low) * STRIP + y) * 3, rgb + ((y0 + y) * a->in + x) * 3,
-                       3);
+                memcpy(w->turned + (x - low) * bytes + y * 3, rgb + ((y0 + y) * a->in + x) * 3, 3);
         for (uint32_t x = 0; x < count; x++) {
             uint8_t column[STRIP * 3];
 
-            blend(column, w->turned + (size_t)(w->spans[x].first - low) * STRIP * 3, STRIP * 3,
-                  STRIP * 3, w->weights + x * a->taps, w->spans[x].count);
+            blend(column, w->turned + (w->spans[x].first - low) * bytes, bytes, bytes,
+                  w->weights + x * a->taps, w->spans[x].count);
             for (size_t y = 0; y < strip; y++)
                 memcpy(out + ((y0 + y) * a->out + first + x) * 3, column + y * 3, 3);
         }
@@ -215,7 +215,7 @@ static void across_block(uint8_t *out, const uint8_t *rgb, size_t rows, across *
 
 static blip2_status resize_across(uint8_t *out, const uint8_t *rgb, size_t rows, const axis *a) {
     across w;
-    blip2_status status = across_open(&w, a);
+    blip2_status status = across_open(&w, a, rows);
 
     if (status < 0)
         return status;
