@@ -26,8 +26,22 @@ from PIL import Image
 HERE = Path(__file__).parent
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
-DEPTHS = {GRAY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GRAY_ALPHA: (8, 16), RGBA: (8, 16)}
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+DEPTHS = {
+    GRAY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GRAY_ALPHA: (8, 16),
+    RGBA: (8, 16),
+}
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
 
 
 class FirstFilter:
@@ -41,6 +55,7 @@ FIRST = FirstFilter()
 
 
 # ---- PNG -----------------------------------------------------------------------------------------
+
 
 def chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -93,9 +108,11 @@ def png(samples, kind, depth, interlaced, rng, before=b"", after=b"", split=0, l
         data = filtered(samples, depth, rng)
     data = zlib.compress(data, level)
     step = split or len(data)
-    idat = b"".join(chunk(b"IDAT", data[i:i + step]) for i in range(0, len(data), step))
+    idat = b"".join(chunk(b"IDAT", data[i : i + step]) for i in range(0, len(data), step))
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + idat + after + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + idat + after + chunk(b"IEND", b"")
+    )
 
 
 def draw(rng, width, height, kind, depth):
@@ -126,7 +143,14 @@ def png_matrix(rng):
                         before = palette_chunk(rng, 1 << depth) if kind == PALETTE else b""
                         before += transparency(rng, kind, depth) if trns else b""
                         name = f"type{kind}-{depth}bit{'-adam7' * interlaced}{'-trns' * trns}-{width}x{height}"
-                        yield name, png(draw(rng, width, height, kind, depth), kind, depth, interlaced, rng, before)
+                        yield name, png(
+                            draw(rng, width, height, kind, depth),
+                            kind,
+                            depth,
+                            interlaced,
+                            rng,
+                            before,
+                        )
 
 
 def png_oddities(rng):
@@ -137,7 +161,9 @@ def png_oddities(rng):
     yield "idat-bytes", png(rgb, RGB, 8, 0, rng, split=1)
     yield "idat-empty", png(rgb, RGB, 8, 0, rng, before=chunk(b"IDAT", b""))
     yield "stored", png(rgb, RGB, 8, 1, rng, level=0)
-    yield "gamma", png(rgb, RGB, 8, 0, rng, chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"sRGB", b"\0"))
+    yield "gamma", png(
+        rgb, RGB, 8, 0, rng, chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"sRGB", b"\0")
+    )
     yield "background", png(rgb, RGB, 8, 0, rng, chunk(b"bKGD", struct.pack(">HHH", 1, 2, 3)))
     yield "significant-bits", png(rgb, RGB, 8, 0, rng, chunk(b"sBIT", b"\5\6\5"))
     yield "text-behind", png(rgb, RGB, 8, 0, rng, after=chunk(b"tEXt", b"a\0b"))
@@ -150,23 +176,32 @@ def png_oddities(rng):
     frame = struct.pack(">IIIIHHBB", 8, 6, 0, 0, 1, 10, 0, 0)
     second = struct.pack(">I", 2) + zlib.compress(bytes(6 * 25))
     yield "bomb", png(np.zeros((3000, 3000, 1), int), GRAY, 1, 0, FIRST)
-    yield "animated", png(rgb, RGB, 8, 0, rng, control + chunk(b"fcTL", struct.pack(">I", 0) + frame),
-                          chunk(b"fcTL", struct.pack(">I", 1) + frame) + chunk(b"fdAT", second))
+    yield "animated", png(
+        rgb,
+        RGB,
+        8,
+        0,
+        rng,
+        control + chunk(b"fcTL", struct.pack(">I", 0) + frame),
+        chunk(b"fcTL", struct.pack(">I", 1) + frame) + chunk(b"fdAT", second),
+    )
 
 
 def bad_pngs(rng):
     good = png(draw(rng, 8, 6, RGB, 8), RGB, 8, 0, rng)
     data = good.index(b"IDAT")
-    yield "bad-half.png", good[:len(good) // 2]
+    yield "bad-half.png", good[: len(good) // 2]
     yield "bad-signature-only.png", good[:8]
     yield "bad-header-checksum.png", good[:29] + bytes([good[29] ^ 1]) + good[30:]
-    yield "bad-data.png", good[:data + 10] + bytes([good[data + 10] ^ 255] * 4) + good[data + 14:]
+    yield "bad-data.png", good[: data + 10] + bytes([good[data + 10] ^ 255] * 4) + good[data + 14 :]
     yield "bad-depth.png", good[:24] + b"\3" + good[25:29] + struct.pack(
-        ">I", zlib.crc32(good[12:24] + b"\3" + good[25:29])) + good[33:]
-    yield "bad-no-data.png", good[:data - 4] + chunk(b"IEND", b"")
+        ">I", zlib.crc32(good[12:24] + b"\3" + good[25:29])
+    ) + good[33:]
+    yield "bad-no-data.png", good[: data - 4] + chunk(b"IEND", b"")
 
 
 # ---- JPEG ----------------------------------------------------------------------------------------
+
 
 def smooth(rng, width, height, mode):
     """Something like a photograph: a coarse random picture, enlarged."""
@@ -185,12 +220,12 @@ def jpeg(image, **options):
 def adobe_transform(data, value):
     """Claim another colour transform in the Adobe marker: CMYK is then read as YCCK."""
     at = data.index(b"Adobe") + 11
-    return data[:at] + bytes([value]) + data[at + 1:]
+    return data[:at] + bytes([value]) + data[at + 1 :]
 
 
 def without_marker(data, name):
     at = data.index(name) - 4
-    return data[:at] + data[at + 2 + struct.unpack(">H", data[at + 2:at + 4])[0]:]
+    return data[:at] + data[at + 2 + struct.unpack(">H", data[at + 2 : at + 4])[0] :]
 
 
 def jpegs(rng):
@@ -199,9 +234,13 @@ def jpegs(rng):
     for width, height in ((33, 23), (1, 1), (1, 40), (40, 1), (16, 16)):
         size = f"{width}x{height}"
         for subsampling in (0, 1, 2):
-            yield f"sub{subsampling}-{size}", jpeg(smooth(rng, width, height, "RGB"), quality=85, subsampling=subsampling)
+            yield f"sub{subsampling}-{size}", jpeg(
+                smooth(rng, width, height, "RGB"), quality=85, subsampling=subsampling
+            )
         yield f"gray-{size}", jpeg(smooth(rng, width, height, "L"), quality=90)
-        yield f"progressive-{size}", jpeg(smooth(rng, width, height, "RGB"), quality=80, progressive=True)
+        yield f"progressive-{size}", jpeg(
+            smooth(rng, width, height, "RGB"), quality=80, progressive=True
+        )
     yield "progressive-gray", jpeg(smooth(rng, 35, 21, "L"), quality=80, progressive=True)
     yield "restart", jpeg(smooth(rng, 60, 40, "RGB"), quality=80, restart_marker_blocks=2)
     yield "rgb", jpeg(smooth(rng, 30, 20, "RGB"), quality=90, keep_rgb=True)
@@ -217,7 +256,7 @@ def jpegs(rng):
     good = jpeg(smooth(rng, 48, 48, "RGB"), quality=80, restart_marker_blocks=1)
     yield "warning-trailing", good + b"trailing bytes"
     scan = good.index(b"\xff\xda") + 60
-    yield "warning-flipped", good[:scan] + bytes([good[scan] ^ 4]) + good[scan + 1:]
+    yield "warning-flipped", good[:scan] + bytes([good[scan] ^ 4]) + good[scan + 1 :]
     yield "no-jfif", without_marker(good, b"JFIF")
 
 
@@ -225,19 +264,28 @@ def bad_jpegs(rng):
     good = jpeg(smooth(rng, 33, 23, "RGB"), quality=80)
     late = jpeg(smooth(rng, 33, 23, "RGB"), quality=80, progressive=True)
     frame = good.index(b"\xff\xc0")
-    yield "bad-half.jpg", good[:len(good) // 2]
+    yield "bad-half.jpg", good[: len(good) // 2]
     yield "bad-no-end.jpg", good[:-2]
     yield "bad-progressive-no-end.jpg", late[:-2]
     yield "bad-start-only.jpg", good[:3]
-    yield "bad-12bit.jpg", good[:frame + 4] + b"\x0c" + good[frame + 5:]
-    yield "bad-zero-width.jpg", good[:frame + 7] + b"\0\0" + good[frame + 9:]
+    yield "bad-12bit.jpg", good[: frame + 4] + b"\x0c" + good[frame + 5 :]
+    yield "bad-zero-width.jpg", good[: frame + 7] + b"\0\0" + good[frame + 9 :]
     scan = good.index(b"\xff\xda")
-    yield "bad-two-components.jpg", (good[:frame + 2] + b"\0\x0e" + good[frame + 4:frame + 9] + b"\2" +
-                                     good[frame + 10:frame + 16] + good[frame + 19:scan + 2] + b"\0\x0a\2" +
-                                     good[scan + 5:scan + 9] + good[scan + 11:])
+    yield "bad-two-components.jpg", (
+        good[: frame + 2]
+        + b"\0\x0e"
+        + good[frame + 4 : frame + 9]
+        + b"\2"
+        + good[frame + 10 : frame + 16]
+        + good[frame + 19 : scan + 2]
+        + b"\0\x0a\2"
+        + good[scan + 5 : scan + 9]
+        + good[scan + 11 :]
+    )
 
 
 # ---- the files -----------------------------------------------------------------------------------
+
 
 def pixels(data):
     with Image.open(io.BytesIO(data)) as image:
@@ -274,7 +322,9 @@ def write_pack(path):
 def make_picture(width, height, kind):
     """As make_picture in test_resize.c: noise, only black and white, or nearly white."""
     count = width * height * 3
-    state = np.arange(count, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(width * 31 + height)
+    state = np.arange(count, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(
+        width * 31 + height
+    )
     state ^= state >> np.uint32(15)
     state *= np.uint32(2246822519)
     noise = (state >> np.uint32(24)).astype(np.uint8)
@@ -284,11 +334,32 @@ def make_picture(width, height, kind):
 
 def write_shapes(path):
     rng = np.random.default_rng(4)
-    sizes = [(1, 1, 224, 224), (1, 1, 1, 1), (1, 500, 224, 224), (500, 1, 224, 224), (3, 500, 224, 224),
-             (500, 3, 224, 224), (640, 480, 224, 224), (480, 640, 364, 364), (224, 224, 224, 224),
-             (224, 100, 224, 224), (100, 224, 224, 224), (2, 2, 300, 300), (300, 200, 1, 1), (223, 225, 224, 224),
-             (30000, 3, 224, 224), (3, 30000, 224, 224), (65536, 1, 7, 5), (1, 65536, 5, 7), (333, 77, 112, 112),
-             (448, 448, 224, 224), (75, 75, 196, 15), (300, 330, 224, 224), (300, 377, 224, 224), (300, 376, 224, 224)]
+    sizes = [
+        (1, 1, 224, 224),
+        (1, 1, 1, 1),
+        (1, 500, 224, 224),
+        (500, 1, 224, 224),
+        (3, 500, 224, 224),
+        (500, 3, 224, 224),
+        (640, 480, 224, 224),
+        (480, 640, 364, 364),
+        (224, 224, 224, 224),
+        (224, 100, 224, 224),
+        (100, 224, 224, 224),
+        (2, 2, 300, 300),
+        (300, 200, 1, 1),
+        (223, 225, 224, 224),
+        (30000, 3, 224, 224),
+        (3, 30000, 224, 224),
+        (65536, 1, 7, 5),
+        (1, 65536, 5, 7),
+        (333, 77, 112, 112),
+        (448, 448, 224, 224),
+        (75, 75, 196, 15),
+        (300, 330, 224, 224),
+        (300, 377, 224, 224),
+        (300, 376, 224, 224),
+    ]
     for _ in range(150):
         sizes.append(tuple(int(n) for n in np.exp(rng.uniform(0, 5.5, 4))))
     with path.open("w", newline="\n") as out:
