@@ -23,7 +23,7 @@ const b2_option b2_options[] = {
     {"repetition-penalty", "X", "above 1: tokens already used become less likely; default 1",
      CAPTION, B2_OPTION_NUMBER, FIELD(repetition_penalty), 0.01, 100, NULL},
     {"max-tokens", "N",
-     "room for picture, prompt and answer together; default 512, or less "
+     "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
      CAPTION, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
     {"batch", "N", "pictures worked on at the same time; default 8", CAPTION, B2_OPTION_COUNT,
