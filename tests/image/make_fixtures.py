@@ -7,8 +7,8 @@ because Pillow itself writes few of the kinds that it reads.
 
 pictures.pack  a line "NAME KIND WIDTH HEIGHT SIZE SHA256" and SIZE bytes, repeated. KIND is
                png    SHA256 is that of Image.convert("RGB"), row by row
-               jpeg   the same; the next entry, of kind want, is those pixels as a PNG, since another
-                      decoder may differ by one level
+               jpeg   the same; the next entry, of kind want, is those pixels as a PNG, since
+                      another decoder may differ by one level
                bad    Pillow refuses it, so must we; SHA256 is "-"
 resize.txt     "WIDTH HEIGHT OUT_WIDTH OUT_HEIGHT KIND SHA256" of the bicubic resize of a generated
                picture (make_picture here, make_picture in test_resize.c)
@@ -134,7 +134,7 @@ def transparency(rng, kind, depth):
 
 
 def png_matrix(rng):
-    """Every colour type, depth, interlace and transparency at sizes that Adam7 treats differently."""
+    """Every colour type, depth, interlace and transparency at sizes that meet Adam7's passes."""
     for kind, depths in DEPTHS.items():
         for depth in depths:
             for interlaced in (0, 1):
@@ -142,7 +142,8 @@ def png_matrix(rng):
                     for trns in (False, True) if kind in (GRAY, RGB, PALETTE) else (False,):
                         before = palette_chunk(rng, 1 << depth) if kind == PALETTE else b""
                         before += transparency(rng, kind, depth) if trns else b""
-                        name = f"type{kind}-{depth}bit{'-adam7' * interlaced}{'-trns' * trns}-{width}x{height}"
+                        flags = "-adam7" * interlaced + "-trns" * trns
+                        name = f"type{kind}-{depth}bit{flags}-{width}x{height}"
                         yield name, png(
                             draw(rng, width, height, kind, depth),
                             kind,
