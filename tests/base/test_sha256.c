@@ -56,6 +56,7 @@ int main(void) {
     Suite *suite = suite_create("sha256");
     TCase *tests = tcase_create("sha256");
 
+    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, standard_vectors);
     tcase_add_test(tests, every_length);
     suite_add_tcase(suite, tests);

@@ -182,6 +182,7 @@ int main(void) {
     Suite *suite = suite_create("image_decode");
     TCase *tests = tcase_create("decode");
 
+    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, every_png_as_pillow);
     tcase_add_test(tests, every_jpeg_as_pillow);
     tcase_add_test(tests, what_pillow_refuses);
