@@ -225,6 +225,44 @@ START_TEST(checks_views_against_storages) {
 }
 END_TEST
 
+/* LONG1 is as many bytes as it needs, signed: as the offset of a tensor of one element. */
+START_TEST(reads_integers_of_any_length) {
+    static const struct {
+        const char *code;
+        size_t size;
+        const char *part;
+    } offsets[] = {
+        {"\x8a\x00", 2, NULL},
+        {"\x8a\x01\x03", 3, NULL},
+        {"\x8a\x01\x04", 3, "beyond"},
+        {"\x8a\x01\x7f", 3, "beyond"},
+        {"\x8a\x01\x80", 3, "kinds"},
+        {"\x8a\x02\x80\x00", 4, "beyond"},
+        {"\x8a\x02\x03\x00", 4, NULL},
+        {"\x8a\x02\x03\xff", 4, "kinds"},
+        {"K\x03", 2, NULL},
+        {"M\x03\x00", 3, NULL},
+        {"M\x00\x01", 3, "beyond"},
+        {"J\x03\x00\x00\x00", 5, NULL},
+        {"J\xff\xff\xff\xff", 5, "kinds"},
+        {"\x8a\x09\x03\x00\x00\x00\x00\x00\x00\x00\x00", 11, "kinds"},
+        {"G\x00\x00\x00\x00\x00\x00\x00\x00", 9, "kinds"},
+    };
+
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        bytes object = {0};
+
+        bytes_text(&object, "}");
+        add_unicode(&object, "a");
+        bytes_text(&object, "ctorch._utils\n_rebuild_tensor_v2\n(");
+        add_storage(&object, "0", "FloatStorage", 4);
+        bytes_add(&object, offsets[i].code, offsets[i].size);
+        bytes_text(&object, "K\x01\x85K\x01\x85\x89}tRs");
+        check(&object, offsets[i].part);
+    }
+}
+END_TEST
+
 START_TEST(runs_nothing) {
     static const struct {
         const char *name, *part;
@@ -610,6 +648,7 @@ int main(void) {
     tcase_add_test(tests, survives_cuts_and_flips_of_zip);
     tcase_add_test(tests, survives_cuts_and_flips_of_legacy);
     tcase_add_test(tests, checks_views_against_storages);
+    tcase_add_test(tests, reads_integers_of_any_length);
     tcase_add_test(tests, runs_nothing);
     tcase_add_test(tests, refuses_other_opcodes);
     tcase_add_test(tests, refuses_broken_pickles);

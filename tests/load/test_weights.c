@@ -9,6 +9,7 @@
 #include "files.h"
 #include "load/names.h"
 #include "load/safetensors_write.h"
+#include "load/tensors.h"
 #include "load/weights.h"
 #include "run.h"
 
@@ -271,6 +272,9 @@ START_TEST(take_and_finish_answer) {
         "\"vision_model.embeddings.patch_embedding.weight\":"
         "{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[40,41]},"
         "\"extra\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[41,42]},"
+        "\"an.extra.of.a.longer.name\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[42,42]},"
+        "\"vision_model.post_layernorm.bias\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[43,"
+        "47]},"
         "\"x.position_ids\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[42,43]}}";
     static lines got;
     const b2_log log = {.fn = keep_line, .payload = &got, .level = BLIP2_LOG_WARNING};
@@ -279,7 +283,7 @@ START_TEST(take_and_finish_answer) {
     b2_tensor t;
 
     make_folder(folder, sizeof folder);
-    write_tensors(folder, "model.safetensors", header, 43);
+    write_tensors(folder, "model.safetensors", header, 47);
     ck_assert_status_ok(b2_weights_open(&w, folder, &log));
     ck_assert_status_ok(b2_weights_take(w, B2_QF_QUERIES, 0, 2, (int64_t[]){2, 3}, &t));
     ck_assert(t.rank == 2 && t.dim[0] == 2 && t.dim[1] == 3 && t.count == 6 && t.data != NULL);
@@ -300,6 +304,8 @@ START_TEST(take_and_finish_answer) {
     expect_message("expected type F32, F16 or BF16, got I64");
     ck_assert_status(b2_weights_take(w, B2_VIT_PATCH_W, 0, 1, (int64_t[]){1}, &t), BLIP2_EFORMAT);
     expect_message("got F8_E4M3");
+    ck_assert_status(b2_weights_take(w, B2_VIT_POST_LN_B, 0, 1, (int64_t[]){1}, &t), BLIP2_EFORMAT);
+    expect_message("expected shape [1], got []");
 
     for (uint32_t layer = 0; layer < 5; layer++) {
         ck_assert_status_ok(b2_weights_take(w, B2_VIT_FC1_W, layer, 2, (int64_t[]){1, 1}, &t));
@@ -310,10 +316,11 @@ START_TEST(take_and_finish_answer) {
     expect_message("\"vision_model.encoder.layers.0.mlp.fc1.weight\" (vision mlp in weight), ");
     expect_message("layers.2.mlp.fc1.weight\" (vision mlp in weight) and 2 more");
     ck_assert_uint_eq(got.errors, 5);
-    ck_assert_uint_eq(got.warnings, 1); /* position_ids are no weights */
+    ck_assert_uint_eq(got.warnings, 2); /* position_ids are no weights */
     ck_assert_ptr_nonnull(strstr(got.text, "model.safetensors: tensor \"extra\" is not used"));
     ck_assert_ptr_nonnull(strstr(got.text, "layers.4.mlp.fc1.weight"));
-    ck_assert_ptr_null(b2_weights_at(w, 6));
+    ck_assert_ptr_nonnull(strstr(got.text, "\"an.extra.of.a.longer.name\" is not used"));
+    ck_assert_ptr_null(b2_weights_at(w, 8));
     ck_assert_ptr_null(b2_weights_find(w, "extr"));
     b2_weights_close(w);
     remove_folder(folder);
@@ -389,6 +396,20 @@ START_TEST(checks_shards_against_their_index) {
                                 "\"a\":\"one.safetensors\"}}",
                                 "duplicate"),
                      BLIP2_EFORMAT);
+}
+END_TEST
+
+START_TEST(shapes_fit_their_texts) {
+    char text[12];
+
+    b2_shape_text(text, sizeof text, 3, (int64_t[]){1, -1, 345});
+    ck_assert_str_eq(text, "[1, -1, 345");
+    b2_shape_text(text, 8, 2, (int64_t[]){10, 20});
+    ck_assert_str_eq(text, "[10, 20");
+    b2_shape_text(text, 2, 2, (int64_t[]){10, 20});
+    ck_assert_str_eq(text, "[");
+    b2_shape_text(text, sizeof text, 0, NULL);
+    ck_assert_str_eq(text, "[]");
 }
 END_TEST
 
@@ -499,6 +520,7 @@ int main(void) {
     tcase_add_test(tests, knows_other_names);
     tcase_add_test(tests, take_and_finish_answer);
     tcase_add_test(tests, checks_shards_against_their_index);
+    tcase_add_test(tests, shapes_fit_their_texts);
     tcase_add_test(tests, tells_what_is_no_model);
     tcase_add_test(tests, holds_any_number_of_tensors);
     tcase_add_test(tests, survives_failing_memory);
