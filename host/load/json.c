@@ -48,7 +48,8 @@ blip2_status b2_json_parse(json_t **out, const char *text, size_t size, const ch
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (*out != NULL)
         return BLIP2_OK;
-    /* jansson reports most allocation failures by an error without text. */
+    /* jansson reports most allocation failures by an error without text; one within a string of the
+     * file looks like a syntax error, which can't be told apart here. */
     if (error.text[0] == '\0' || json_error_code(&error) == json_error_out_of_memory)
         return b2_fail_memory();
     return b2_fail(BLIP2_EFORMAT, "%s: line %d, column %d: not valid JSON: %s", name, error.line,

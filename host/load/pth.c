@@ -136,9 +136,8 @@ static blip2_status place_storage(b2_pickle *pickle, const b2_pickle_value *key,
     size_t left = map->size - *at;
     uint64_t count;
 
-    mention = first != NULL
-                  ? bsearch(&wanted, first, pickle->storage_count, sizeof *first, by_key)
-                  : NULL;
+    mention = first != NULL ? bsearch(&wanted, first, pickle->storage_count, sizeof *first, by_key)
+                            : NULL;
     if (mention == NULL)
         return b2_fail(BLIP2_EFORMAT, "%s: storage \"%.*s\" belongs to no tensor", file,
                        (int)b2_size_min(key->length, 100), key->text);

@@ -2,8 +2,9 @@
  *     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
  * and the data. Every check of the reference parser (huggingface/safetensors, Rust) is made here:
  * the table is believed only if the tensors, sorted by offset, tile the data without a hole, an
- * overlap or a rest, each of exactly the size that its shape and type say. We are stricter in
- * three things that no real file does: duplicate names, names with a NUL, and a rank above 8. */
+ * overlap or a rest, each of exactly the size that its shape and type say. We are stricter only in
+ * what no real file does: duplicate names, names with a NUL, white space before the first brace,
+ * integers of 2^63 and more, a rank above 8. */
 #include "load/safetensors.h"
 
 #include <stdlib.h>

@@ -615,6 +615,87 @@ START_TEST(checks_archives) {
 }
 END_TEST
 
+/* The same archive with all sizes and places in 64-bit fields, as files above 4 GiB have them. */
+static bytes make_zip64(const bytes *pickle, const bytes *data) {
+    const char *const names[] = {"m/data.pkl", "m/data/0"};
+    const bytes *const contents[] = {pickle, data};
+    bytes file = {0}, directory = {0};
+    uint64_t at, end;
+
+    for (size_t i = 0; i < 2; i++) {
+        at = file.size;
+        bytes_text(&file, "PK\3\4");
+        bytes_number(&file, 0, 22);
+        bytes_number(&file, strlen(names[i]), 2);
+        bytes_number(&file, 5, 2);
+        bytes_text(&file, names[i]);
+        bytes_text(&file, "extra");
+        bytes_add(&file, contents[i]->data, contents[i]->size);
+        bytes_text(&directory, "PK\1\2");
+        bytes_number(&directory, 0, 16);
+        bytes_number(&directory, UINT64_MAX, 8); /* both sizes */
+        bytes_number(&directory, strlen(names[i]), 2);
+        bytes_number(&directory, 5 + 4 + 24, 2);
+        bytes_number(&directory, 0, 10);
+        bytes_number(&directory, UINT32_MAX, 4);
+        bytes_text(&directory, names[i]);
+        bytes_number(&directory, 0x1234, 2); /* another field first */
+        bytes_number(&directory, 1, 2);
+        bytes_text(&directory, "x");
+        bytes_number(&directory, 1, 2);
+        bytes_number(&directory, 24, 2);
+        bytes_number(&directory, contents[i]->size, 8);
+        bytes_number(&directory, contents[i]->size, 8);
+        bytes_number(&directory, at, 8);
+    }
+    at = file.size;
+    bytes_add(&file, directory.data, directory.size);
+    end = file.size;
+    bytes_text(&file, "PK\6\6");
+    bytes_number(&file, 44, 8);
+    bytes_number(&file, 0, 12);
+    bytes_number(&file, 2, 8);
+    bytes_number(&file, 2, 8);
+    bytes_number(&file, directory.size, 8);
+    bytes_number(&file, at, 8);
+    bytes_text(&file, "PK\6\7");
+    bytes_number(&file, 0, 4);
+    bytes_number(&file, end, 8);
+    bytes_number(&file, 1, 4);
+    bytes_text(&file, "PK\5\6");
+    bytes_number(&file, 0, 4);
+    bytes_number(&file, UINT64_MAX, 8);
+    bytes_number(&file, UINT32_MAX, 4);
+    bytes_number(&file, 0, 2);
+    bytes_free(&directory);
+    return file;
+}
+
+START_TEST(reads_64_bit_archives) {
+    static const float floats[] = {1, 2, 3, 4};
+    bytes pickle = {0}, data = {0}, file, with_comment = {0};
+
+    bytes_text(&pickle, "\x80\x02}");
+    add_tensor(&pickle, "a", 0, 1, (int64_t[]){4}, (int64_t[]){1});
+    bytes_text(&pickle, "s.");
+    bytes_add(&data, floats, sizeof floats);
+    file = make_zip64(&pickle, &data);
+    ck_assert_status_ok(parse_all(b2_pth_parse, file.data, file.size));
+    (void)attack(b2_pth_parse, &file, true);
+    /* A comment at the end is allowed, bytes that are none are not. */
+    bytes_add(&with_comment, file.data, file.size);
+    with_comment.data[file.size - 2] = 3;
+    bytes_text(&with_comment, "hey");
+    ck_assert_status_ok(parse_all(b2_pth_parse, with_comment.data, with_comment.size));
+    bytes_text(&file, "hey");
+    ck_assert_status(parse_all(b2_pth_parse, file.data, file.size), BLIP2_EFORMAT);
+    bytes_free(&with_comment);
+    bytes_free(&file);
+    bytes_free(&pickle);
+    bytes_free(&data);
+}
+END_TEST
+
 START_TEST(survives_failing_memory) {
     static const char *const files[] = {"tests/load/data/tiny_zip.pth",
                                         "tests/load/data/tiny_legacy.pth"};
@@ -657,6 +738,7 @@ int main(void) {
     tcase_add_test(tests, survives_bombs);
     tcase_add_test(tests, refuses_what_is_no_torch_file);
     tcase_add_test(tests, checks_archives);
+    tcase_add_test(tests, reads_64_bit_archives);
     tcase_add_test(tests, survives_failing_memory);
     tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);
