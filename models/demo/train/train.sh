@@ -19,4 +19,4 @@ world watch 2 500
 world world 1 72000
 phase vit 4400
 phase stage1 1800
-phase stage2 2600
+phase stage2 2200
