@@ -170,8 +170,8 @@ blip2_status b2_bpe_encode(const b2_bpe *bpe, b2_bpe_scratch *scratch, const cha
     count = split_characters(bpe, symbols, piece, length);
     if (count == 0)
         return BLIP2_OK;
-    /* One candidate for each pair at first, then at most two for each merge. */
-    heap.entries = grown(scratch->heap, &scratch->heap_capacity, 3 * count, sizeof *heap.entries);
+    /* One candidate for each pair at first; each merge takes one out and puts at most two in. */
+    heap.entries = grown(scratch->heap, &scratch->heap_capacity, 2 * count, sizeof *heap.entries);
     if (heap.entries == NULL)
         return b2_fail_memory();
     scratch->heap = heap.entries;

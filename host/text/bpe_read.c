@@ -112,9 +112,9 @@ static blip2_status unknown_merge(const b2_fields *fields, size_t index, const c
                    fields->file, fields->section, index, (int)(length < 40 ? length : 40), text);
 }
 
-/* Enter merge number `index` of rank `rank`. `joined`: memory that is reused from call to call. */
+/* Enter merge number `index`, which is its rank. `joined`: memory reused from call to call. */
 static blip2_status read_merge(b2_bpe *out, b2_fields *fields, const json_t *merge, size_t index,
-                               uint32_t rank, b2_text_buffer *joined) {
+                               b2_text_buffer *joined) {
     b2_part left, right;
     const b2_entry *a, *b, *both;
 
@@ -138,7 +138,7 @@ static blip2_status read_merge(b2_bpe *out, b2_fields *fields, const json_t *mer
     if ((both = b2_vocabulary_find(&out->vocabulary, joined->data, joined->length)) == NULL)
         return unknown_merge(fields, index, joined->data, joined->length);
     /* A pair that is listed twice has its last rank, as in the library. */
-    *b2_bpe_merge_slot(out, a->id, b->id) = (b2_merge){a->id, b->id, rank, both->id};
+    *b2_bpe_merge_slot(out, a->id, b->id) = (b2_merge){a->id, b->id, (uint32_t)index, both->id};
     return BLIP2_OK;
 }
 
@@ -147,7 +147,6 @@ static blip2_status read_merges(b2_bpe *out, b2_arena *arena, b2_fields *fields,
     const json_t *merges = json_object_get(model, "merges");
     size_t slots = 4, count = json_array_size(merges);
     b2_text_buffer joined = {0};
-    uint32_t rank = 0;
     blip2_status status = BLIP2_OK;
 
     if (!json_is_array(merges) || count > UINT32_MAX / 4) {
@@ -168,7 +167,7 @@ static blip2_status read_merges(b2_bpe *out, b2_arena *arena, b2_fields *fields,
         /* The first line of a merges.txt, which the library skips wherever it comes. */
         if (text != NULL && strncmp(text, "#version", 8) == 0)
             continue;
-        status = read_merge(out, fields, merge, i, rank++, &joined);
+        status = read_merge(out, fields, merge, i, &joined);
     }
     b2_text_free(&joined);
     return status;

@@ -244,7 +244,9 @@ static blip2_status whole_path(const char *json, b2_tokens *ids, b2_text_buffer 
     if (status < 0)
         return status;
     status = b2_tokenizer_encode(tokenizer, input, sizeof input - 1, true, ids);
-    if (status == BLIP2_OK)
+    if (status < 0)
+        ck_assert_uint_eq(ids->count, 0); /* as it was */
+    else
         status = b2_tokenizer_decode(tokenizer, ids->ids, ids->count, false, true, text);
     b2_tokenizer_close(tokenizer);
     return status;
@@ -271,8 +273,6 @@ START_TEST(every_allocation_may_fail) {
                               strstr(blip2_error_message(), "not valid JSON") != NULL,
                           "allocation %ld: %s (%s)", (long)n, blip2_status_name(status),
                           blip2_error_message());
-        if (!done)
-            ck_assert_uint_eq(ids.count * text.length, 0); /* one of both is as it was */
         b2_tokens_free(&ids);
         b2_text_free(&text);
     }

@@ -272,7 +272,8 @@ START_TEST(outputs_are_appended) {
 }
 END_TEST
 
-/* One word of 300,000 bytes: the time is n log n, so that this ends at once or the test times out. */
+/* One word of 300,000 bytes: the time is n log n, so that this ends at once or the test times out.
+ */
 START_TEST(long_words_take_no_quadratic_time) {
     static const char *const units[] = {"a", " ", "'", "\xE4\xB8\xAD", "ab1", "\x01"};
     b2_tokenizer *tokenizer;

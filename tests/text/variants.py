@@ -5,7 +5,7 @@ JSON object a line: flags of added tokens, pre-tokenisers, post-processors, opti
     variants.py BASE_DIR COUNT TEXTS SEED OUT
 
 test_text_parts OUT compares them. The committed variants.jsonl was made with
-`variants.py ../golden/models/hf_blip2_opt 24 24 1 variants.jsonl` and tokenizers 0.23.3. Keys: tokenizer, the
+`variants.py ../golden/models/hf_blip2_opt 24 24 11 variants.jsonl` and tokenizers 0.23.3. Keys: tokenizer, the
 JSON; encode, rows [text, ids with special tokens, ids without]; decode, rows [ids, text without special
 tokens, text with]."""
 import copy
