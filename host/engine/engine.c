@@ -48,7 +48,8 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
     const b2_opt_config *opt = &model->config.opt;
     b2_engine_limits *limits = &plan->limits;
     uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
-    size_t bytes = sizeof(float), count = (size_t)limits->max_requests * most;
+    size_t bytes = b2_type_size(model->device->compute),
+           count = (size_t)limits->max_requests * most;
 
     if (!b2_size_mul(bytes, (size_t)opt->layers * 2, &bytes) ||
         !b2_size_mul(bytes, (size_t)opt->width * PAGE_TOKENS, &bytes))
@@ -61,7 +62,7 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
     if (count > INT32_MAX / PAGE_TOKENS || !b2_size_mul(count, bytes, &plan->kv_bytes))
         return b2_fail(BLIP2_EINVAL, "max_requests x max_tokens: %zu pages are too many", count);
     limits->page_count = (uint32_t)count;
-    plan->kv = (b2_kv_layout){.type = B2_F32,
+    plan->kv = (b2_kv_layout){.type = model->device->compute,
                               .layers = opt->layers,
                               .heads = opt->heads,
                               .head_size = opt->width / opt->heads,

@@ -59,6 +59,7 @@ blip2_status b2_opt_load(b2_opt *opt, b2_loader *loader, const b2_opt_config *co
     blip2_status status;
 
     opt->config = *config;
+    opt->compute = loader->device->compute;
     if (opt->layers == NULL)
         opt->layers = b2_calloc(config->layers, sizeof *opt->layers);
     if (opt->layers == NULL)
@@ -92,11 +93,11 @@ void b2_opt_carve(b2_opt_space *out, b2_carver *carver, const b2_opt *opt, uint3
         out->last_e = b2_carve_mat(carver, B2_F32, logit_rows, config->embed);
     }
     out->x = b2_carve_mat(carver, B2_F32, rows, c);
-    out->y = b2_carve_mat(carver, B2_F32, rows, c);
-    out->qkv = b2_carve_mat(carver, B2_F32, rows, 3 * c);
-    out->ffn = b2_carve_mat(carver, B2_F32, rows, config->ffn);
+    out->y = b2_carve_mat(carver, opt->compute, rows, c);
+    out->qkv = b2_carve_mat(carver, opt->compute, rows, 3 * c);
+    out->ffn = b2_carve_mat(carver, opt->compute, rows, config->ffn);
     out->last = b2_carve_mat(carver, B2_F32, logit_rows, c);
-    out->last_norm = b2_carve_mat(carver, B2_F32, logit_rows, c);
+    out->last_norm = b2_carve_mat(carver, opt->compute, logit_rows, c);
     out->logits = b2_carve_mat(carver, B2_F32, logit_rows, config->vocab);
 }
 

@@ -23,6 +23,7 @@ typedef struct b2_opt_layer {
 
 typedef struct b2_opt {
     b2_opt_config config;
+    b2_type compute;      /* of activations; the residual stream x is always fp32 */
     b2_weight *tokens;    /* [V, E], rows and, where tied, head */
     b2_weight *positions; /* [positions + 2, C] */
     b2_dense project_in;  /* [C, E]; w NULL where E == C */

@@ -63,6 +63,7 @@ blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *co
     blip2_status status;
 
     vit->config = *config;
+    vit->compute = loader->device->compute;
     vit->tokens = 1 + grid * grid;
     if (vit->layers == NULL)
         vit->layers = b2_calloc(config->layers, sizeof *vit->layers);
@@ -91,12 +92,14 @@ void b2_vit_carve(b2_vit_space *out, b2_carver *carver, const b2_vit *vit, uint3
     int64_t rows = (int64_t)images * vit->tokens;
     int64_t patches = (int64_t)images * (vit->tokens - 1);
     int64_t c = config->width, p = config->patch;
+    b2_type type = vit->compute;
 
-    out->patches = b2_carve_mat(carver, B2_F32, patches, 3 * p * p);
+    out->patches = b2_carve_mat(carver, type, patches, 3 * p * p);
     out->x = b2_carve_mat(carver, B2_F32, rows, c);
-    out->y = b2_carve_mat(carver, B2_F32, rows, c);
-    out->qkv = b2_carve_mat(carver, B2_F32, rows, 3 * c);
-    out->ffn = b2_carve_mat(carver, B2_F32, rows, config->ffn);
+    out->y = b2_carve_mat(carver, type, rows, c);
+    out->features = type == B2_F32 ? out->y : b2_carve_mat(carver, B2_F32, rows, c);
+    out->qkv = b2_carve_mat(carver, type, rows, 3 * c);
+    out->ffn = b2_carve_mat(carver, type, rows, config->ffn);
     b2_carve_segments(carver, &out->segments, images, vit->tokens, vit->tokens);
 }
 
@@ -149,7 +152,7 @@ blip2_status b2_vit_run(const b2_vit *vit, const b2_run *run, const b2_vit_space
     b2_mat x = b2_mat_rows(space->x, 0, rows);
     blip2_status status;
 
-    *features = b2_mat_rows(space->y, 0, rows);
+    *features = b2_mat_rows(space->features, 0, rows);
     status = run->device->ops->patch_embed(
         run->device, &(b2_patch_embed){.pixels = pixels,
                                        .images = images,

@@ -35,6 +35,7 @@ void b2_vit_free(b2_vit *vit);
 typedef struct b2_vit_space { /* device memory for up to `images` pictures */
     b2_mat patches;           /* [B*(n-1), 3*P*P] */
     b2_mat x, y;              /* [B*n, C] */
+    b2_mat features;          /* [B*n, C] fp32; y itself where that is fp32 */
     b2_mat qkv;               /* [B*n, 3C] */
     b2_mat ffn;               /* [B*n, F] */
     b2_even_segments segments;
