@@ -1,6 +1,5 @@
 #include "arguments.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,9 +61,8 @@ static bool parse_count(const b2_option *option, const char *value, uint32_t *ou
     unsigned long long n;
     char *end;
 
-    errno = 0;
-    n = strtoull(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 || (double)n < option->least ||
+    n = strtoull(value, &end, 10); /* too large: its largest value, which is out of range too */
+    if (*value < '0' || *value > '9' || *end != '\0' || (double)n < option->least ||
         (double)n > option->most) {
         b2_complain("--%s: got '%s', expected a whole number from %.0f to %.0f", option->name,
                     value, option->least, option->most);

@@ -105,6 +105,7 @@ START_TEST(prompt_makes_it_an_answer) {
     ck_assert_str_eq(caption.out, plain.out);
     RUN(&plain, CAPTION, "--prompt", "Question: how many? Answer:", PICTURE);
     expect_success(&plain);
+    ck_assert_str_ne(plain.out, caption.out);
     plain.out[strcspn(plain.out, "\n")] = '\0';
     RUN(&o, CAPTION, "--prompt", "Question: how many? Answer:", PICTURE, "--json");
     expect_success(&o);
@@ -138,6 +139,18 @@ START_TEST(unwritable_output_is_told) {
 }
 END_TEST
 
+/* Each line is flushed, and a failure ends the work: the next picture is not complained about. */
+START_TEST(unwritable_output_stops_the_work) {
+    outcome o;
+
+    write_file("bad.png", "bad", 3);
+    RUN_TO(&o, STDOUT_FULL, CAPTION, PICTURE, in_folder("bad.png"), OTHER_PICTURE);
+    expect_complaint(&o, 2, "No space left on device");
+    RUN_TO(&o, STDOUT_FULL, CAPTION, "--json", PICTURE, in_folder("bad.png"), OTHER_PICTURE);
+    expect_complaint(&o, 2, "No space left on device");
+}
+END_TEST
+
 START_TEST(warnings_are_few_and_can_be_silenced) {
     static const char retrieval[] = "--model=" BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_itm";
     outcome o;
@@ -162,6 +175,7 @@ TCase *output_tests(void) {
     tcase_add_test(tests, json_lines_are_well_formed);
     tcase_add_test(tests, prompt_makes_it_an_answer);
     tcase_add_loop_test(tests, unwritable_output_is_told, 0, 6);
+    tcase_add_test(tests, unwritable_output_stops_the_work);
     tcase_add_test(tests, warnings_are_few_and_can_be_silenced);
     return tests;
 }
