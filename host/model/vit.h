@@ -19,6 +19,7 @@ typedef struct b2_vit_layer {
 
 typedef struct b2_vit {
     b2_vit_config config;
+    b2_type compute;  /* of activations; the residual stream x is always fp32 */
     uint32_t tokens;  /* n = 1 + (image / patch)^2 */
     b2_weight *patch; /* [C, 3*P*P] */
     const float *patch_bias;
