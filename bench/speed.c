@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "bench.h"
+#include "cpu/cpu.h"
 #include "engine/engine.h"
 
 static const char usage[] =
@@ -222,7 +223,9 @@ static double rate(double count, double seconds) {
 static int report(const speed *s) {
     const wish *w = s->wish;
     double *scratch = b2_alloc_array(w->repeats, sizeof *scratch);
-    char cpu[128], threads[16] = "all";
+    int threads =
+        strcmp(s->model->device->ops->name, "cpu") == 0 ? b2_cpu_of(s->model->device)->threads : 0;
+    char cpu[128];
     double encode, prefill, decode, new_tokens = (double)w->requests * (w->new_tokens - 1);
     uint64_t peak = peak_bytes();
     json_t *object;
@@ -234,11 +237,9 @@ static int report(const speed *s) {
     decode = rate(new_tokens, median(s, offsetof(phases, decode), scratch));
     b2_free(scratch);
     read_cpu_model(cpu, sizeof cpu);
-    if (w->threads != 0)
-        (void)snprintf(threads, sizeof threads, "%u", w->threads);
     if (w->json) {
         object =
-            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "model",
+            json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "model",
                       w->model, "device", w->device, "cpu", cpu, "threads", threads, "requests",
                       (json_int_t)w->requests, "prompt_rows", (json_int_t)s->rows, "new_tokens",
                       (json_int_t)w->new_tokens, "repeats", (json_int_t)w->repeats, "load_s",
@@ -250,7 +251,7 @@ static int report(const speed *s) {
         return putchar('\n') == EOF ? bench_complain("the report could not be written")
                                     : EXIT_SUCCESS;
     }
-    (void)printf("machine   %s, %s threads, device %s\n", cpu, threads, w->device);
+    (void)printf("machine   %s, %d threads, device %s\n", cpu, threads, w->device);
     (void)printf("run       %u requests of %u + %u tokens, median of %u\n", w->requests, s->rows,
                  w->new_tokens, w->repeats);
     (void)printf("load      %.3f s\n", s->load);
