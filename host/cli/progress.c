@@ -39,5 +39,4 @@ void b2_progress_erase(b2_progress *progress) {
     (void)fputs("\r\033[K", stderr);
     (void)fflush(stderr);
     progress->visible = false;
-    progress->drawn = 0.0; /* what comes next may be drawn at once */
 }
