@@ -2,26 +2,19 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
 #include "text/vocabulary.h"
 
 /* A template as it grows. */
 typedef struct b2_draft {
-    int32_t *items; /* [capacity], count of them filled */
-    size_t count, capacity;
+    int32_t items[B2_TEMPLATE_MAX];
+    size_t count;
     bool done; /* a processor has added its tokens */
 } b2_draft;
 
-static blip2_status append(b2_draft *draft, int32_t item) {
-    if (draft->count == draft->capacity) {
-        size_t capacity = draft->capacity > 0 ? draft->capacity * 2 : 8;
-        int32_t *items = b2_realloc_array(draft->items, capacity, sizeof *items);
-
-        if (items == NULL)
-            return b2_fail_memory();
-        draft->items = items;
-        draft->capacity = capacity;
-    }
+static blip2_status append(b2_draft *draft, int32_t item, const b2_fields *fields) {
+    if (draft->count == B2_TEMPLATE_MAX)
+        return b2_fail(BLIP2_ENOTSUP, "%s: post-processor of more than %d items is not supported",
+                       fields->file, (int)B2_TEMPLATE_MAX);
     draft->items[draft->count++] = item;
     return BLIP2_OK;
 }
@@ -31,7 +24,7 @@ static blip2_status append_id(b2_draft *draft, const json_t *id, b2_fields *fiel
     json_int_t value = json_integer_value(id);
 
     if (json_is_integer(id) && value >= 0 && value <= B2_LARGEST_ID)
-        return append(draft, (int32_t)value);
+        return append(draft, (int32_t)value, fields);
     b2_field_fail(fields, key, "a token id", id);
     return fields->status;
 }
@@ -68,7 +61,7 @@ static blip2_status read_template(b2_draft *draft, const json_t *json, b2_fields
         if (json_is_string(special)) {
             status = append_special(draft, json, json_string_value(special), fields);
         } else if (json_is_string(text) && strcmp(json_string_value(text), "A") == 0) {
-            status = append(draft, B2_TEMPLATE_TEXT);
+            status = append(draft, B2_TEMPLATE_TEXT, fields);
         } else {
             b2_field_fail(fields, "single", "SpecialToken or Sequence \"A\"", piece);
             status = fields->status;
@@ -83,7 +76,7 @@ static blip2_status read_roberta(b2_draft *draft, const json_t *json, b2_fields 
     blip2_status status;
 
     if ((status = append_id(draft, cls, fields, "cls[1]")) < 0 ||
-        (status = append(draft, B2_TEMPLATE_TEXT)) < 0)
+        (status = append(draft, B2_TEMPLATE_TEXT, fields)) < 0)
         return status;
     return append_id(draft, sep, fields, "sep[1]");
 }
@@ -133,15 +126,12 @@ blip2_status b2_template_read(b2_template *out, b2_arena *arena, b2_fields *fiel
     if (json != NULL && !json_is_null(json))
         status = read_processor(&draft, json, fields);
     if (status == BLIP2_OK && !draft.done)
-        status = append(&draft, B2_TEMPLATE_TEXT);
+        status = append(&draft, B2_TEMPLATE_TEXT, fields);
     if (status < 0)
-        goto out;
+        return status;
     out->count = draft.count;
     if ((out->items = b2_arena_alloc(arena, out->count, sizeof *out->items)) == NULL)
-        status = b2_fail_memory();
-    else if (draft.count > 0)
-        memcpy(out->items, draft.items, draft.count * sizeof *out->items);
-out:
-    b2_free(draft.items);
-    return status;
+        return b2_fail_memory();
+    memcpy(out->items, draft.items, draft.count * sizeof *out->items);
+    return BLIP2_OK;
 }

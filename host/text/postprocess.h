@@ -7,6 +7,10 @@
 /* In a template: here go the ids of the text. */
 enum { B2_TEMPLATE_TEXT = -1 };
 
+/* Longest template; real ones have at most 3 items. A short file could otherwise ask for a text, or
+ * for the ids of a token, very many times. */
+enum { B2_TEMPLATE_MAX = 64 };
+
 typedef struct b2_template {
     int32_t *items; /* [count] ids of special tokens, or B2_TEMPLATE_TEXT */
     size_t count;

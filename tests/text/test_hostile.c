@@ -157,6 +157,26 @@ START_TEST(what_is_no_tokenizer_is_refused) {
 }
 END_TEST
 
+/* 100 tokens of 100 ids each for every text. */
+START_TEST(long_templates_are_refused) {
+    b2_text_buffer json = {0};
+    b2_tokenizer *tokenizer;
+    const char *after = strstr(base, "{\"ids\": [0]") + strlen("{\"ids\": [0");
+    const char *list = strstr(base, "[{\"SpecialToken\"") + 1;
+
+    b2_text_append(&json, base, (size_t)(list - base));
+    for (int i = 0; i < 100; i++)
+        b2_text_appendf(&json, "{\"SpecialToken\": {\"id\": \"S\"}},");
+    b2_text_append(&json, list, (size_t)(after - list));
+    for (int i = 0; i < 100; i++)
+        b2_text_appendf(&json, ",0");
+    b2_text_appendf(&json, "%s", after);
+    ck_assert_status(b2_tokenizer_parse(&tokenizer, json.data, json.length, "f"), BLIP2_ENOTSUP);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "more than 64 items"));
+    b2_text_free(&json);
+}
+END_TEST
+
 START_TEST(small_vocabularies_work) {
     static const char *const paths[] = {"model.vocab", "model.merges", "added_tokens", "version"};
     static const char *const values[] = {"{\"a\": 5, \"b\": 1048575, \"ab\": 0}", "[]", "[]", NULL};
@@ -316,6 +336,7 @@ int main(void) {
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, wrong_values_are_refused);
     tcase_add_test(tcase, what_is_no_tokenizer_is_refused);
+    tcase_add_test(tcase, long_templates_are_refused);
     tcase_add_test(tcase, small_vocabularies_work);
     tcase_add_test(tcase, truncated_files_are_refused);
     tcase_add_test(tcase, flipped_bits_do_no_harm);

@@ -3,9 +3,11 @@
 
     unicode_classes.py > classes.txt
 
-L, N, S: letter, number, white space for the GPT-2 pattern (the rest is "other"); W, Z: word character and
-white space for added tokens with single_word and with rstrip (another regex engine inside the library). The
-committed file is of tokenizers 0.23.3, which is at Unicode 16."""
+L, N, S: letter, number, white space for the GPT-2 pattern (the rest is "other"); W, Z: word
+character and white space for added tokens with single_word and with rstrip (another regex engine
+inside the library). The committed file is of tokenizers 0.23.3, which is at Unicode 16.
+"""
+
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True).pre_tokenize_str

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Write random byte-level BPE tokenizers with texts and what the `tokenizers` library makes of them, one
-JSON object a line: flags of added tokens, pre-tokenisers, post-processors, options of the model.
+"""Write random byte-level BPE tokenizers with texts and what the `tokenizers` library makes of
+them, one JSON object a line: flags of added tokens, pre-tokenisers, post-processors, options.
 
     variants.py BASE_DIR COUNT TEXTS SEED OUT
 
 test_text_parts OUT compares them. The committed variants.jsonl was made with
-`variants.py ../golden/models/hf_blip2_opt 24 24 11 variants.jsonl` and tokenizers 0.23.3. Keys: tokenizer, the
-JSON; encode, rows [text, ids with special tokens, ids without]; decode, rows [ids, text without special
-tokens, text with]."""
+`variants.py ../golden/models/hf_blip2_opt 24 24 11 variants.jsonl` and tokenizers 0.23.3. Keys:
+tokenizer, the JSON; encode, rows [text, ids with special tokens, ids without]; decode, rows [ids,
+text without special tokens, text with].
+"""
+
 import copy
 import json
 import random
@@ -16,25 +18,86 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-ADDED = ["<image>", "<image><image>", "</s>", "<pad>", " ", "  ", "a", "he", "\u00e9", "_x_", "<a b>", "'s", "<", "\u0120",
-         " x", "\u4e2d\u6587", "1", "\n", "<image", "\u2003", "the", "\u00ad", "\u0301"]
-PARTS = ADDED + [" ", " ", "  ", "\t", "\n ", "\u3000", "\u180e", "x", "the", " the", "he", "in", "B", "_", "9", "\u00e9", "e\u0301",
-                 "\u200d", "\u0660", "\U0001E4F0", "\U00016D40", "\u0897", "-", "'", "!", "\U0001F600", "\u0d00\u0d4d", "<image> ", "\u24d0",
-                 "\u203f", "\u2167"]
+ADDED = [
+    "<image>",
+    "<image><image>",
+    "</s>",
+    "<pad>",
+    " ",
+    "  ",
+    "a",
+    "he",
+    "\u00e9",
+    "_x_",
+    "<a b>",
+    "'s",
+    "<",
+    "\u0120",
+    " x",
+    "\u4e2d\u6587",
+    "1",
+    "\n",
+    "<image",
+    "\u2003",
+    "the",
+    "\u00ad",
+    "\u0301",
+]
+PARTS = ADDED + [
+    " ",
+    " ",
+    "  ",
+    "\t",
+    "\n ",
+    "\u3000",
+    "\u180e",
+    "x",
+    "the",
+    " the",
+    "he",
+    "in",
+    "B",
+    "_",
+    "9",
+    "\u00e9",
+    "e\u0301",
+    "\u200d",
+    "\u0660",
+    "\U0001e4f0",
+    "\U00016d40",
+    "\u0897",
+    "-",
+    "'",
+    "!",
+    "\U0001f600",
+    "\u0d00\u0d4d",
+    "<image> ",
+    "\u24d0",
+    "\u203f",
+    "\u2167",
+]
 
 
 def base_model(directory, merges):
     model = json.loads((Path(directory) / "tokenizer.json").read_text())["model"]
     pairs = [m if isinstance(m, list) else m.split(" ") for m in model["merges"]][:merges]
     joined = {a + b for a, b in pairs}
-    kept = [t for t in sorted(model["vocab"], key=model["vocab"].get) if len(t) == 1 or t in joined or t[0] == "<"]
+    kept = [
+        t
+        for t in sorted(model["vocab"], key=model["vocab"].get)
+        if len(t) == 1 or t in joined or t[0] == "<"
+    ]
     return kept, pairs
 
 
 def model_of(r, kept, pairs):
     dropped = set()
     if r.randrange(3) == 0:  # some characters unknown
-        dropped = set(r.sample([t for t in kept if len(t) == 1], 30)) | {"\u0120"} if r.randrange(2) else {"e", "i", "!"}
+        dropped = (
+            set(r.sample([t for t in kept if len(t) == 1], 30)) | {"\u0120"}
+            if r.randrange(2)
+            else {"e", "i", "!"}
+        )
     texts = [t for t in kept if not dropped & set(t) or t[0] == "<"]
     pairs = [p for p in pairs if not dropped & set("".join(p))]
     ids, at = {}, 0
@@ -44,15 +107,27 @@ def model_of(r, kept, pairs):
     if r.randrange(3) == 0 and pairs:  # a pair listed twice, and ranks in another order
         pairs = pairs + [r.choice(pairs)]
         r.shuffle(pairs)
-    return {"type": "BPE", "dropout": r.choice([None, None, 0.0]), "unk_token": r.choice([None, "<unk>", "</s>"]),
-            "continuing_subword_prefix": r.choice([None, ""]), "end_of_word_suffix": r.choice([None, ""]),
-            "fuse_unk": r.choice([True, False]), "byte_fallback": False, "ignore_merges": r.choice([True, False]),
-            "vocab": ids, "merges": r.choice([pairs, [" ".join(p) for p in pairs]])}
+    return {
+        "type": "BPE",
+        "dropout": r.choice([None, None, 0.0]),
+        "unk_token": r.choice([None, "<unk>", "</s>"]),
+        "continuing_subword_prefix": r.choice([None, ""]),
+        "end_of_word_suffix": r.choice([None, ""]),
+        "fuse_unk": r.choice([True, False]),
+        "byte_fallback": False,
+        "ignore_merges": r.choice([True, False]),
+        "vocab": ids,
+        "merges": r.choice([pairs, [" ".join(p) for p in pairs]]),
+    }
 
 
 def byte_level(r):
-    return {"type": "ByteLevel", "add_prefix_space": r.choice([True, False]), "trim_offsets": r.choice([True, False]),
-            "use_regex": r.choice([True, True, False])}
+    return {
+        "type": "ByteLevel",
+        "add_prefix_space": r.choice([True, False]),
+        "trim_offsets": r.choice([True, False]),
+        "use_regex": r.choice([True, True, False]),
+    }
 
 
 def pre_tokenizer_of(r):
@@ -72,26 +147,48 @@ def post_processor_of(r, ids, depth=0):
         return byte_level(r)
     a, b = r.sample(sorted(ids), 2)
     if kind == 2:
-        return {"type": "RobertaProcessing", "sep": [a, ids[a]], "cls": [b, ids[b]], "trim_offsets": True,
-                "add_prefix_space": False}
+        return {
+            "type": "RobertaProcessing",
+            "sep": [a, ids[a]],
+            "cls": [b, ids[b]],
+            "trim_offsets": True,
+            "add_prefix_space": False,
+        }
     if kind == 5:
-        parts = [byte_level(r) for _ in range(r.randrange(3))]  # two that add tokens confuse the library
+        parts = [
+            byte_level(r) for _ in range(r.randrange(3))
+        ]  # two that add tokens confuse the library
         parts.insert(r.randrange(len(parts) + 1), post_processor_of(r, ids, 1))
         return {"type": "Sequence", "processors": parts}
     text = {"Sequence": {"id": "A", "type_id": 0}}
     one, two = ({"SpecialToken": {"id": x, "type_id": 0}} for x in "XY")
-    single = r.choice([[one, text], [one, text, two], [text, one], [text], [two, two, text], [one, text, text]])
-    return {"type": "TemplateProcessing", "single": single, "pair": [text, {"Sequence": {"id": "B", "type_id": 0}}],
-            "special_tokens": {"X": {"id": "X", "ids": [ids[a]], "tokens": [a]},
-                               "Y": {"id": "Y", "ids": [ids[b], ids[a]], "tokens": [b, a]}}}
+    single = r.choice(
+        [[one, text], [one, text, two], [text, one], [text], [two, two, text], [one, text, text]]
+    )
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [text, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {
+            "X": {"id": "X", "ids": [ids[a]], "tokens": [a]},
+            "Y": {"id": "Y", "ids": [ids[b], ids[a]], "tokens": [b, a]},
+        },
+    }
 
 
 def added_of(r, size):
     tokens = []
     for i, content in enumerate(r.sample(ADDED, r.randint(0, 9))):
         flags = {f: r.randrange(3) == 0 for f in ("single_word", "lstrip", "rstrip")}
-        tokens.append({"id": size + i, "content": content, **flags, "normalized": r.choice([True, False]),
-                       "special": r.choice([True, False])})
+        tokens.append(
+            {
+                "id": size + i,
+                "content": content,
+                **flags,
+                "normalized": r.choice([True, False]),
+                "special": r.choice([True, False]),
+            }
+        )
     if tokens and r.randrange(4) == 0:
         again = copy.deepcopy(r.choice(tokens))
         again["rstrip"] = not again["rstrip"]
@@ -103,14 +200,25 @@ def added_of(r, size):
 def variant(r, kept, pairs, texts):
     model = model_of(r, kept, pairs)
     ids = model["vocab"]
-    spec = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added_of(r, len(ids)),
-            "normalizer": None, "pre_tokenizer": pre_tokenizer_of(r), "post_processor": post_processor_of(r, ids),
-            "decoder": byte_level(r), "model": model}
+    spec = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added_of(r, len(ids)),
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer_of(r),
+        "post_processor": post_processor_of(r, ids),
+        "decoder": byte_level(r),
+        "model": model,
+    }
     tokenizer = Tokenizer.from_str(json.dumps(spec))
     added = tokenizer.get_added_tokens_decoder()
-    used = set(ids.values())  # a vocabulary with holes: the library may give an id twice, which is refused
+    used = set(
+        ids.values()
+    )  # a vocabulary with holes: the library may give an id twice, which is refused
     if len(added) < len({t["content"] for t in spec["added_tokens"]}) or any(
-            i in used and token.content not in ids for i, token in added.items()):
+        i in used and token.content not in ids for i, token in added.items()
+    ):
         return variant(r, kept, pairs, texts)
     special = {t["content"] for t in spec["added_tokens"] if t["special"]}
     special = {i for i, token in added.items() if token.content in special}
@@ -118,25 +226,51 @@ def variant(r, kept, pairs, texts):
     while len(encode) < texts:
         text = "".join(r.choice(PARTS) for _ in range(r.randint(0, 12)))
         try:
-            encode.append([text, tokenizer.encode(text).ids, tokenizer.encode(text, add_special_tokens=False).ids])
-        except BaseException as error:  # the library panics when rstrip and lstrip fight for white space
+            encode.append(
+                [
+                    text,
+                    tokenizer.encode(text).ids,
+                    tokenizer.encode(text, add_special_tokens=False).ids,
+                ]
+            )
+        except (
+            BaseException
+        ) as error:  # the library panics when rstrip and lstrip fight for white space
             assert "bad split" in str(error), error
     top = max(list(ids.values()) + list(added)) + 3
     for _ in range(texts // 2):
-        drawn = [r.choice(sorted(added)) if added and r.randrange(3) == 0 else r.randrange(top)
-                 for _ in range(r.randint(0, 8))]
-        decode.append([drawn, tokenizer.decode([i for i in drawn if i not in special], skip_special_tokens=False),
-                       tokenizer.decode(drawn, skip_special_tokens=False)])
+        drawn = [
+            r.choice(sorted(added)) if added and r.randrange(3) == 0 else r.randrange(top)
+            for _ in range(r.randint(0, 8))
+        ]
+        decode.append(
+            [
+                drawn,
+                tokenizer.decode([i for i in drawn if i not in special], skip_special_tokens=False),
+                tokenizer.decode(drawn, skip_special_tokens=False),
+            ]
+        )
     return {"tokenizer": spec, "encode": encode, "decode": decode}
 
 
 def main():
-    directory, count, texts, seed, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
+    directory, count, texts, seed, out = (
+        sys.argv[1],
+        int(sys.argv[2]),
+        int(sys.argv[3]),
+        sys.argv[4],
+        sys.argv[5],
+    )
     r = random.Random(seed)
     kept, pairs = base_model(directory, 40)
     with open(out, "w", encoding="utf-8") as file:
         for _ in range(count):
-            file.write(json.dumps(variant(r, kept, pairs, texts), ensure_ascii=False, separators=(",", ":")) + "\n")
+            file.write(
+                json.dumps(
+                    variant(r, kept, pairs, texts), ensure_ascii=False, separators=(",", ":")
+                )
+                + "\n"
+            )
 
 
 if __name__ == "__main__":
