@@ -290,6 +290,8 @@ static blip2_status fill_fails(void *payload, size_t index, size_t first, size_t
 }
 
 START_TEST(leaves_nothing_half_written) {
+    static const b2_tensor_shape no_name = {.name = "", .type = B2_U8},
+                                 deep = {.name = "a", .type = B2_U8, .rank = 9};
     static const b2_tensor_shape bad_name = {.name = "a\"b", .type = B2_U8},
                                  bad_dim = {.name = "a", .type = B2_U8, .rank = 1, .dim = {-1}},
                                  huge = {.name = "a",
@@ -301,6 +303,8 @@ START_TEST(leaves_nothing_half_written) {
     make_folder(folder, sizeof folder);
     (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
     ck_assert_status(b2_safetensors_write(path, shapes, SHAPES, fill_fails, NULL), BLIP2_ESTOP);
+    ck_assert_status(b2_safetensors_write(path, &no_name, 1, fill_fails, NULL), BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, &deep, 1, fill_fails, NULL), BLIP2_EINVAL);
     ck_assert_status(b2_safetensors_write(path, &bad_name, 1, fill_fails, NULL), BLIP2_EINVAL);
     ck_assert_status(b2_safetensors_write(path, &bad_dim, 1, fill_fails, NULL), BLIP2_EINVAL);
     ck_assert_status(b2_safetensors_write(path, &huge, 1, fill_fails, NULL), BLIP2_EINVAL);
