@@ -262,6 +262,22 @@ START_TEST(survives_deep_and_cut_json) {
 }
 END_TEST
 
+/* Brackets within texts are no nesting, also behind an escaped quote. */
+START_TEST(reads_brackets_in_texts) {
+    char json[300], brackets[101] = {0};
+    b2_config config;
+
+    memset(brackets, '[', 100);
+    (void)snprintf(json, sizeof json, "{\"model_type\":\"blip-2\",\"x\":\"a%s\"}", brackets);
+    ck_assert_status_ok(parse(&config, json));
+    (void)snprintf(json, sizeof json, "{\"model_type\":\"blip-2\",\"x\":\"a\\\"%s\"}", brackets);
+    ck_assert_status_ok(parse(&config, json));
+    (void)snprintf(json, sizeof json, "{\"model_type\":\"blip-2\",\"x\":\"a\\\\\",\"y\":%s}",
+                   brackets);
+    refuse(json, BLIP2_EFORMAT, "nested deeper");
+}
+END_TEST
+
 static blip2_status processor(b2_config *c, const char *json, bool *found) {
     return b2_config_parse_processor(c, json, strlen(json), "p.json", found);
 }
@@ -416,6 +432,7 @@ int main(void) {
     tcase_add_test(tests, refuses_bad_values);
     tcase_add_test(tests, refuses_what_is_not_built);
     tcase_add_test(tests, survives_deep_and_cut_json);
+    tcase_add_test(tests, reads_brackets_in_texts);
     tcase_add_test(tests, reads_the_image_processor);
     tcase_add_test(tests, refuses_bad_image_processors);
     tcase_add_test(tests, reads_folders);
