@@ -18,7 +18,7 @@ enum { B2_MAX_RANK = 8 };
 typedef struct b2_tensor {
     const char *name; /* in the file, for messages */
     const char *file; /* file name without folders, for messages */
-    const void *data; /* row-major, in the file map; not aligned beyond a byte */
+    const void *data; /* row-major, as long as the b2_weights; not aligned beyond a byte */
     b2_type type;     /* only where usable */
     uint32_t rank;
     int64_t dim[B2_MAX_RANK];
@@ -113,13 +113,16 @@ typedef enum b2_weight_id {
 
 typedef struct b2_weights b2_weights;
 
-/* Open a folder's tensors: model.safetensors, or model.safetensors.index.json with its shards; or a
- * LAVIS .pth file. path may also name such a file directly. log may be NULL and is borrowed. */
+/* Open a folder's tensors: model.safetensors, or model.safetensors.index.json with its shards, or
+ * the same as pytorch_model.bin. path may also name a file directly: safetensors, an index, or what
+ * torch.save wrote (a LAVIS .pth file); the content tells. EIO if a file cannot be opened, EFORMAT
+ * if it is not what it must be. log may be NULL; its callback is used until close. */
 blip2_status b2_weights_open(b2_weights **out, const char *path, const b2_log *log);
 void b2_weights_close(b2_weights *weights); /* NULL is allowed */
 
 /* Another file whose tensors join those of `weights` (a LAVIS vision tower beside its Q-Former).
- * prefix is put in front of its tensor names ("visual_encoder."), "" for none. */
+ * prefix is put in front of its tensor names ("visual_encoder."), "" for none. EFORMAT if a name is
+ * there already; `weights` is as it was after any failure. */
 blip2_status b2_weights_join(b2_weights *weights, const char *path, const char *prefix);
 
 /* Is the tensor there? layer is ignored for ids that have none. */
@@ -138,7 +141,7 @@ void b2_weights_skip(b2_weights *weights, b2_weight_id id, uint32_t layer);
  * rest; every one goes to the log). Unused tensors go to the log as warnings. */
 blip2_status b2_weights_finish(b2_weights *weights);
 
-/* All tensors in file order, for listings. */
+/* All tensors in file order, for listings. Pointers hold until the next join. */
 size_t b2_weights_count(const b2_weights *weights);
 const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index);
 bool b2_weights_used(const b2_weights *weights, size_t index);
