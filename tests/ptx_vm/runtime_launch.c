@@ -1,0 +1,324 @@
+/* Libraries (PTX text), kernels and their launches. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+static struct CUlib_st *libraries;
+
+/* ---- libraries --------------------------------------------------------------------------------
+ */
+
+/* Variables of .global and .const get device memory; uninitialised ones are zeros, as CUDA says. */
+static void place_variables(ptx_module *module) {
+    size_t i;
+
+    for (i = 0; i < module->symbol_count; i++) {
+        vm_symbol *symbol = module->symbols[i];
+
+        if (symbol->space == VM_GLOBAL || symbol->space == VM_CONST) {
+            vm_allocation *a = vm_memory_new(symbol->size, VM_VARIABLE);
+
+            memset(a->host, 0, symbol->size);
+            if (symbol->data) {
+                memcpy(a->host, symbol->data, symbol->size);
+            }
+            symbol->offset = a->begin;
+        }
+    }
+}
+
+static void unload(struct CUlib_st *library) {
+    size_t i;
+
+    for (i = 0; i < library->module->kernel_count; i++) {
+        vm_kernel_free(library->kernels[i].kernel);
+    }
+    for (i = 0; i < library->module->symbol_count; i++) {
+        const vm_symbol *symbol = library->module->symbols[i];
+
+        if (symbol->space == VM_GLOBAL || symbol->space == VM_CONST) {
+            vm_memory_free(symbol->offset, false);
+        }
+    }
+    free(library->kernels);
+    ptx_module_free(library->module);
+    free(library);
+}
+
+static bool decode_kernels(struct CUlib_st *library) {
+    ptx_module *module = library->module;
+    char error[256];
+    int line = 0;
+    size_t i;
+
+    for (i = 0; i < module->kernel_count; i++) {
+        vm_kernel *kernel =
+            vm_kernel_decode(module, &module->kernels[i], error, sizeof(error), &line);
+
+        if (!kernel) {
+            vm_found_outside(VM_UNSUPPORTED, module->kernels[i].name, line, "%s", error);
+            return false;
+        }
+        kernel->dynamic_limit = 48 * 1024;
+        library->kernels[i].kernel = kernel;
+    }
+    return true;
+}
+
+cudaError_t cudaLibraryLoadData(cudaLibrary_t *out, const void *code,
+                                enum cudaJitOption *jit_options, void **jit_values,
+                                unsigned int jit_count, enum cudaLibraryOption *options,
+                                void **values, unsigned int count) {
+    struct CUlib_st *library = vm_calloc(1, sizeof(*library));
+
+    (void)jit_options, (void)jit_values, (void)jit_count;
+    (void)options, (void)values, (void)count;
+    vm_enter();
+    *out = NULL;
+    library->module = ptx_parse(code);
+    library->kernels = vm_calloc(library->module->kernel_count, sizeof(*library->kernels));
+    if (library->module->error[0]) {
+        vm_found_outside(VM_UNSUPPORTED, NULL, library->module->error_line, "%s",
+                         library->module->error);
+        library->module->symbol_count = 0; /* nothing has a place yet */
+        unload(library);
+        return vm_leave(cudaErrorInvalidPtx);
+    }
+    place_variables(library->module);
+    if (!decode_kernels(library)) {
+        unload(library);
+        return vm_leave(cudaErrorInvalidPtx);
+    }
+    library->next = libraries;
+    libraries = library;
+    *out = library;
+    return vm_leave(cudaSuccess);
+}
+
+cudaError_t cudaLibraryUnload(cudaLibrary_t library) {
+    struct CUlib_st **link;
+
+    vm_enter();
+    for (link = &libraries; *link && *link != library; link = &(*link)->next) {
+    }
+    if (!*link) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    vm_drain_all();
+    *link = library->next;
+    unload(library);
+    return vm_leave(cudaSuccess);
+}
+
+void vm_libraries_reset(void) {
+    while (libraries) {
+        struct CUlib_st *library = libraries;
+
+        libraries = library->next;
+        unload(library);
+    }
+}
+
+cudaError_t cudaLibraryGetKernel(cudaKernel_t *out, cudaLibrary_t library, const char *name) {
+    size_t i;
+
+    vm_enter();
+    for (i = 0; library && i < library->module->kernel_count; i++) {
+        if (strcmp(library->module->kernels[i].name, name) == 0) {
+            *out = &library->kernels[i];
+            return vm_leave(cudaSuccess);
+        }
+    }
+    *out = NULL;
+    return vm_leave(library ? cudaErrorSymbolNotFound : cudaErrorInvalidResourceHandle);
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------
+ */
+
+static vm_kernel *kernel_of(const void *handle) {
+    struct CUlib_st *library;
+    size_t i;
+
+    for (library = libraries; library; library = library->next) {
+        for (i = 0; i < library->module->kernel_count; i++) {
+            if (&library->kernels[i] == handle) {
+                return library->kernels[i].kernel;
+            }
+        }
+    }
+    return NULL;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *handle, enum cudaFuncAttribute attribute, int value) {
+    vm_kernel *kernel;
+
+    vm_enter();
+    kernel = kernel_of(handle);
+    if (!kernel) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
+        if (value < 0 || (size_t)value + kernel->shared_bytes > vm_shared_optin()) {
+            return vm_leave(cudaErrorInvalidValue);
+        }
+        kernel->dynamic_limit = (size_t)value;
+    } else if (attribute != cudaFuncAttributePreferredSharedMemoryCarveout) {
+        return vm_leave(cudaErrorInvalidValue);
+    }
+    return vm_leave(cudaSuccess);
+}
+
+cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, enum cudaFuncAttribute attribute,
+                                            int value, int device) {
+    return device == 0 ? cudaFuncSetAttribute(kernel, attribute, value) : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *handle) {
+    const vm_kernel *kernel;
+
+    vm_enter();
+    kernel = kernel_of(handle);
+    if (!kernel) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    memset(out, 0, sizeof(*out));
+    out->sharedSizeBytes = kernel->shared_bytes;
+    out->localSizeBytes = kernel->local_bytes;
+    out->maxThreadsPerBlock = kernel->max_threads ? (int)kernel->max_threads : 1024;
+    out->numRegs = 64;
+    out->maxDynamicSharedSizeBytes = (int)kernel->dynamic_limit;
+    return vm_leave(cudaSuccess);
+}
+
+/* Threads and shared memory bound it; registers are unknown here. */
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *out, const void *handle, int threads,
+                                                          size_t dynamic_bytes) {
+    const vm_kernel *kernel;
+    size_t shared;
+
+    vm_enter();
+    kernel = kernel_of(handle);
+    if (!kernel || threads <= 0) {
+        return vm_leave(kernel ? cudaErrorInvalidValue : cudaErrorInvalidResourceHandle);
+    }
+    *out = threads > 1024 ? 0 : 2048 / ((threads + 31) / 32 * 32);
+    shared = kernel->shared_bytes + dynamic_bytes + 1024; /* the driver keeps 1 KiB of each */
+    if ((size_t)*out > (vm_shared_optin() + 1024) / shared) {
+        *out = (int)((vm_shared_optin() + 1024) / shared);
+    }
+    *out = *out > 32 ? 32 : *out;
+    return vm_leave(cudaSuccess);
+}
+
+/* ---- launches ---------------------------------------------------------------------------------
+ */
+
+static cudaError_t bad_launch(const vm_kernel *kernel, cudaError_t error, const char *what,
+                              unsigned long long given, unsigned long long most) {
+    vm_found_outside(VM_BAD_LAUNCH, kernel->name, 0, "%s: %llu, the limit is %llu", what, given,
+                     most);
+    return error;
+}
+
+static cudaError_t check_launch(const vm_kernel *kernel, const vm_launch *launch) {
+    static const uint32_t most_grid[] = {2147483647, 65535, 65535}, most_block[] = {1024, 1024, 64};
+    uint64_t threads = (uint64_t)launch->block[0] * launch->block[1] * launch->block[2];
+    uint32_t most = kernel->max_threads ? kernel->max_threads : 1024, i;
+
+    for (i = 0; i < 3; i++) {
+        if (launch->grid[i] == 0 || launch->grid[i] > most_grid[i]) {
+            return bad_launch(kernel, cudaErrorInvalidConfiguration, "blocks of the grid",
+                              launch->grid[i], most_grid[i]);
+        }
+        if (launch->block[i] == 0 || launch->block[i] > most_block[i]) {
+            return bad_launch(kernel, cudaErrorInvalidConfiguration, "threads of a block",
+                              launch->block[i], most_block[i]);
+        }
+        if (kernel->required_threads[0] && launch->block[i] != kernel->required_threads[i]) {
+            return bad_launch(kernel, cudaErrorInvalidConfiguration,
+                              "threads where the kernel requires a number", launch->block[i],
+                              kernel->required_threads[i]);
+        }
+    }
+    if (threads > most) {
+        return bad_launch(kernel, cudaErrorInvalidConfiguration, "threads of a block", threads,
+                          most);
+    }
+    if (kernel->shared_bytes > 48 * 1024) {
+        return bad_launch(kernel, cudaErrorInvalidValue, "bytes of static shared memory",
+                          kernel->shared_bytes, 48 * 1024);
+    }
+    if (launch->dynamic_bytes > kernel->dynamic_limit ||
+        (kernel->dynamic_limit <= 48 * 1024 &&
+         launch->dynamic_bytes + kernel->shared_bytes > 48 * 1024)) {
+        return bad_launch(kernel, cudaErrorInvalidValue,
+                          "bytes of dynamic shared memory (see cudaFuncSetAttribute)",
+                          launch->dynamic_bytes, kernel->dynamic_limit);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *handle,
+                                void **arguments) {
+    vm_op op = {.kind = VM_OP_LAUNCH};
+    struct CUstream_st *stream;
+    vm_kernel *kernel;
+    cudaError_t error;
+    size_t i;
+
+    vm_enter();
+    kernel = kernel_of(handle);
+    stream = vm_stream_of(config->stream);
+    if (!kernel || !stream) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    op.launch = (vm_launch){
+        .kernel = kernel,
+        .grid = {config->gridDim.x, config->gridDim.y, config->gridDim.z},
+        .block = {config->blockDim.x, config->blockDim.y, config->blockDim.z},
+        .dynamic_bytes = config->dynamicSmemBytes,
+    };
+    error = check_launch(kernel, &op.launch);
+    for (i = 0; error == cudaSuccess && i < config->numAttrs; i++) {
+        if (config->attrs[i].id == cudaLaunchAttributeCooperative ||
+            config->attrs[i].id == cudaLaunchAttributeClusterDimension) {
+            error = cudaErrorNotSupported;
+        }
+    }
+    if (error != cudaSuccess) {
+        return vm_leave(error);
+    }
+    op.launch.params = vm_calloc(1, kernel->param_bytes);
+    for (i = 0; i < kernel->source->param_count; i++) {
+        const vm_symbol *param = kernel->source->params[i];
+
+        memcpy(op.launch.params + param->offset, arguments[i], param->size);
+    }
+    return vm_leave(vm_queue(stream, &op));
+}
+
+int vm_enqueue_call(void *stream, const char *who, bool (*run)(const void *arguments),
+                    const void *arguments, size_t bytes) {
+    vm_op op = {.kind = VM_OP_CALL, .who = who, .call = run, .bytes = bytes};
+    struct CUstream_st *s;
+
+    vm_enter();
+    s = vm_stream_of(stream);
+    if (!s) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    op.arguments = memcpy(vm_malloc(bytes), arguments, bytes);
+    return (int)vm_leave(vm_queue(s, &op));
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *argument) {
+    vm_op op = {.kind = VM_OP_CALL, .host_call = function, .arguments = argument};
+    struct CUstream_st *s;
+
+    vm_enter();
+    s = vm_stream_of(stream);
+    return vm_leave(s ? vm_queue(s, &op) : cudaErrorInvalidResourceHandle);
+}
