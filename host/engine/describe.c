@@ -46,7 +46,7 @@ static json_t *describe_parts(const b2_weights *weights, bool *ok) {
             p++; /* the last one takes everything */
         p->tensors++;
         p->parameters += (json_int_t)tensor->count;
-        p->bytes += (json_int_t)(tensor->count * b2_type_size(tensor->type));
+        p->bytes += (json_int_t)tensor->bytes;
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].tensors > 0)
