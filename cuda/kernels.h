@@ -11,7 +11,14 @@
 #define B2_KERNELS_H
 #include <stdint.h>
 
-/* ---- norm.cu: one warp a row up to 1024 columns, else one block a row ------------------------ */
+/* Unless a kernel says otherwise it is launched with one block of B2_ROW_THREADS threads for each
+ * row of its output, without dynamic shared memory: grid (rows). Rows number up to 2^31 - 1. */
+enum { B2_ROW_THREADS = 256 };
+
+/* ---- norm.cu ------------------------------------------------------------------------------- */
+
+/* Up to so many columns a warp takes a row, grid (ceil(rows / B2_NORM_ROWS)); else a block. */
+enum { B2_NORM_WARP_COLS = 1024, B2_NORM_ROWS = B2_ROW_THREADS / 32 };
 
 /* s = x + add; y = LayerNorm(s) or RMSNorm(s). b2_norm_f32, b2_norm_f16, b2_norm_bf16 (T of y). */
 typedef struct b2_norm_args {
@@ -56,7 +63,7 @@ typedef struct b2_kv_pool {
     int32_t layer, heads, page_tokens, head_size;
 } b2_kv_pool;
 
-/* Rows of k and v into pages. b2_kv_write_f32, _f16, _bf16. */
+/* Rows of k and v into pages of the same type. b2_kv_write_f32, _f16, _bf16: grid (rows). */
 typedef struct b2_kv_write_args {
     const void *k, *v; /* [N, H*D] */
     int64_t k_stride, v_stride;
@@ -65,7 +72,9 @@ typedef struct b2_kv_write_args {
     int32_t rows;
 } b2_kv_write_args;
 
-/* Whole pages: to[i] = from[i] (copy on write). b2_kv_copy_pages. */
+/* Whole pages: to[i] = from[i] (copy on write). b2_kv_copy_pages.
+ *     grid (ceil(page_bytes / B2_COPY_BYTES), count) */
+enum { B2_COPY_BYTES = B2_ROW_THREADS * 16 * 4 };
 typedef struct b2_kv_copy_args {
     void *pages;
     int64_t page_bytes;       /* a multiple of 16 */
@@ -131,9 +140,11 @@ enum {
     B2_DECODE_PART = 128
 };
 
-/* ---- choose.cu, sample.cu ------------------------------------------------------------------ */
+/* ---- choose.cu, top_k.cu, sample.cu: one block of B2_CHOOSE_THREADS threads a row ----------- */
 
-/* Greedy choice with repetition penalty and banned stop ids; one block a row. b2_choose. */
+enum { B2_CHOOSE_THREADS = 1024 };
+
+/* Greedy choice with repetition penalty and banned stop ids. b2_choose. */
 typedef struct b2_choose_args {
     float *logits; /* [R, V], changed in place */
     int64_t logits_stride;
@@ -146,8 +157,8 @@ typedef struct b2_choose_args {
     int32_t rows, vocab, history_stride, stop_count;
 } b2_choose_args;
 
-/* Log-softmax of rows and their `top` best: values and ids, best first, lowest id among equals; one
- * block a row. b2_top_k. */
+/* Log-softmax of rows and their `top` best: values and ids, best first, lowest id among equals.
+ * b2_top_k. */
 typedef struct b2_top_k_args {
     const float *logits; /* [R, V] */
     int64_t logits_stride;
@@ -171,8 +182,9 @@ typedef struct b2_sample_args {
 
 /* ---- activate.cu --------------------------------------------------------------------------- */
 
-/* y = residual + act(x + bias), what a GEMM's own epilogue cannot do exactly. x fp32 [N, M]; gated:
- * x [N, 2M], y = act(x[:, :M]) * x[:, M:]. b2_activate_f32, _f16, _bf16 (T of y). */
+/* y = residual + act(x + bias), what a GEMM's own epilogue cannot do exactly; gated: x [N, 2M],
+ * y = act(x[:, :M]) * x[:, M:]. y may be x or residual. b2_activate_f32, _f16, _bf16 (T of x and
+ * y). */
 typedef struct b2_activate_args {
     const void *x;         /* [N, M] or [N, 2M] of T */
     const float *bias;     /* [M] or [2M] or NULL */
@@ -184,7 +196,7 @@ typedef struct b2_activate_args {
     int32_t gated;
 } b2_activate_args;
 
-/* y (T) = x (fp32), or back. b2_convert_f16, b2_convert_bf16: fp32 to T. */
+/* y (T) = x (fp32). b2_convert_f16, b2_convert_bf16. */
 typedef struct b2_convert_args {
     const float *x; /* [N, C] */
     void *y;        /* [N, C] T */
@@ -203,7 +215,7 @@ typedef struct b2_im2col_args {
     int32_t images, height, width, patch;
 } b2_im2col_args;
 
-/* y[b] = [cls ; patches[b]] + position, all fp32. b2_add_positions. */
+/* y[b] = [cls ; patches[b]] + position, all fp32. b2_add_positions: grid (images * (1 + g)). */
 typedef struct b2_add_positions_args {
     const float *patches;  /* [B * g, C] */
     const float *cls;      /* [C] */
@@ -215,12 +227,13 @@ typedef struct b2_add_positions_args {
 
 /* ---- resize.cu: Pillow's 8-bit bicubic, exact --------------------------------------------- */
 
-/* One pass over one axis. The host computes the taps (image/resize.c's tables). b2_resize_rows,
- * b2_resize_cols; b2_normalise. */
+/* One pass over one axis: b2_resize_rows along the rows (in_height == height), b2_resize_cols along
+ * the columns (in_width == width). The host computes the taps (image/image.h). Both, and
+ * b2_normalise: grid (height). */
 typedef struct b2_resize_args {
     const uint8_t *x;      /* [in_height, in_width, 3] */
     uint8_t *y;            /* [height, width, 3] */
-    const int32_t *first;  /* [out] first source pixel of each output */
+    const int32_t *first;  /* [out] first source pixel of each output, all its taps inside x */
     const int32_t *count;  /* [out] number of taps */
     const int32_t *weight; /* [out, most] 22-bit fixed point */
     int32_t in_width, in_height, width, height, most;
