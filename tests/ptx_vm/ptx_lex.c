@@ -46,7 +46,7 @@ static void lex_word(ptx_lexer *lexer, ptx_token *token) {
     for (;;) {
         if (is_name(*at)) {
             at++;
-        } else if (*at == '.' && is_name(at[1])) {
+        } else if (*at == '.' && is_name(at[1]) && *token->text != '.') { /* ".reg.b32" is two */
             at += 2;
         } else if (at[0] == ':' && at[1] == ':' && is_name(at[2])) {
             at += 3;
