@@ -15,6 +15,24 @@ struct b2_arena_block {
 
 enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 1 << 20 };
 
+/* Under the address sanitizer what is not handed out is poisoned and objects stand apart, so that
+ * an overrun of an object is seen as if it had a block of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISON 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISON 1
+#endif
+#endif
+#if defined(ARENA_POISON)
+#include <sanitizer/asan_interface.h>
+enum { GAP = 16 };
+#else
+#define ASAN_POISON_MEMORY_REGION(data, size) ((void)(data), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(data, size) ((void)(data), (void)(size))
+enum { GAP = 0 };
+#endif
+
 static b2_arena_block *add_block(b2_arena *arena, size_t need) {
     size_t capacity = FIRST_BLOCK;
     size_t total;
@@ -28,21 +46,24 @@ static b2_arena_block *add_block(b2_arena *arena, size_t need) {
     block->next = arena->head;
     block->used = 0;
     block->capacity = capacity;
+    ASAN_POISON_MEMORY_REGION(block->data, capacity);
     arena->head = block;
     return block;
 }
 
 void *b2_arena_alloc(b2_arena *arena, size_t count, size_t size) {
     b2_arena_block *block = arena->head;
-    size_t need;
+    size_t exact, need;
 
-    if (!b2_size_mul(count, size, &need) || !b2_size_round(need, alignof(max_align_t), &need))
+    if (!b2_size_mul(count, size, &exact) || !b2_size_add(exact, GAP, &need) ||
+        !b2_size_round(need, alignof(max_align_t), &need))
         return NULL;
     if (block == NULL || block->capacity - block->used < need)
         block = add_block(arena, need);
     if (block == NULL)
         return NULL;
     block->used += need;
+    ASAN_UNPOISON_MEMORY_REGION(block->data + block->used - need, exact);
     return block->data + block->used - need;
 }
 
@@ -62,6 +83,7 @@ void b2_arena_free(b2_arena *arena) {
     while (block != NULL) {
         b2_arena_block *next = block->next;
 
+        ASAN_UNPOISON_MEMORY_REGION(block->data, block->capacity);
         b2_free(block);
         block = next;
     }
