@@ -1,0 +1,346 @@
+/* y = softmax(q k' under the rule) v on tensor cores: many query rows a segment (prompts, the ViT,
+ * the Q-Former), keys packed or paged.
+ *
+ * A block is one tile of 64 query rows of one head of one segment, 16 rows a warp. It walks over
+ * the keys that any of its rows sees in tiles of 64 (32 for head size 128):
+ *
+ *   global K, V [tile, D] -> shared (cp.async, the next tile on its way while this one is used)
+ *   S [16, tile] = Q K'      Q stays in registers, K by ldmatrix
+ *   P = 2^(S - largest)      in registers; sums in fp32, then P is rounded to T
+ *   O [16, D] += P V         V by transposing ldmatrix; O in registers, fp32
+ *
+ * The C fragment of S is, two columns of tiles at a time, the A fragment of P: scores never leave
+ * their lane. Head sizes that are no tile size (88) take the next one, the missing columns being
+ * zeros that the copies fill in.
+ *
+ * Shared memory: units of 16 bytes (8 elements), a row of D / 8 units after the other. A unit
+ * stands not in its own column but in column swizzle(unit, row), such that eight rows' units of one
+ * column, what ldmatrix reads at once, lie in different banks. Writing rows stays free of conflicts
+ * too.
+ *
+ * Two tiles of K and V take 32 to 48 KiB: static memory, at least two blocks on every GPU from
+ * sm_80 on. ViT-g (257 keys, D 88) is 4 % of its tower's time here; nothing finer pays.         */
+#include "keys.cuh"
+#include "mask.cuh"
+#include "ptx.cuh"
+#include "softmax.cuh"
+
+enum { WARPS = B2_ATTENTION_THREADS / B2_LANES, GROUP = B2_ATTENTION_GROUP };
+
+/* Row r starts in bank group r * units % 8 of the eight groups of four banks. Where that takes only
+ * 8 / x values, x rows in line differ in the lower bits of their columns instead. */
+template <int units> __device__ constexpr int swizzle(int unit, int row) {
+    constexpr int mask = units % 8 == 0 ? 7 : units % 4 == 0 ? 3 : 1;
+    int x = (units % 8 == 0 ? row : units % 4 == 0 ? row >> 1 : row >> 2) & mask;
+
+    return (unit & ~mask) + ((unit & mask) ^ x);
+}
+
+/* Unit `unit` of row `row` of a tile at `shared`. */
+template <int units> __device__ inline uint32_t unit_at(uint32_t shared, int unit, int row) {
+    return shared + (uint32_t)((row * units + swizzle<units>(unit, row)) * 16);
+}
+
+/* Which of the first eight rows of a group a lane copies. Four lanes copy a row, four units of it
+ * at a time; eight neighbours, whose writes go together, take two rows in different halves of the
+ * banks. */
+template <int units> __device__ inline int copied_row(int lane) {
+    constexpr int apart = units % 8 == 0 ? 4 : units % 4 == 0 ? 1 : 2;
+    int q = lane / 4;
+
+    return (q & ~(apart | 1)) | (q & 1) * apart | (q / apart & 1);
+}
+
+/* One warp begins to copy the first `count` of 16 rows of `size` units to rows to .. to + 15 of a
+ * tile, and zeros for what is missing to 16 rows of `units`. */
+template <typename T, int units>
+__device__ inline void copy_group(uint32_t tile, int to, b2_head_rows<T> rows, int count, int size,
+                                  int lane) {
+    int column = lane % 4;
+#pragma unroll
+    for (int row = copied_row<units>(lane), i = 0; i < 2; i++, row += 8)
+#pragma unroll
+        for (int unit = column; unit - column < units; unit += 4) {
+            bool there = row < count && unit < size;
+            const T *from = there ? rows.first + row * (int)rows.stride + unit * 8 : rows.first;
+
+            if (unit < units)
+                b2_copy_16(unit_at<units>(tile, unit, to + row), from, there ? 16 : 0);
+        }
+}
+
+/* The block's warps begin to copy keys and values j .. j + keys - 1 of its segment, as far as they
+ * are below `last`, to a tile of keys and one of values behind it. A warp copies one group of 16
+ * keys, or its values, or both: one row distance and one page, which is looked up once. */
+template <typename T, int units, int keys>
+__device__ inline void copy_tile(const b2_attention_args &a, int s, int h, uint32_t tile, int j,
+                                 int last, int warp, int lane) {
+    constexpr int groups = keys / GROUP;
+    static_assert(WARPS % groups == 0 && WARPS <= 2 * groups, "a warp stays with its group");
+    int group = warp % groups, key = j + group * GROUP, count = last - key;
+    b2_place place = {0, 0};
+
+    if (count > 0)
+        place = b2_place_of(a, s, key);
+#pragma unroll
+    for (int i = 0; i < 2 * groups / WARPS; i++) {
+        int which = WARPS == groups ? i : warp / groups;
+
+        copy_group<T, units>(tile, which * keys + group * GROUP, b2_rows_at<T>(a, place, which, h),
+                             count, a.head_size / 8, lane);
+    }
+}
+
+/* The key that row i of segment s is aligned to; rows past the end count as the last. What it takes
+ * is read again each time, at the edges, rather than kept in registers through the loop. */
+__device__ inline int own_key(const b2_attention_args &a, int s, int i) {
+    int n = a.q_start[s + 1] - a.q_start[s];
+
+    return a.k_count[s] - n + min(i, n - 1);
+}
+
+__device__ inline b2_key_range seen_keys(const b2_attention_args &a, int s, int i) {
+    return b2_visible_keys(a.rule, own_key(a, s, i), a.k_count[s],
+                           a.queries != NULL ? a.queries[s] : 0);
+}
+
+/* What a lane keeps of its two query rows, g and g + 8 of the warp's 16. */
+template <int units> struct rows {
+    uint32_t q[units / 2][4];
+    float o[units][4];
+    b2_softmax softmax[2];
+};
+
+/* scores[t] = C fragment of keys 8t .. 8t+7 of the tile. */
+template <typename T, int units, int keys>
+__device__ inline void score(float scores[keys / 8][4], const rows<units> &r, uint32_t tile,
+                             int lane) {
+    /* Matrices of one ldmatrix: keys 0-7 and 8-15, of each the units 2k and 2k+1. */
+    int row = (lane & 7) + (lane >> 4) * 8, side = lane >> 3 & 1;
+#pragma unroll
+    for (int t = 0; t < keys / 8; t++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            scores[t][e] = 0.0f;
+#pragma unroll
+    for (int k = 0; k < units / 2; k++)
+#pragma unroll
+        for (int t = 0; t < keys / 8; t += 2) {
+            uint32_t b[4];
+
+            b2_load_matrices(b, unit_at<units>(tile, 2 * k + side, t * 8 + row));
+            b2_mma<T>(scores[t], r.q[k], b[0], b[1]);
+            b2_mma<T>(scores[t + 1], r.q[k], b[2], b[3]);
+        }
+}
+
+/* O += P V, for P = weights as A fragments of 16 keys each. */
+template <typename T, int units, int keys>
+__device__ inline void add_values(rows<units> &r, const uint32_t weights[keys / 16][4],
+                                  uint32_t tile, int lane) {
+    /* Matrices of one ldmatrix: units n and n+1, of each the keys 0-7 and 8-15. */
+    int row = lane & 15, side = lane >> 4;
+#pragma unroll
+    for (int k = 0; k < keys / 16; k++)
+#pragma unroll
+        for (int n = 0; n < units; n += 2) {
+            uint32_t b[4];
+
+            b2_load_matrices_transposed(b, unit_at<units>(tile, n + side, keys + k * 16 + row));
+            b2_mma<T>(r.o[n], weights[k], b[0], b[1]);
+            b2_mma<T>(r.o[n + 1], weights[k], b[2], b[3]);
+        }
+}
+
+/* Scores to multiples of `multiplier` with T5's bias added: afterwards the multiplier is 1. row,
+ * key: of the lane's first score. */
+template <int keys>
+__device__ inline void add_bias(const b2_attention_args &a, int s, int h, float scores[keys / 8][4],
+                                float multiplier, int row, int key) {
+    const float *bias = a.bias + (int64_t)h * a.bias_span;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int distance = key - own_key(a, s, row + i * 8) + a.bias_zero;
+#pragma unroll
+        for (int t = 0; t < keys / 8; t++)
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                int at = min(max(distance + t * 8 + e, 0), a.bias_span - 1);
+                float *score = &scores[t][i * 2 + e];
+
+                *score = *score * multiplier + bias[at] * B2_LOG2_E;
+            }
+    }
+}
+
+template <int keys>
+__device__ inline void hide_keys(const b2_attention_args &a, int s, float scores[keys / 8][4],
+                                 int row, int key) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        b2_key_range seen = seen_keys(a, s, row + i * 8);
+#pragma unroll
+        for (int t = 0; t < keys / 8; t++)
+#pragma unroll
+            for (int e = 0; e < 2; e++)
+                if (key + t * 8 + e < seen.first || key + t * 8 + e >= seen.last)
+                    scores[t][i * 2 + e] = B2_MINUS_INFINITY;
+    }
+}
+
+/* Scores become weights; O and the sums shrink to the new largest scores. */
+template <typename T, int units, int keys>
+__device__ inline void weigh(uint32_t weights[keys / 16][4], float scores[keys / 8][4],
+                             rows<units> &r, float multiplier) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float most = B2_MINUS_INFINITY, factor, base;
+#pragma unroll
+        for (int t = 0; t < keys / 8; t++)
+            most = fmaxf(most, fmaxf(scores[t][2 * i], scores[t][2 * i + 1]));
+        most = b2_warp_max<4>(most); /* a row's scores are in four lanes */
+        factor = b2_softmax_raise(&r.softmax[i], most * multiplier);
+        base = b2_softmax_base(r.softmax[i]);
+#pragma unroll
+        for (int n = 0; n < units; n++) {
+            r.o[n][2 * i] *= factor;
+            r.o[n][2 * i + 1] *= factor;
+        }
+#pragma unroll
+        for (int t = 0; t < keys / 8; t++)
+#pragma unroll
+            for (int e = 2 * i; e < 2 * i + 2; e++) {
+                scores[t][e] = b2_exp2(fmaf(scores[t][e], multiplier, -base));
+                r.softmax[i].sum += scores[t][e]; /* this lane's share */
+            }
+    }
+#pragma unroll
+    for (int k = 0; k < keys / 16; k++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float *pair = &scores[2 * k + (i >> 1)][(i & 1) * 2];
+
+            weights[k][i] = b2_pack<T>(pair[0], pair[1]);
+        }
+}
+
+/* The warp's 16 rows from row `row` of the segment, through its own 16 rows of shared memory, so
+ * that whole units are stored. */
+template <typename T, int units>
+__device__ inline void store(const b2_attention_args &a, int s, int h, int row, rows<units> &r,
+                             uint4 *shared, int lane) {
+    uint32_t *words = (uint32_t *)shared;
+    int start = a.q_start[s] + row, count = a.q_start[s + 1] - start;
+    float divisor[2];
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        divisor[i] = b2_softmax_divisor(b2_warp_sum<4>(r.softmax[i].sum));
+#pragma unroll
+    for (int n = 0; n < units; n++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            int to = lane / 4 + i * 8;
+
+            words[(to * units + swizzle<units>(n, to)) * 4 + lane % 4] =
+                b2_pack<T>(r.o[n][2 * i] * divisor[i], r.o[n][2 * i + 1] * divisor[i]);
+        }
+    __syncwarp(); /* orders the words written above before the units read below */
+#pragma unroll
+    for (int i = 0; i < 16 * units / B2_LANES; i++) {
+        int at = i * B2_LANES + lane, from = at / units, unit = at % units;
+
+        if (from < count && unit < a.head_size / 8) {
+            T *y = (T *)a.y + (start + from) * a.y_stride + h * a.head_size + unit * 8;
+
+            *(uint4 *)y = shared[from * units + swizzle<units>(unit, from)];
+        }
+    }
+}
+
+template <typename T, int units, int keys>
+__device__ inline void attend(const b2_attention_args &a) {
+    constexpr int tile_units = 2 * keys * units; /* keys, then values */
+    static_assert(tile_units >= B2_ATTENTION_ROWS * units, "Q and y pass through one tile");
+    __shared__ uint4 shared[2][tile_units];
+    int lane = threadIdx.x & (B2_LANES - 1), warp = threadIdx.x / B2_LANES;
+    int s = (int)blockIdx.z, h = (int)blockIdx.y, stage = 0;
+    int start = a.q_start[s], n = a.q_start[s + 1] - start;
+    int block_row = (int)blockIdx.x * B2_ATTENTION_ROWS, row = block_row + warp * 16;
+    bool idle = row >= n; /* this warp has no rows and only copies */
+    rows<units> r;
+
+    if (block_row >= n)
+        return;
+    /* Keys that any row of the block sees, in whole groups at the front; and that every row of the
+     * warp sees. */
+    int first = seen_keys(a, s, block_row).first / GROUP * GROUP;
+    int last = seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last;
+    int all_first = seen_keys(a, s, row + 15).first, all_last = seen_keys(a, s, row).last;
+
+    /* Q goes through the second tile. Each warp reads only what it copied itself. */
+    uint32_t q = b2_shared_address(shared[1]);
+    b2_head_rows<T> q_rows = {(const T *)a.q, 0};
+    if (!idle)
+        q_rows = {(const T *)a.q + (start + row) * a.q_stride + h * a.head_size, a.q_stride};
+    copy_group<T, units>(q, warp * 16, q_rows, n - row, a.head_size / 8, lane);
+    b2_copy_commit();
+    if (first < last)
+        copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[0]), first, last, warp, lane);
+    b2_copy_commit();
+    b2_copy_wait<1>();
+    __syncwarp(); /* orders the copies of Q by all lanes before the reads below */
+#pragma unroll
+    for (int k = 0; k < units / 2; k++)
+        b2_load_matrices(r.q[k], unit_at<units>(q, 2 * k + lane / 16, warp * 16 + lane % 16));
+    r.softmax[0] = r.softmax[1] = b2_softmax_none();
+#pragma unroll
+    for (int i = 0; i < units; i++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            r.o[i][e] = 0.0f;
+
+    for (int j = first; j < last; j += keys, stage ^= 1) {
+        uint32_t tile = b2_shared_address(shared[stage]);
+        float scores[keys / 8][4], multiplier = a.scale * B2_LOG2_E;
+        uint32_t weights[keys / 16][4];
+
+        b2_copy_wait<0>();
+        /* Orders all copies of this tile before their reads, and the reads of the tile before (of
+         * Q, the first time) before the copies that now replace it. */
+        __syncthreads();
+        if (j + keys < last)
+            copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[stage ^ 1]), j + keys, last,
+                                      warp, lane);
+        b2_copy_commit();
+        if (idle)
+            continue;
+        score<T, units, keys>(scores, r, tile, lane);
+        if (a.bias != NULL) {
+            add_bias<keys>(a, s, h, scores, multiplier, row + lane / 4, j + lane % 4 * 2);
+            multiplier = 1.0f;
+        }
+        if (j < all_first || j + keys > all_last)
+            hide_keys<keys>(a, s, scores, row + lane / 4, j + lane % 4 * 2);
+        weigh<T, units, keys>(weights, scores, r, multiplier);
+        add_values<T, units, keys>(r, weights, tile, lane);
+    }
+    /* shared[stage] would have been the next tile: all warps are done with it. */
+    if (!idle)
+        store<T, units>(a, s, h, row, r, shared[stage] + warp * 16 * units, lane);
+}
+
+/* blocks: per SM, what the registers are kept low enough for. */
+#define B2_PREFILL(type, T, width, keys, blocks)                                                   \
+    extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, blocks)                     \
+        b2_attention_##type##_##width(const __grid_constant__ b2_attention_args a) {               \
+        attend<T, width / 8, keys>(a);                                                             \
+    }
+
+B2_PREFILL(f16, b2_f16, 64, 64, 3)
+B2_PREFILL(f16, b2_f16, 80, 64, 3)
+B2_PREFILL(f16, b2_f16, 96, 64, 3)
+B2_PREFILL(f16, b2_f16, 128, 32, 3)
+B2_PREFILL(bf16, b2_bf16, 64, 64, 3)
+B2_PREFILL(bf16, b2_bf16, 80, 64, 3)
+B2_PREFILL(bf16, b2_bf16, 96, 64, 3)
+B2_PREFILL(bf16, b2_bf16, 128, 32, 3)
