@@ -17,4 +17,22 @@ typedef struct vm_matrix {
     int32_t rows, cols;
 } vm_matrix;
 
+/* matrix.cu: c = a b', all row-major; k a multiple of 8 */
+typedef struct vm_gemm {
+    const void *a; /* f16 [m, k] */
+    const void *b; /* f16 [n, k] */
+    float *c;      /* [m, n] */
+    int32_t m, n, k;
+} vm_gemm;
+
+/* attention.cu: one head of size 64 a block row */
+typedef struct vm_attention {
+    const void *q;    /* f16 [heads, n, 64] */
+    const void *k, *v; /* f16 [heads, m, 64] */
+    void *y;          /* f16 [heads, n, 64] */
+    int32_t n, m;
+    float scale;
+    int32_t causal;
+} vm_attention;
+
 #endif
