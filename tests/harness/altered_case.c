@@ -89,6 +89,13 @@ void copy_case(altered_case *c, const char *name) {
     ck_assert_msg(c->json != NULL, "%s: %s", name, error.text);
 }
 
+void replace_file(altered_case *c, const char *name, const char *golden_file) {
+    char path[1024];
+
+    (void)snprintf(path, sizeof path, "%s/%s", GOLDEN, golden_file);
+    copy_file(path, name, c);
+}
+
 static float change_element(altered_case *c, const char *tensor, long index, float factor,
                             float term) {
     char path[1024];

@@ -24,6 +24,8 @@ void copy_case(altered_case *c, const char *name);
  * and return what it was; or add to it. */
 float set_element(altered_case *c, const char *tensor, long index, float value);
 float add_to_element(altered_case *c, const char *tensor, long index, float change);
+/* Another file of the golden folder in the place of one of the copy. */
+void replace_file(altered_case *c, const char *name, const char *golden_file);
 /* Write case.json and run verify on the copy. */
 void verify_altered(altered_case *c);
 void drop_case(altered_case *c);

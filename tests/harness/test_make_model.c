@@ -1,7 +1,9 @@
 /* blip2-bench make-model and run: the tiny shape, written, opened and measured. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "altered_case.h"
@@ -154,6 +156,21 @@ START_TEST(bad_requests_leave_nothing) {
 }
 END_TEST
 
+/* No file may become larger than a part of the weights, as on a full disk. */
+START_TEST(half_a_model_is_removed) {
+    const struct rlimit limit = {1 << 20, 1 << 20};
+    int before = count_entries(in_folder(""));
+    outcome o;
+
+    ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    RUN(&o, "make-model", "--shape", "tiny", in_folder("m"));
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_uint_eq(count_lines(o.err), 1);
+    ck_assert_int_eq(count_entries(in_folder("")), before);
+}
+END_TEST
+
 TCase *make_model_tests(void) {
     TCase *tests = tcase_create("make-model");
 
@@ -163,5 +180,6 @@ TCase *make_model_tests(void) {
     tcase_add_test(tests, a_seed_gives_its_model);
     tcase_add_test(tests, layers_can_be_fewer);
     tcase_add_test(tests, bad_requests_leave_nothing);
+    tcase_add_test(tests, half_a_model_is_removed);
     return tests;
 }
