@@ -21,9 +21,7 @@
  * Two tiles of K and V take 32 to 48 KiB: static memory, at least two blocks on every GPU from
  * sm_80 on. ViT-g (257 keys, D 88) is 4 % of its tower's time here; nothing finer pays.         */
 #include "keys.cuh"
-#include "mask.cuh"
-#include "ptx.cuh"
-#include "softmax.cuh"
+#include "scores.cuh"
 
 enum { WARPS = B2_ATTENTION_THREADS / B2_LANES, GROUP = B2_ATTENTION_GROUP };
 
@@ -91,19 +89,6 @@ __device__ inline void copy_tile(const b2_attention_args &a, int s, int h, uint3
     }
 }
 
-/* The key that row i of segment s is aligned to; rows past the end count as the last. What it takes
- * is read again each time, at the edges, rather than kept in registers through the loop. */
-__device__ inline int own_key(const b2_attention_args &a, int s, int i) {
-    int n = a.q_start[s + 1] - a.q_start[s];
-
-    return a.k_count[s] - n + min(i, n - 1);
-}
-
-__device__ inline b2_key_range seen_keys(const b2_attention_args &a, int s, int i) {
-    return b2_visible_keys(a.rule, own_key(a, s, i), a.k_count[s],
-                           a.queries != NULL ? a.queries[s] : 0);
-}
-
 /* What a lane keeps of its two query rows, g and g + 8 of the warp's 16. */
 template <int units> struct rows {
     uint32_t q[units / 2][4];
@@ -149,78 +134,6 @@ __device__ inline void add_values(rows<units> &r, const uint32_t weights[keys / 
             b2_load_matrices_transposed(b, unit_at<units>(tile, n + side, keys + k * 16 + row));
             b2_mma<T>(r.o[n], weights[k], b[0], b[1]);
             b2_mma<T>(r.o[n + 1], weights[k], b[2], b[3]);
-        }
-}
-
-/* Scores to multiples of `multiplier` with T5's bias added: afterwards the multiplier is 1. row,
- * key: of the lane's first score. */
-template <int keys>
-__device__ inline void add_bias(const b2_attention_args &a, int s, int h, float scores[keys / 8][4],
-                                float multiplier, int row, int key) {
-    const float *bias = a.bias + (int64_t)h * a.bias_span;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int distance = key - own_key(a, s, row + i * 8) + a.bias_zero;
-#pragma unroll
-        for (int t = 0; t < keys / 8; t++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                int at = min(max(distance + t * 8 + e, 0), a.bias_span - 1);
-                float *score = &scores[t][i * 2 + e];
-
-                *score = *score * multiplier + bias[at] * B2_LOG2_E;
-            }
-    }
-}
-
-template <int keys>
-__device__ inline void hide_keys(const b2_attention_args &a, int s, float scores[keys / 8][4],
-                                 int row, int key) {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        b2_key_range seen = seen_keys(a, s, row + i * 8);
-#pragma unroll
-        for (int t = 0; t < keys / 8; t++)
-#pragma unroll
-            for (int e = 0; e < 2; e++)
-                if (key + t * 8 + e < seen.first || key + t * 8 + e >= seen.last)
-                    scores[t][i * 2 + e] = B2_MINUS_INFINITY;
-    }
-}
-
-/* Scores become weights; O and the sums shrink to the new largest scores. */
-template <typename T, int units, int keys>
-__device__ inline void weigh(uint32_t weights[keys / 16][4], float scores[keys / 8][4],
-                             rows<units> &r, float multiplier) {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float most = B2_MINUS_INFINITY, factor, base;
-#pragma unroll
-        for (int t = 0; t < keys / 8; t++)
-            most = fmaxf(most, fmaxf(scores[t][2 * i], scores[t][2 * i + 1]));
-        most = b2_warp_max<4>(most); /* a row's scores are in four lanes */
-        factor = b2_softmax_raise(&r.softmax[i], most * multiplier);
-        base = b2_softmax_base(r.softmax[i]);
-#pragma unroll
-        for (int n = 0; n < units; n++) {
-            r.o[n][2 * i] *= factor;
-            r.o[n][2 * i + 1] *= factor;
-        }
-#pragma unroll
-        for (int t = 0; t < keys / 8; t++)
-#pragma unroll
-            for (int e = 2 * i; e < 2 * i + 2; e++) {
-                scores[t][e] = b2_exp2(fmaf(scores[t][e], multiplier, -base));
-                r.softmax[i].sum += scores[t][e]; /* this lane's share */
-            }
-    }
-#pragma unroll
-    for (int k = 0; k < keys / 16; k++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float *pair = &scores[2 * k + (i >> 1)][(i & 1) * 2];
-
-            weights[k][i] = b2_pack<T>(pair[0], pair[1]);
         }
 }
 
@@ -273,9 +186,9 @@ __device__ inline void attend(const b2_attention_args &a) {
         return;
     /* Keys that any row of the block sees, in whole groups at the front; and that every row of the
      * warp sees. */
-    int first = seen_keys(a, s, block_row).first / GROUP * GROUP;
-    int last = seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last;
-    int all_first = seen_keys(a, s, row + 15).first, all_last = seen_keys(a, s, row).last;
+    int first = b2_seen_keys(a, s, block_row).first / GROUP * GROUP;
+    int last = b2_seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last;
+    int all_first = b2_seen_keys(a, s, row + 15).first, all_last = b2_seen_keys(a, s, row).last;
 
     /* Q goes through the second tile. Each warp reads only what it copied itself. */
     uint32_t q = b2_shared_address(shared[1]);
@@ -316,12 +229,12 @@ __device__ inline void attend(const b2_attention_args &a) {
             continue;
         score<T, units, keys>(scores, r, tile, lane);
         if (a.bias != NULL) {
-            add_bias<keys>(a, s, h, scores, multiplier, row + lane / 4, j + lane % 4 * 2);
+            b2_add_bias<keys>(a, s, h, scores, multiplier, row + lane / 4, j + lane % 4 * 2);
             multiplier = 1.0f;
         }
         if (j < all_first || j + keys > all_last)
-            hide_keys<keys>(a, s, scores, row + lane / 4, j + lane % 4 * 2);
-        weigh<T, units, keys>(weights, scores, r, multiplier);
+            b2_hide_keys<keys>(a, s, scores, row + lane / 4, j + lane % 4 * 2);
+        b2_weigh<T, units, keys>(weights, scores, r.o, r.softmax, multiplier);
         add_values<T, units, keys>(r, weights, tile, lane);
     }
     /* shared[stage] would have been the next tile: all warps are done with it. */
@@ -329,18 +242,19 @@ __device__ inline void attend(const b2_attention_args &a) {
         store<T, units>(a, s, h, row, r, shared[stage] + warp * 16 * units, lane);
 }
 
-/* blocks: per SM, what the registers are kept low enough for. */
-#define B2_PREFILL(type, T, width, keys, blocks)                                                   \
-    extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, blocks)                     \
+/* Three blocks of an SM: 168 registers, which every head size needs (64 to 80 are the fragments,
+ * the rest is what ptxas keeps in flight). Four blocks of head size 64 spill 12 to 56 bytes. */
+#define B2_PREFILL(type, T, width, keys)                                                           \
+    extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, 3)                          \
         b2_attention_##type##_##width(const __grid_constant__ b2_attention_args a) {               \
         attend<T, width / 8, keys>(a);                                                             \
     }
 
-B2_PREFILL(f16, b2_f16, 64, 64, 3)
-B2_PREFILL(f16, b2_f16, 80, 64, 3)
-B2_PREFILL(f16, b2_f16, 96, 64, 3)
-B2_PREFILL(f16, b2_f16, 128, 32, 3)
-B2_PREFILL(bf16, b2_bf16, 64, 64, 3)
-B2_PREFILL(bf16, b2_bf16, 80, 64, 3)
-B2_PREFILL(bf16, b2_bf16, 96, 64, 3)
-B2_PREFILL(bf16, b2_bf16, 128, 32, 3)
+B2_PREFILL(f16, b2_f16, 64, 64)
+B2_PREFILL(f16, b2_f16, 80, 64)
+B2_PREFILL(f16, b2_f16, 96, 64)
+B2_PREFILL(f16, b2_f16, 128, 32)
+B2_PREFILL(bf16, b2_bf16, 64, 64)
+B2_PREFILL(bf16, b2_bf16, 80, 64)
+B2_PREFILL(bf16, b2_bf16, 96, 64)
+B2_PREFILL(bf16, b2_bf16, 128, 32)

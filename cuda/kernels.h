@@ -107,12 +107,12 @@ typedef struct b2_attention_args {
      * value, which are stored at slots[row] = page * page_tokens + slot before anything reads it */
     const int32_t *slots; /* [N] or NULL */
     /* decode only, keys split over blocks: what each part found */
-    float *partial;   /* [splits, N, H, D + 4]: unnormalised output, largest score, sum, 2 unused */
+    float *partial;   /* [N, H, splits, D + 4]: unnormalised output, largest score, sum, 2 unused */
     int32_t *arrived; /* [S, H] zero before and after: counts the parts that are there */
     int32_t splits;   /* >= 1; partial and arrived may be NULL with 1 */
 } b2_attention_args;
 
-/* attention_f32.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to
+/* attention_plain.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to
  * B2_ATTENTION_PLAIN_HEAD, any strides, kv_type and page_tokens: what the kernels below refuse.
  *     grid (ceil(max_q / B2_ATTENTION_PLAIN_ROWS), heads, segments)
  *
