@@ -11,7 +11,13 @@
  *   Q learned queries of an image   P patch side   M keys   R rows of logits   T page tokens
  *
  * Every pointer inside the operation structs is DEVICE memory, got from alloc; on the CPU that is
- * plain memory. Operations are queued in order; `sync` waits for them. A device serves one thread.
+ * plain memory. Operations are queued in order; `sync` waits for them. A device serves one thread
+ * at a time.
+ *
+ * Types: a device computes in one type T (b2_device.compute). Residual streams and everything of
+ * the Q-Former are F32, other activations T; vectors (biases, norms, positions) are F32 and do not
+ * change while a weight that they go with lives. Sums are fp32 everywhere.
+ *
  * Shapes are the caller's promise, but a device checks what it can cheaply check and answers
  * BLIP2_EINTERNAL, since only our own mistakes can break them.                                */
 #ifndef B2_DEVICE_H
@@ -85,27 +91,28 @@ typedef enum b2_activation {
     B2_ACT_QUICK_GELU /* x sigmoid(1.702 x) */
 } b2_activation;
 
-/* y = residual + act(x W' + bias), accumulated in fp32. y may be residual (in place), never x. */
+/* y = residual + act(x W' + bias), accumulated in fp32. y may be residual (in place), never x. An
+ * F32 x is rounded to T where w is kept in a T other than F32. */
 typedef struct b2_linear {
-    b2_mat x;           /* [N, K] */
+    b2_mat x;           /* [N, K] F32 or, where w is kept in T, T */
     const b2_weight *w; /* [M, K] */
     const float *bias;  /* [M] or NULL */
     b2_activation act;
-    b2_mat residual; /* [N, M] or absent */
-    b2_mat y;        /* [N, M] */
+    b2_mat residual; /* [N, M] F32, then y is too; or absent */
+    b2_mat y;        /* [N, M] F32 or T */
 } b2_linear;
 
 /* s = x + add; y = (s - mean) / sqrt(var + eps) * gamma + beta over each row, mean and (biased)
  * variance in fp32, or with rms: y = s / sqrt(mean(s^2) + eps) * gamma. y may be x or add. */
 typedef struct b2_norm {
-    b2_mat x;           /* [N, C] */
-    b2_mat add;         /* [N, C] or absent */
+    b2_mat x;           /* [N, C] F32 */
+    b2_mat add;         /* [N, C] F32 or absent */
     const float *gamma; /* [C] */
     const float *beta;  /* [C] or NULL */
     float eps;
     bool rms;
-    b2_mat y;   /* [N, C] */
-    b2_mat sum; /* [N, C]: s, for a later residual; or absent. May be x or add, not y */
+    b2_mat y;   /* [N, C] F32 or T */
+    b2_mat sum; /* [N, C] F32: s, for a later residual; or absent. May be x or add, not y */
 } b2_norm;
 
 /* Which keys a query row sees. In a segment of n rows and m keys, row i is aligned to key
@@ -141,15 +148,19 @@ typedef struct b2_kv_view {
 } b2_kv_view;
 
 /* y = softmax(scale q k' under the rule) v for every head, softmax in fp32 ("online"). A row that
- * sees no key gives zeros. */
+ * sees no key gives zeros.
+ *
+ * With slots the rows are new in their pages: k and v hold their keys and values, which are stored
+ * (as kv_write does) before anything is read. Each segment has at least as many keys as rows. */
 typedef struct b2_attention {
-    b2_mat q;               /* [N, H*D] */
-    b2_mat k, v;            /* [M, H*D] packed keys and values; absent when paged */
+    b2_mat q;               /* [N, H*D] F32 or T */
+    b2_mat k, v;            /* [M, H*D] packed keys and values; paged: absent, or [N, H*D] new */
     b2_kv_view kv;          /* paged keys and values; absent when packed */
-    b2_mat y;               /* [N, H*D]; not q, k or v */
+    const int32_t *slots;   /* [N] paged: where each row's key and value go; NULL: nowhere */
+    b2_mat y;               /* [N, H*D] as q; not q, k or v */
     const int32_t *q_start; /* [S+1] segment s has query rows q_start[s] .. q_start[s+1]-1 */
     const int32_t *k_first; /* [S] packed: its first key row; segments may share keys */
-    const int32_t *k_count; /* [S] its number of keys; 0 is allowed */
+    const int32_t *k_count; /* [S] its number of keys, new ones included; 0 is allowed */
     const int32_t *queries; /* [S] learned query rows of a segment (Q-Former rules), else NULL */
     uint32_t segments, heads, head_size;
     uint32_t max_q, max_k; /* host's knowledge: most query rows and keys of a segment */
@@ -157,11 +168,11 @@ typedef struct b2_attention {
     b2_mask_rule rule;
 } b2_attention;
 
-/* Store rows of k and v into pages. slots [N]: page * page_tokens + slot within it, per row. */
+/* Store rows of k and v into pages, which are of type T. */
 typedef struct b2_kv_write {
-    b2_mat k, v;   /* [N, H*D] */
-    b2_kv_view kv; /* page_table unused */
-    const int32_t *slots;
+    b2_mat k, v;          /* [N, H*D] T */
+    b2_kv_view kv;        /* page_table unused */
+    const int32_t *slots; /* [N] page * page_tokens + slot within it */
 } b2_kv_write;
 
 /* y[rows[i]] = table[ids[i]], or += with accumulate. ids are checked by the caller. */
@@ -171,12 +182,12 @@ typedef struct b2_embed {
     const int32_t *rows;    /* [count] or NULL: row i */
     uint32_t count;
     bool accumulate;
-    b2_mat y; /* [N, C] */
+    b2_mat y; /* [N, C] F32 */
 } b2_embed;
 
 /* y[y_rows[i]] = x[x_rows[i]] for i < count; a NULL index array means row i. */
 typedef struct b2_copy_rows {
-    b2_mat x, y; /* [.., C] */
+    b2_mat x, y; /* [.., C] F32 */
     const int32_t *x_rows, *y_rows;
     uint32_t count;
 } b2_copy_rows;
@@ -189,8 +200,8 @@ typedef struct b2_patch_embed {
     const float *bias;                     /* [C] or NULL */
     const float *cls;                      /* [C] */
     const float *position;                 /* [1 + g, C], g = (height / P) * (width / P) */
-    b2_mat scratch;                        /* [B * g, 3*P*P] */
-    b2_mat y;                              /* [B * (1 + g), C] */
+    b2_mat scratch;                        /* [B * g, 3*P*P] T */
+    b2_mat y;                              /* [B * (1 + g), C] F32 */
 } b2_patch_embed;
 
 /* Decoded pictures to pixels: Pillow's bicubic resize on 8 bits, then (v / 255 - mean) / std. */
@@ -226,6 +237,7 @@ typedef struct b2_device_ops {
     /* Device memory, aligned to 256 bytes, not cleared. EDEVMEM (ENOMEM on the CPU). */
     blip2_status (*alloc)(b2_device *device, void **out, size_t bytes);
     void (*free)(b2_device *device, void *memory); /* NULL is allowed */
+    /* Both are done with the host's memory when they return. */
     blip2_status (*upload)(b2_device *device, void *to, const void *from, size_t bytes);
     blip2_status (*download)(b2_device *device, void *to, const void *from, size_t bytes);
     blip2_status (*sync)(b2_device *device);
@@ -249,11 +261,27 @@ typedef struct b2_device_ops {
 /* The first member of every device. */
 struct b2_device {
     const b2_device_ops *ops;
-    b2_type compute; /* type of activations: F32 on the CPU */
+    b2_type compute; /* T */
 };
 
-/* A device by name: "cpu" (default for NULL). threads 0: all cores this process may use. */
-blip2_status b2_device_open(b2_device **out, const char *name, uint32_t threads);
+typedef enum b2_compute {                  /* T */
+                          B2_COMPUTE_AUTO, /* F32 on the CPU, F16 on a GPU */
+                          B2_COMPUTE_F32,
+                          B2_COMPUTE_TF32, /* T is F32, products on tensor cores with 10 bits of
+                                              mantissa */
+                          B2_COMPUTE_F16,
+                          B2_COMPUTE_BF16
+} b2_compute;
+
+typedef struct b2_device_options {
+    uint32_t threads; /* of the CPU device; 0: all cores this process may use */
+    b2_compute compute;
+} b2_device_options;
+
+/* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU
+ * where one works, else the CPU. options may be NULL. ENOTSUP with the reason: this machine or
+ * build has no such device. */
+blip2_status b2_device_open(b2_device **out, const char *name, const b2_device_options *options);
 void b2_device_close(b2_device *device); /* NULL is allowed */
 
 #endif

@@ -74,7 +74,8 @@ typedef void (*blip2_log_fn)(blip2_log_level level, const char *line, void *payl
 
 /* ---- model ------------------------------------------------------------------------------- */
 
-/* How weights are kept on the device. Arithmetic is fp32 on the CPU whatever is chosen. */
+/* How weights are kept on the device. Arithmetic is fp32 on the CPU whatever is chosen; a GPU keeps
+ * what goes with activations of a type in that type (see blip2_compute). */
 typedef enum blip2_weight_type {
     BLIP2_WEIGHT_AUTO = 0, /* as stored in the checkpoint */
     BLIP2_WEIGHT_F32 = 1,
@@ -82,9 +83,20 @@ typedef enum blip2_weight_type {
     BLIP2_WEIGHT_BF16 = 3
 } blip2_weight_type;
 
+/* Type of the activations of vision tower and language model, and with it of their products. Sums,
+ * residual streams, softmax and the Q-Former's activations are fp32 whatever is chosen. */
+typedef enum blip2_compute {
+    BLIP2_COMPUTE_AUTO = 0, /* F32 on the CPU, F16 on a GPU */
+    BLIP2_COMPUTE_F32 = 1,
+    BLIP2_COMPUTE_TF32 = 2, /* F32, but products of 11 bits on tensor cores. GPU only, like: */
+    BLIP2_COMPUTE_F16 = 3,
+    BLIP2_COMPUTE_BF16 = 4
+} blip2_compute;
+
 typedef struct blip2_model_options {
     size_t size;                   /* set by _init */
-    const char *device;            /* "cpu"; default "cpu" */
+    const char *device;            /* "auto", "cpu", "cuda", "cuda:N"; default "auto": a GPU where
+                                      one works, else the CPU */
     uint32_t threads;              /* CPU threads; default: all cores this process may use */
     blip2_weight_type weight_type; /* default AUTO */
     blip2_log_fn log;              /* NULL: no log */
@@ -93,6 +105,7 @@ typedef struct blip2_model_options {
     /* Loading so far, 0 <= done <= total bytes of weights; non-zero stops (BLIP2_ESTOP). */
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *progress_payload;
+    blip2_compute compute; /* default AUTO */
 } blip2_model_options;
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 

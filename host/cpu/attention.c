@@ -173,6 +173,8 @@ static blip2_status check(const b2_attention *op) {
     if (op->queries == NULL &&
         (op->rule == B2_MASK_QFORMER_SPLIT || op->rule == B2_MASK_QFORMER_CAUSAL))
         return b2_cpu_refuse("attention", "a Q-Former rule without query counts");
+    if (op->slots != NULL && (op->kv.pages == NULL || op->k.rows != op->q.rows))
+        return b2_cpu_refuse("attention", "new rows without pages, or not as many as queries");
     return BLIP2_OK;
 }
 
@@ -185,6 +187,11 @@ blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op) {
     if (op->segments == 0 || op->q.rows == 0)
         return BLIP2_OK;
     if ((status = check(op)) != BLIP2_OK)
+        return status;
+    if (op->slots != NULL &&
+        (status = b2_cpu_kv_write(
+             device,
+             &(b2_kv_write){.k = op->k, .v = op->v, .kv = op->kv, .slots = op->slots})) < 0)
         return status;
 #pragma omp parallel for num_threads(cpu->threads) schedule(dynamic)
     for (int64_t i = 0; i < pieces; i++) {

@@ -32,9 +32,6 @@ static inline b2_cpu *b2_cpu_of(b2_device *device) {
     return (b2_cpu *)device;
 }
 
-/* level: one of b2_cpu_kernels_find, NULL for the best. */
-blip2_status b2_cpu_open(b2_device **out, const char *level, uint32_t threads);
-
 /* Let each thread have at least `floats` of scratch. ENOMEM leaves the old scratch. */
 blip2_status b2_cpu_reserve(b2_cpu *cpu, size_t floats);
 /* The calling thread's scratch inside a parallel region. */

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "cpu/cpu.h"
+#include "devices/devices.h"
 
 static void cpu_close(b2_device *device) {
     b2_cpu *cpu = b2_cpu_of(device);
@@ -77,7 +78,8 @@ static const b2_device_ops cpu_ops = {
     .choose = b2_cpu_choose,
 };
 
-blip2_status b2_cpu_open(b2_device **out, const char *level, uint32_t threads) {
+blip2_status b2_cpu_open(b2_device **out, const char *level, const b2_device_options *options) {
+    uint32_t threads = options->threads;
     const b2_cpu_kernels *kernels = b2_cpu_kernels_find(level);
     b2_cpu *cpu;
     blip2_status status;
@@ -87,6 +89,8 @@ blip2_status b2_cpu_open(b2_device **out, const char *level, uint32_t threads) {
         return b2_fail(BLIP2_ENOTSUP, "no device 'cpu:%s' on this processor", level);
     if (threads > 1024)
         return b2_fail(BLIP2_EINVAL, "threads is %u, more than 1024", threads);
+    if (options->compute != B2_COMPUTE_AUTO && options->compute != B2_COMPUTE_F32)
+        return b2_fail(BLIP2_ENOTSUP, "compute: the CPU device computes in F32 only");
     if ((cpu = b2_calloc(1, sizeof *cpu)) == NULL)
         return b2_fail_memory();
     cpu->device.ops = &cpu_ops;

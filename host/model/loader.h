@@ -32,6 +32,9 @@ typedef struct b2_loader {
     bool keep_as_stored; /* else convert matrices to `keep` */
     b2_type keep;
     bool make; /* second pass */
+    /* The part being loaded has F32 activations: F32 weights stay so. Weights that meet activations
+     * of a device's half type are kept in that type, whatever is asked for. */
+    bool exact;
 
     /* sums of the first pass */
     size_t vector_bytes; /* device memory for all vectors */

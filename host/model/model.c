@@ -26,14 +26,18 @@ static blip2_status load_parts(blip2_model *model) {
     b2_loader *loader = &model->loader;
     blip2_status status;
 
-    if ((status = b2_vit_load(&model->vit, loader, &config->vit)) < 0 ||
-        (status = b2_qformer_load(&model->qformer, loader, &config->qformer)) < 0)
+    loader->exact = false;
+    if ((status = b2_vit_load(&model->vit, loader, &config->vit)) < 0)
+        return status;
+    loader->exact = true;
+    if ((status = b2_qformer_load(&model->qformer, loader, &config->qformer)) < 0)
         return status;
     if (config->language == B2_LANGUAGE_NONE)
         return BLIP2_OK;
     if ((status = b2_load_dense(loader, &model->projection, B2_PROJ_W, B2_PROJ_B, 0,
                                 config->opt.embed, config->qformer.width)) < 0)
         return status;
+    loader->exact = false;
     return b2_opt_load(&model->opt, loader, &config->opt);
 }
 
@@ -73,6 +77,9 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
 static blip2_status load(blip2_model *model, const char *directory,
                          const blip2_model_options *options, bool make) {
     b2_loader *loader = &model->loader;
+    /* The two enumerations name the same types in the same order. */
+    const b2_device_options device = {.threads = options->threads,
+                                      .compute = (b2_compute)options->compute};
     blip2_status status;
 
     model->log = (b2_log){options->log, options->log_payload,
@@ -80,7 +87,7 @@ static blip2_status load(blip2_model *model, const char *directory,
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
         (status = b2_config_read(&model->config, directory, &model->log)) < 0 ||
         (status = check_language(&model->config, directory)) < 0 ||
-        (status = b2_device_open(&model->device, options->device, options->threads)) < 0 ||
+        (status = b2_device_open(&model->device, options->device, &device)) < 0 ||
         (status = b2_weights_open(&model->weights, directory, &model->log)) < 0)
         return status;
     loader->weights = model->weights;

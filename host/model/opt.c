@@ -132,25 +132,21 @@ static blip2_status embed(const b2_opt *opt, const b2_run *run, const b2_opt_spa
                                                   .y = w->x});
 }
 
-/* y = attention of the new rows over all rows of their sequences, new keys and values stored. */
+/* y = attention of the new rows over all rows of their sequences; new keys and values are stored.
+ */
 static blip2_status attend(const b2_opt *opt, const b2_run *run, const b2_opt_space *w,
                            const b2_opt_batch *batch, uint32_t layer) {
     uint32_t head_size = opt->config.width / opt->config.heads;
     int64_t c = opt->config.width;
     b2_kv_view kv = batch->kv;
-    blip2_status status;
 
     kv.layer = layer;
-    status =
-        run->device->ops->kv_write(run->device, &(b2_kv_write){.k = b2_mat_cols(w->qkv, c, c),
-                                                               .v = b2_mat_cols(w->qkv, 2 * c, c),
-                                                               .kv = kv,
-                                                               .slots = batch->slots});
-    if (status < 0)
-        return status;
     return run->device->ops->attention(run->device,
                                        &(b2_attention){.q = b2_mat_cols(w->qkv, 0, c),
+                                                       .k = b2_mat_cols(w->qkv, c, c),
+                                                       .v = b2_mat_cols(w->qkv, 2 * c, c),
                                                        .kv = kv,
+                                                       .slots = batch->slots,
                                                        .y = w->y,
                                                        .q_start = batch->q_start,
                                                        .k_count = batch->k_count,

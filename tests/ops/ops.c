@@ -31,8 +31,8 @@ static unsigned long long seed(void) {
 bool op_open(op_context *context, int target) {
     memset(context, 0, sizeof *context);
     context->random = seed();
-    blip2_status status =
-        b2_device_open(&context->device, targets[target].name, targets[target].threads);
+    blip2_status status = b2_device_open(&context->device, targets[target].name,
+                                         &(b2_device_options){.threads = targets[target].threads});
     if (status == BLIP2_ENOTSUP && strcmp(targets[target].name, "cpu") != 0)
         return false;
     op_check(context, status);

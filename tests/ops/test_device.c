@@ -9,11 +9,11 @@ START_TEST(names) {
 
     if (_i > 0)
         return;
-    ck_assert_status(b2_device_open(&device, "abacus", 0), BLIP2_ENOTSUP);
+    ck_assert_status(b2_device_open(&device, "abacus", NULL), BLIP2_ENOTSUP);
     ck_assert_ptr_null(device);
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "abacus"));
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "cpu"));
-    ck_assert_status_ok(b2_device_open(&device, NULL, 0));
+    ck_assert_status_ok(b2_device_open(&device, "cpu", NULL));
     ck_assert_str_eq(device->ops->name, "cpu");
     b2_device_close(device);
     b2_device_close(NULL);
@@ -77,6 +77,7 @@ START_TEST(out_of_memory) {
     b2_weight_part parts[2] = {{data, 40, B2_F32}, {data, 24, B2_F32}};
     b2_weight_desc desc = {parts, 2, 8, B2_BF16, B2_USE_LINEAR | B2_USE_ROWS};
     blip2_status status = BLIP2_ENOMEM;
+    b2_device_options options = {.threads = 2};
     op_context t;
 
     if (!op_open(&t, _i))
@@ -90,7 +91,7 @@ START_TEST(out_of_memory) {
         ck_assert_int_lt(n, 1000);
         b2_alloc_fail_after(n);
         desc.part_count = 2;
-        if ((status = b2_device_open(&device, name, 2)) == BLIP2_OK &&
+        if ((status = b2_device_open(&device, name, &options)) == BLIP2_OK &&
             (status = device->ops->weight_create(device, &desc, &joined)) == BLIP2_OK) {
             desc.part_count = 1;
             status = device->ops->weight_create(device, &desc, &single);
