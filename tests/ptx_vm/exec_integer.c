@@ -94,6 +94,28 @@ VM_OP3(dp4a_us, u32, u32, u32, u32, dot4(a[i], b[i], c[i], false, true))
 VM_OP3(dp4a_su, u32, u32, u32, u32, dot4(a[i], b[i], c[i], true, false))
 VM_OP3(dp4a_ss, u32, u32, u32, u32, dot4(a[i], b[i], c[i], true, true))
 
+/* Halves of a by the low or the high two bytes of b. */
+static u32 dot2(u32 a, u32 b, u32 c, bool a_signed, bool b_signed) {
+    int k;
+
+    for (k = 0; k < 2; k++) {
+        u32 x = a >> 16 * k & 0xffff, y = b >> 8 * k & 0xff;
+
+        x = a_signed ? (u32)(int16_t)x : x;
+        y = b_signed ? (u32)(int8_t)y : y;
+        c += x * y;
+    }
+    return c;
+}
+
+#define DOT2(name, a_signed, b_signed)                                                             \
+    VM_OP3(dp2a_lo_##name, u32, u32, u32, u32, dot2(a[i], b[i], c[i], a_signed, b_signed))         \
+    VM_OP3(dp2a_hi_##name, u32, u32, u32, u32, dot2(a[i], b[i] >> 16, c[i], a_signed, b_signed))
+DOT2(uu, false, false)
+DOT2(us, false, true)
+DOT2(su, true, false)
+DOT2(ss, true, true)
+
 #define BOTH(op, bits, function, shape)                                                            \
     {op ".u" #bits, function, shape, VM_CLASS_INTEGER}, {                                          \
         op ".s" #bits, function, shape, VM_CLASS_INTEGER                                           \
@@ -148,6 +170,14 @@ static const vm_form forms[] = {
     {"dp4a.u32.s32", dp4a_us, "w=www", VM_CLASS_INTEGER},
     {"dp4a.s32.u32", dp4a_su, "w=www", VM_CLASS_INTEGER},
     {"dp4a.s32.s32", dp4a_ss, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.lo.u32.u32", dp2a_lo_uu, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.lo.u32.s32", dp2a_lo_us, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.lo.s32.u32", dp2a_lo_su, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.lo.s32.s32", dp2a_lo_ss, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.hi.u32.u32", dp2a_hi_uu, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.hi.u32.s32", dp2a_hi_us, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.hi.s32.u32", dp2a_hi_su, "w=www", VM_CLASS_INTEGER},
+    {"dp2a.hi.s32.s32", dp2a_hi_ss, "w=www", VM_CLASS_INTEGER},
 };
 
 const vm_form_list vm_integer_forms = {forms, sizeof(forms) / sizeof(*forms)};

@@ -28,7 +28,9 @@ static void *zeros(size_t bytes) {
     return memory;
 }
 
-int main(int argc, char **argv) {
+static unsigned threads = 1;
+
+START_TEST(speed) {
     cudaLibrary_t simple = load_compiled("simple"), matrix = load_compiled("matrix");
     cudaLibrary_t attention = load_compiled("attention");
     int n = 1 << 20;
@@ -44,7 +46,7 @@ int main(int argc, char **argv) {
                       0.125f,
                       0};
 
-    vm_set_threads(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
+    vm_set_threads(threads);
     launch_clean(simple, "vector_add", dims(4096, 1, 1), dims(256, 1, 1), 0, &v);
     show("vector_add 1M", "vector_add");
     launch_clean(simple, "vector_loop", dims(256, 1, 1), dims(256, 1, 1), 0, &v);
@@ -57,5 +59,17 @@ int main(int argc, char **argv) {
     show("gemm 512^3 f16", "gemm");
     launch_clean(attention, "attention", dims(4, 4, 1), dims(128, 1, 1), 3 * 64 * 128, &p);
     show("attention 4 x 256 x 256 x 64", "attention");
-    return 0;
+    fflush(stdout);
+}
+END_TEST
+
+int main(int argc, char **argv) { /* a suite, since the helpers assert */
+    Suite *suite = suite_create("ptx_vm_speed");
+    TCase *tcase = tcase_create("kernels");
+
+    threads = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
+    tcase_set_timeout(tcase, 0);
+    tcase_add_test(tcase, speed);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
 }

@@ -77,6 +77,8 @@ TWIN(sad_s, cut(distance(sx(a, 32), sx(b, 32)) + zx(c, 32), 32))
 TWIN(dp4a_ss, cut(sx(a, 8) * sx(b, 8) + sx(a >> 8, 8) * sx(b >> 8, 8) +
                       sx(a >> 16, 8) * sx(b >> 16, 8) + sx(a >> 24, 8) * sx(b >> 24, 8) + sx(c, 32),
                   32))
+TWIN(dp2a_lo_su, cut(sx(a, 16) * zx(b, 8) + sx(a >> 16, 16) * zx(b >> 8, 8) + sx(c, 32), 32))
+TWIN(dp2a_hi_us, cut(zx(a, 16) * sx(b >> 16, 8) + zx(a >> 16, 16) * sx(b >> 24, 8) + sx(c, 32), 32))
 TWIN(dp4a_us, cut(zx(a, 8) * sx(b, 8) + zx(a >> 8, 8) * sx(b >> 8, 8) +
                       zx(a >> 16, 8) * sx(b >> 16, 8) + zx(a >> 24, 8) * sx(b >> 24, 8) + sx(c, 32),
                   32))
@@ -276,6 +278,8 @@ static const op_case cases[] = {
     {"sad.s32", "w=www", sad_s},
     {"dp4a.s32.s32", "w=www", dp4a_ss},
     {"dp4a.u32.s32", "w=www", dp4a_us},
+    {"dp2a.lo.s32.u32", "w=www", dp2a_lo_su},
+    {"dp2a.hi.u32.s32", "w=www", dp2a_hi_us},
     {"popc.b32", "w=w", popc_32},
     {"popc.b64", "w=d", popc_64},
     {"clz.b32", "w=w", clz_32},

@@ -27,12 +27,26 @@ typedef struct vm_gemm {
 
 /* attention.cu: one head of size 64 a block row */
 typedef struct vm_attention {
-    const void *q;    /* f16 [heads, n, 64] */
+    const void *q;     /* f16 [heads, n, 64] */
     const void *k, *v; /* f16 [heads, m, 64] */
-    void *y;          /* f16 [heads, n, 64] */
+    void *y;           /* f16 [heads, n, 64] */
     int32_t n, m;
     float scale;
     int32_t causal;
 } vm_attention;
+
+/* control.cu */
+typedef struct vm_control {
+    const uint32_t *in; /* [n] */
+    uint32_t *out;      /* [n] */
+    uint32_t n, which;
+} vm_control;
+
+/* memory.cu */
+typedef struct vm_bytes {
+    const void *in;
+    int64_t *out;
+    int32_t numbers[8];
+} vm_bytes;
 
 #endif
