@@ -72,10 +72,12 @@ void ptx_location(ptx_parser *p) {
     int line = (int)ptx_integer(p);
     uint32_t outer_file = file;
     int outer_line = line;
+    bool is_inlined = false;
 
     ptx_integer(p);
     while (ptx_accept(p, ",")) {
         if (ptx_accept(p, "inlined_at")) {
+            is_inlined = true;
             outer_file = (uint32_t)ptx_integer(p);
             outer_line = (int)ptx_integer(p);
             ptx_integer(p);
@@ -87,7 +89,7 @@ void ptx_location(ptx_parser *p) {
             }
         }
     }
-    if (p->place_is_used) {
+    if (!is_inlined || p->place_is_used) {
         p->place.file = outer_file;
         p->place.source_line = outer_line;
         p->place_is_used = false;

@@ -176,7 +176,11 @@ static fault touch(vm_warp *w, uint32_t thread, size_t g, vm_access_kind kind, u
             result = result == NONE ? RACE : result;
         }
     }
-    block->writer[g] = mine | (kind == VM_ATOMIC ? CELL_ATOMIC : 0);
+    /* An atomic after this thread's own plain write does not hide that write from the others. */
+    if (kind == VM_WRITE || atomics || writer == 0 ||
+        (writer & TIME_MASK) <= w->known[(writer >> THREAD_SHIFT) / VM_LANES]) {
+        block->writer[g] = mine | (kind == VM_ATOMIC ? CELL_ATOMIC : 0);
+    }
     return result;
 }
 

@@ -49,4 +49,12 @@ typedef struct vm_bytes {
     int32_t numbers[8];
 } vm_bytes;
 
+/* bugs.cu */
+typedef struct vm_bug {
+    const float *in;     /* [n], all written */
+    float *out;          /* [n] */
+    float *scratch;      /* [n], nothing written */
+    int32_t n, bug;
+} vm_bug;
+
 #endif
