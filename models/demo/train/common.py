@@ -115,8 +115,8 @@ def run(name, module, groups, args, loss_of, report):
             os.replace(path + ".new", path)
 
 
-def arguments(description, steps, batch, warm_up, rates=None):
-    """The command line that every phase has; rates: more options, {name: default}."""
+def arguments(description, steps, warm_up, **more):
+    """The command line that every phase has; more: the phase's own options with their defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--world", required=True, help="training world, from render.py")
     parser.add_argument(
@@ -126,7 +126,6 @@ def arguments(description, steps, batch, warm_up, rates=None):
         "--out", required=True, help="folder of the checkpoints; a run found there is resumed"
     )
     parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--warm-up", type=int, default=warm_up)
     parser.add_argument("--watch", type=int, default=600)
     parser.add_argument("--save", type=int, default=200)
@@ -138,8 +137,9 @@ def arguments(description, steps, batch, warm_up, rates=None):
         default=True,
         help="matrix products of the training steps in bfloat16 (weights stay fp32)",
     )
-    for name, rate in (rates or {}).items():
-        parser.add_argument("--" + name, type=float, default=rate)
+    for name, default in more.items():
+        how = {"action": "store_true"} if default is False else {"type": type(default)}
+        parser.add_argument("--" + name.replace("_", "-"), default=default, **how)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)

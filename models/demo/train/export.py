@@ -29,7 +29,7 @@ def export_caption(run, folder):
     """The caption model with tokenizer, image processor and generation defaults."""
     tokenizer = words.language_tokenizer()
     captioner = model.new_captioner(tokenizer)
-    captioner.load_state_dict(common.load_model(run, "stage2"))
+    captioner.load_state_dict(common.load_model(run, "polish"))
     net = captioner.net.half()
     start, newline = words.LM_START, captioner.newline
     net.generation_config = GenerationConfig(

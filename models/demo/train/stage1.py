@@ -78,7 +78,7 @@ class Stage1:
 
 
 def main():
-    args = common.arguments(__doc__, steps=1600, batch=64, warm_up=200)
+    args = common.arguments(__doc__, steps=1800, warm_up=200, batch=64)
     stage = Stage1(args)
     watched = common.World(args.watch_world)
     features = common.cached_features(stage.matcher.net.vision_model, watched)

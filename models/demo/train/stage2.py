@@ -4,7 +4,8 @@ A row is [16 query vectors][</s>][prompt][target newline]; the caption's prompt 
 is taken over the target only: mean over captions plus mean over answers. The ViT stays frozen, the
 Q-Former goes on learning at a lower rate. Answers come late and kind by kind, the two-attribute
 ones last; therefore the second half of the steps has fewer pictures and more questions for each,
-weighted to the hard kinds.
+weighted to the hard kinds. A second, short run (--polish) with a schedule of its own goes on from
+there with more than a third of its questions about what comes last: the relations.
 """
 
 import json
@@ -23,6 +24,7 @@ import world
 # (pictures a step, questions a picture, weights in the order of world.QUESTION_KINDS)
 FIRST_HALF = (48, 3, (1, 1, 1, 0.5, 1, 1.5, 1.5, 1))
 SECOND_HALF = (32, 5, (1.5, 0.7, 1.2, 0.3, 0.7, 1.2, 2, 1))
+POLISH = (32, 5, (1, 0.7, 1, 0.3, 0.7, 1, 3, 0.7))
 ROW = 24  # tokens behind the soft prompt, at most
 
 
@@ -50,11 +52,13 @@ class Stage2:
         net.vision_model.load_state_dict(seer.vision.state_dict())
         net.vision_model.requires_grad_(False)
         self.take_qformer(common.load_model(args.out, "stage1"))
+        self.mixes = (FIRST_HALF, SECOND_HALF)
+        if args.polish:
+            self.captioner.load_state_dict(common.load_model(args.out, "stage2"))
+            self.mixes = (POLISH, POLISH)
         self.features = common.cached_features(net.vision_model, self.data)
-        self.orders = [
-            common.Order(len(self.data), batch, args.seed + 2)
-            for batch in (FIRST_HALF[0], SECOND_HALF[0])
-        ]
+        seed = args.seed + 2 + args.polish
+        self.orders = [common.Order(len(self.data), mix[0], seed) for mix in self.mixes]
 
     def take_qformer(self, stage1):
         """The query side of stage 1's Q-Former; its text side stays behind."""
@@ -74,9 +78,9 @@ class Stage2:
 
     def losses(self, step):
         late = step >= self.args.steps // 2
-        _, count, weights = SECOND_HALF if late else FIRST_HALF
+        _, count, weights = self.mixes[late]
         index = self.orders[late].at(step)
-        rng = np.random.default_rng([self.args.seed, step, 4])
+        rng = np.random.default_rng([self.args.seed, step, 4 + self.args.polish])
         prompts, targets = [], []
         for i in index:
             scene = self.data.scene(i)
@@ -113,7 +117,7 @@ class Stage2:
 
 def main():
     args = common.arguments(
-        __doc__, steps=1900, batch=48, warm_up=200, rates={"rate": 1e-3, "qformer-rate": 3e-4}
+        __doc__, steps=2200, warm_up=200, rate=1e-3, qformer_rate=3e-4, polish=False
     )
     stage = Stage2(args)
     watched = common.World(args.watch_world)
@@ -125,7 +129,8 @@ def main():
         scores = score.language_scores(stage.captioner, stage.tokenizer, features, 2, scenes)[0]
         return json.dumps(scores)
 
-    common.run("stage2", stage.captioner, stage.groups(), args, stage.losses, report)
+    name = "polish" if args.polish else "stage2"
+    common.run(name, stage.captioner, stage.groups(), args, stage.losses, report)
 
 
 if __name__ == "__main__":

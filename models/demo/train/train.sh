@@ -12,11 +12,14 @@ world() {
         "$python" "$here/render.py" --seed "$2" --count "$3" --out "$work/$1"
 }
 phase() {
-    "$python" "$here/$1.py" --world "$work/world" --watch-world "$work/watch" \
-        --out "$work/run" --steps "$2"
+    name=$1 steps=$2
+    shift 2
+    "$python" "$here/$name.py" --world "$work/world" --watch-world "$work/watch" \
+        --out "$work/run" --steps "$steps" "$@"
 }
 world watch 2 500
 world world 1 72000
 phase vit 4400
 phase stage1 1800
 phase stage2 2200
+phase stage2 900 --polish --rate 8e-4 --qformer-rate 3e-4

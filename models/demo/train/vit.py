@@ -99,7 +99,7 @@ def accuracy(seer, data):
 
 
 def main():
-    args = common.arguments(__doc__, steps=3800, batch=64, warm_up=100)
+    args = common.arguments(__doc__, steps=4400, warm_up=100, batch=64)
     data, watched = common.World(args.world), common.World(args.watch_world)
     order = common.Order(len(data), args.batch, args.seed)
     seer = Seer()
