@@ -11,7 +11,10 @@
 
 enum {
     MAX_HEAD_SIZE = 256,
-    QUERY_ROWS = 72, /* rows of a piece, a multiple of the GEMM kernel's six */
+    FEW_ROWS = 4, /* up to here keys are multiplied as they are stored, without a panel */
+    /* Multiply-adds below which waking the other threads costs more than it saves. */
+    PARALLEL_PRODUCTS = 1 << 18,
+    QUERY_ROWS = 132, /* rows of a piece, a multiple of the GEMM kernel's six */
 };
 
 /* A thread's scratch. width: the head size rounded up to whole vectors. */
@@ -26,6 +29,10 @@ typedef struct work {
 size_t b2_cpu_attention_scratch(void) {
     return (size_t)MAX_HEAD_SIZE * B2_PANEL * 2 + (size_t)QUERY_ROWS * B2_PANEL +
            (size_t)QUERY_ROWS * MAX_HEAD_SIZE + 2 * (size_t)QUERY_ROWS;
+}
+
+static int64_t whole_vectors(int64_t count) {
+    return (count + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
 }
 
 static work carve(float *scratch) {
@@ -101,35 +108,39 @@ static void locate(const void **rows, const b2_attention *op, const piece *p, ui
 /* Keys first .. first+count-1 take part in the softmax of every row of the piece. */
 static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
                       const work *w, int64_t first, int64_t count) {
-    int64_t width = (op->head_size + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+    int64_t width = whole_vectors(op->head_size), columns = whole_vectors(count);
     b2_type type = op->kv.pages != NULL ? op->kv.layout.type : op->k.type;
     const float *q = b2_cpu_row(op->q, op->q_start[p->s] + p->first) + p->h * op->head_size;
     const void *rows[B2_PANEL];
 
     locate(rows, op, p, 0, first, count);
-    kernels->unpack_panel(w->keys, rows, type, count, op->head_size);
+    if (p->rows <= FEW_ROWS) {
+        kernels->dot(w->scores, B2_PANEL, q, op->q.stride, rows, type, p->rows, count,
+                     op->head_size);
+    } else {
+        kernels->unpack_panel(w->keys, rows, type, count, op->head_size);
+        kernels->gemm_panel(w->scores, B2_PANEL, q, op->q.stride, w->keys, p->rows, columns,
+                            op->head_size);
+    }
     locate(rows, op, p, 1, first, count);
     kernels->unpack_rows(w->values, width, rows, type, count, op->head_size);
-    kernels->gemm(w->scores, B2_PANEL, q, op->q.stride, w->keys, B2_PANEL, p->rows, B2_PANEL,
-                  op->head_size, false);
     for (int64_t i = 0; i < p->rows; i++) {
         key_range keys = row_keys(op, p, i);
         int64_t from = keys.first > first ? keys.first - first : 0;
         int64_t to = keys.last < first + count ? keys.last - first : count;
         b2_key_span span = {(int32_t)from, (int32_t)(to > from ? to : from)};
-        float factor =
-            kernels->softmax(w->scores + i * B2_PANEL, span, op->scale, &w->m[i], &w->d[i]);
+        float factor = kernels->softmax(w->scores + i * B2_PANEL, columns, span, op->scale,
+                                        &w->m[i], &w->d[i]);
 
         if (factor != 1.0f)
             kernels->scale(w->sums + i * width, factor, width);
     }
-    kernels->gemm(w->sums, width, w->scores, B2_PANEL, w->values, width, p->rows, width, count,
-                  true);
+    kernels->gemm_add(w->sums, width, w->scores, B2_PANEL, w->values, width, p->rows, width, count);
 }
 
 static void attend(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
                    const work *w) {
-    int64_t width = (op->head_size + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+    int64_t width = whole_vectors(op->head_size);
     key_range keys = {INT64_MAX, 0}; /* seen by any row */
 
     for (int64_t i = 0; i < p->rows; i++) {
@@ -166,8 +177,8 @@ static blip2_status check(const b2_attention *op) {
         if (layout->heads != op->heads || layout->head_size != op->head_size ||
             layout->page_tokens == 0 || op->kv.layer >= layout->layers || op->kv.page_table == NULL)
             return b2_cpu_refuse("attention", "the pages do not fit the heads");
-    } else if (op->max_k > 0 && (op->k.data == NULL || op->v.data == NULL || op->k.cols != cols ||
-                                 op->v.cols != cols || op->k_first == NULL)) {
+    } else if (op->max_k > 0 && (!b2_cpu_is(op->k, op->k.rows, cols) ||
+                                 !b2_cpu_is(op->v, op->k.rows, cols) || op->k_first == NULL)) {
         return b2_cpu_refuse("attention", "k or v do not fit the heads");
     }
     if (op->queries == NULL &&
@@ -178,10 +189,24 @@ static blip2_status check(const b2_attention *op) {
     return BLIP2_OK;
 }
 
+/* Piece i of segments x heads x blocks; rows is 0 or less where a segment has fewer blocks. */
+static piece piece_of(const b2_attention *op, int64_t i, int64_t blocks) {
+    piece p = {.s = (uint32_t)(i / blocks / op->heads), .h = (uint32_t)(i / blocks % op->heads)};
+    int64_t own_blocks, height;
+
+    p.n = op->q_start[p.s + 1] - op->q_start[p.s];
+    own_blocks = (p.n + QUERY_ROWS - 1) / QUERY_ROWS;
+    height = own_blocks > 0 ? (p.n + own_blocks - 1) / own_blocks : 0;
+    p.first = i % blocks * height;
+    p.rows = p.n - p.first < height ? p.n - p.first : height;
+    return p;
+}
+
 blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op) {
     b2_cpu *cpu = b2_cpu_of(device);
     int64_t blocks = ((int64_t)op->max_q + QUERY_ROWS - 1) / QUERY_ROWS;
     int64_t pieces = (int64_t)op->segments * op->heads * blocks;
+    bool parallel = op->q.rows * op->max_k * op->q.cols >= PARALLEL_PRODUCTS;
     blip2_status status;
 
     if (op->segments == 0 || op->q.rows == 0)
@@ -190,23 +215,13 @@ blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op) {
         return status;
     if (op->slots != NULL &&
         (status = b2_cpu_kv_write(
-             device,
-             &(b2_kv_write){.k = op->k, .v = op->v, .kv = op->kv, .slots = op->slots})) < 0)
+             device, &(b2_kv_write){.k = op->k, .v = op->v, .kv = op->kv, .slots = op->slots})) < 0)
         return status;
-#pragma omp parallel for num_threads(cpu->threads) schedule(dynamic)
+#pragma omp parallel for num_threads(cpu->threads) schedule(dynamic) if (parallel)
     for (int64_t i = 0; i < pieces; i++) {
-        piece p = {.s = (uint32_t)(i / blocks / op->heads),
-                   .h = (uint32_t)(i / blocks % op->heads)};
-        int64_t own_blocks, height;
+        piece p = piece_of(op, i, blocks);
         work w = carve(b2_cpu_scratch(cpu));
 
-        p.n = op->q_start[p.s + 1] - op->q_start[p.s];
-        if (p.n == 0)
-            continue;
-        own_blocks = (p.n + QUERY_ROWS - 1) / QUERY_ROWS;
-        height = (p.n + own_blocks - 1) / own_blocks;
-        p.first = i % blocks * height;
-        p.rows = p.n - p.first < height ? p.n - p.first : height;
         if (p.rows > 0)
             attend(cpu->kernels, op, &p, &w);
     }

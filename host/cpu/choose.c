@@ -2,6 +2,9 @@
 
 #include "cpu/cpu.h"
 
+/* Logits below which waking the other threads costs more than it saves. */
+enum { PARALLEL_LOGITS = 1 << 18 };
+
 /* Has history[at] occurred before? Histories are short beside a vocabulary, so looking back is
  * cheaper than a set, and needs no memory. */
 static bool seen_before(const int32_t *history, int32_t at) {
@@ -22,14 +25,18 @@ static void penalise(float *logits, const int32_t *history, int32_t count, float
     }
 }
 
-/* Index of the largest, the lowest among equals; NaN never wins; -1: no number at all. */
+/* Index of the largest, the lowest among equals; -1: no number at all. NaN compares false with
+ * everything, so that it is never the largest and never found. */
 static int32_t largest(const float *logits, int64_t count) {
-    int32_t best = -1;
+    float most = -INFINITY;
 
+#pragma omp simd reduction(max : most)
     for (int64_t i = 0; i < count; i++)
-        if (best < 0 ? !isnan(logits[i]) : logits[i] > logits[best])
-            best = (int32_t)i;
-    return best;
+        most = logits[i] > most ? logits[i] : most;
+    for (int64_t i = 0; i < count; i++)
+        if (logits[i] == most)
+            return (int32_t)i;
+    return -1;
 }
 
 blip2_status b2_cpu_choose(b2_device *device, const b2_choose *op) {
@@ -38,7 +45,7 @@ blip2_status b2_cpu_choose(b2_device *device, const b2_choose *op) {
 
     if (!b2_cpu_is(op->logits, rows, vocabulary) || vocabulary <= 0 || vocabulary > INT32_MAX)
         return b2_cpu_refuse("choose", "no logits");
-#pragma omp parallel for num_threads(cpu->threads) if (rows > 1)
+#pragma omp parallel for num_threads(cpu->threads) if (rows * vocabulary >= PARALLEL_LOGITS)
     for (int64_t r = 0; r < rows; r++) {
         float *logits = b2_cpu_row(op->logits, r);
 

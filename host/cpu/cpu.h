@@ -9,8 +9,8 @@
 #include "device.h"
 
 /* A matrix [rows, cols], in one of two forms. As rows: row-major, of `type`, where the file map has
- * them if one tensor makes up the weight. As panels: F32 [ceil(rows / B2_PANEL)][cols][B2_PANEL],
- * for F32 weights that no one looks rows up in; the last panel is filled up with zeros. */
+ * them if one tensor makes up the weight. As panels (kernels.h): F32, ceil(rows / B2_PANEL) panels
+ * one after the other, for F32 weights that no one looks rows up in. */
 struct b2_weight {
     int64_t rows, cols;
     b2_type type;

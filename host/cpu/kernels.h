@@ -2,8 +2,9 @@
  * chosen once, when the device is opened. They know rows, strides and tiles; threads, scratch and
  * shapes of operations are the business of their callers.
  *
- * A panel is what the GEMM kernel multiplies with: [K, width] floats, the values of one weight row
- * (or key) standing in a column. Its width is B2_PANEL for weights and keys.                   */
+ * A panel is what the GEMM kernel likes to multiply with: up to B2_PANEL weight rows (or keys) of k
+ * values as columns, cut into strips as wide as the kernel's tile, each strip [k, width] in one
+ * piece: it is read from front to back. Its size is k * B2_PANEL floats at every level.       */
 #ifndef B2_CPU_KERNELS_H
 #define B2_CPU_KERNELS_H
 #include <stdint.h>
@@ -11,8 +12,8 @@
 #include "device.h"
 
 enum {
-    B2_PANEL = 64,      /* columns of a panel: four AVX-512 vectors, the widest tile of a kernel */
-    B2_VECTOR_MAX = 16, /* panel widths are whole multiples of it: floats of the widest vector */
+    B2_PANEL = 64,      /* columns of a panel: four AVX-512 vectors, the widest tile */
+    B2_VECTOR_MAX = 16, /* floats of the widest vector; column counts below are multiples of it */
 };
 
 /* What linear does to a finished product; pointers stand at the tile's first column. */
@@ -40,29 +41,33 @@ typedef struct b2_norm_row {
 typedef struct b2_cpu_kernels {
     const char *level;
     bool (*supported)(void); /* by this processor */
+    int64_t few_rows;        /* up to here `dot` beats unpacking a panel (linear.c) */
 
-    /* y [n, m] = x [n, k] w, w [k, m]: a panel, rows ldw apart; added to y with `add`. m is a
-     * multiple of B2_VECTOR_MAX. */
-    void (*gemm)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *w, int64_t ldw,
-                 int64_t n, int64_t m, int64_t k, bool add);
+    /* y [n, m] = x [n, k] times the first m columns of a panel. */
+    void (*gemm_panel)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *panel,
+                       int64_t n, int64_t m, int64_t k);
+    /* y [n, m] += x [n, k] w [k, m] */
+    void (*gemm_add)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *w,
+                     int64_t ldw, int64_t n, int64_t m, int64_t k);
     /* y [n, count] = x [n, k] w', w: count rows of k values of a type, read once. */
     void (*dot)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
                 b2_type type, int64_t n, int64_t count, int64_t k);
-    /* panel [k, B2_PANEL] = count rows of k values as columns, zeros in the columns that are left.
+    /* panel = count rows of k values as columns, zeros in the columns that are left.
      * This and `dot` are all that knows how a weight's values are stored. */
     void (*unpack_panel)(float *panel, const void *const *rows, b2_type type, int64_t count,
                          int64_t k);
-    /* to [count, ld] = count rows of k values, zeros behind them; ld a multiple of B2_VECTOR_MAX */
+    /* to [count, ld] = count rows of k values, zeros behind them */
     void (*unpack_rows)(float *to, int64_t ld, const void *const *rows, b2_type type, int64_t count,
                         int64_t k);
     /* y [n, m] = residual + act(tile [n, m] + bias) */
     void (*finish)(float *y, int64_t ldy, const float *tile, int64_t ldt, int64_t n, int64_t m,
                    const b2_epilogue *epilogue);
-    /* One step of the online softmax of a row: scores [B2_PANEL] become exp(scale score - m) within
+    /* One step of the online softmax of a row: scores [columns] become exp(scale score - m) within
      * the span and 0 outside, m (largest score so far) and d (sum of weights) are brought up to
      * date; the result is the factor by which what was summed before must be multiplied. */
-    float (*softmax)(float *scores, b2_key_span span, float scale, float *m, float *d);
-    /* y [m] = x [m] * factor; y may be x. m is a multiple of B2_VECTOR_MAX. */
+    float (*softmax)(float *scores, int64_t columns, b2_key_span span, float scale, float *m,
+                     float *d);
+    /* x [m] *= factor */
     void (*scale)(float *x, float factor, int64_t m);
     void (*norm)(const b2_norm_row *row);
 } b2_cpu_kernels;

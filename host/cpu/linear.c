@@ -5,10 +5,20 @@
 
 enum {
     TILE_HEIGHT = 128,
-    /* Up to here weights kept as rows are multiplied as they are stored; beyond, unpacking a panel
-     * first pays for itself. */
-    FEW_ROWS = 12,
+    CHUNKS = 4, /* runs of pieces for each thread, dealt as threads get free */
+    /* Products (multiply-adds) below which waking the other threads costs more than it saves. */
+    PARALLEL_PRODUCTS = 1 << 19,
 };
+
+/* Are weights kept as rows best multiplied as they are stored? Unpacking a panel first costs as
+ * much for few rows of x as for many; `dot` ends every row with a sum across a vector, which weighs
+ * more the shorter the row is. GFLOP/s of both on one core with F16 weights: rows          8     16
+ * 32     64    128 AVX-512 k = 2560   73/46  87/65  95/80 102/96 103/101 k =  352   76/63  85/83
+ * 86/94  87/105 86/107 AVX2 k = 2560   71/38  83/61  89/76  87/92  76/99    (BF16 at most 74 with
+ * `dot`) */
+static bool few(const b2_cpu_kernels *kernels, int64_t rows, int64_t k) {
+    return rows <= kernels->few_rows && rows <= k / 16;
+}
 
 /* An unpacked panel, then a tile. */
 size_t b2_cpu_linear_scratch(int64_t cols) {
@@ -40,7 +50,7 @@ static void run_pieces(const linear_job *job, float *scratch, int64_t first, int
     const b2_linear *op = job->op;
     const b2_weight *w = op->w;
     int64_t k = w->cols, unpacked = -1;
-    bool few = w->panels == NULL && op->x.rows <= FEW_ROWS;
+    bool as_stored = w->panels == NULL && few(job->kernels, op->x.rows, k);
     float *tile = scratch + B2_PANEL * k;
     const void *rows[B2_PANEL];
 
@@ -52,16 +62,16 @@ static void run_pieces(const linear_job *job, float *scratch, int64_t first, int
 
         if (w->panels == NULL && p != unpacked) {
             b2_cpu_weight_rows(rows, w, m0, m);
-            if (!few)
+            if (!as_stored)
                 job->kernels->unpack_panel(scratch, rows, w->type, m, k);
             unpacked = p;
         }
-        if (few)
+        if (as_stored)
             job->kernels->dot(tile, B2_PANEL, b2_cpu_row(op->x, n0), op->x.stride, rows, w->type, n,
                               m, k);
         else
-            job->kernels->gemm(tile, B2_PANEL, b2_cpu_row(op->x, n0), op->x.stride, panel, B2_PANEL,
-                               n, B2_PANEL, k, false);
+            job->kernels->gemm_panel(tile, B2_PANEL, b2_cpu_row(op->x, n0), op->x.stride, panel, n,
+                                     B2_PANEL, k);
         finish_tile(job, tile, n0, n, m0, m);
     }
 }
@@ -70,7 +80,8 @@ blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op) {
     b2_cpu *cpu = b2_cpu_of(device);
     const b2_weight *w = op->w;
     linear_job job = {op, cpu->kernels, 0, 0};
-    int64_t pieces;
+    int64_t pieces, chunks;
+    bool parallel;
 
     if (w == NULL || (w->uses & B2_USE_LINEAR) == 0)
         return b2_cpu_refuse("linear", "the weight was not made for it");
@@ -83,9 +94,10 @@ blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op) {
     job.tiles = (op->x.rows + TILE_HEIGHT - 1) / TILE_HEIGHT;
     job.height = (op->x.rows + job.tiles - 1) / job.tiles;
     pieces = job.tiles * ((w->rows + B2_PANEL - 1) / B2_PANEL);
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int t = 0; t < cpu->threads; t++)
-        run_pieces(&job, b2_cpu_scratch(cpu), pieces * t / cpu->threads,
-                   pieces * (t + 1) / cpu->threads);
+    parallel = op->x.rows * w->rows * w->cols >= PARALLEL_PRODUCTS;
+    chunks = pieces < cpu->threads * CHUNKS ? pieces : cpu->threads * CHUNKS;
+#pragma omp parallel for num_threads(cpu->threads) schedule(dynamic) if (parallel)
+    for (int64_t c = 0; c < chunks; c++)
+        run_pieces(&job, b2_cpu_scratch(cpu), pieces * c / chunks, pieces * (c + 1) / chunks);
     return BLIP2_OK;
 }

@@ -34,7 +34,6 @@ static blip2_status embed_image(b2_device *device, const b2_patch_embed *op, int
 }
 
 blip2_status b2_cpu_patch_embed(b2_device *device, const b2_patch_embed *op) {
-    b2_cpu *cpu = b2_cpu_of(device);
     int64_t p = op->patch, g, images = op->images, across;
     size_t pixels = 3 * (size_t)op->height * op->width;
     blip2_status status = BLIP2_OK;
@@ -49,7 +48,6 @@ blip2_status b2_cpu_patch_embed(b2_device *device, const b2_patch_embed *op) {
         !b2_cpu_is(op->scratch, images * g, 3 * p * p) ||
         !b2_cpu_is(op->y, images * (1 + g), op->y.cols))
         return b2_cpu_refuse("patch_embed", "scratch or y do not fit the pictures");
-#pragma omp parallel for num_threads(cpu->threads)
     for (int64_t i = 0; i < images * g; i++)
         gather_patch(b2_cpu_row(op->scratch, i), op, op->pixels + (size_t)(i / g) * pixels,
                      (size_t)(i % g / across), (size_t)(i % across));

@@ -89,23 +89,40 @@ static void copy_rows(const b2_cpu *cpu, b2_weight *w, const b2_weight_desc *des
     w->data = w->owned;
 }
 
-/* Each column of a panel is a row of some part; kernels want aligned rows of one type, so rows go
- * through scratch [B2_PANEL, cols] first. */
+/* Pointers to rows first .. first+count-1 as the file has them, if a kernel can read them so: of
+ * one type, aligned. */
+static bool rows_in_file(const void **rows, b2_type *type, const b2_weight_desc *desc,
+                         int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        b2_type own;
+
+        rows[i] = part_row(desc, first + i, &own);
+        if ((i > 0 && own != *type) || (uintptr_t)rows[i] % b2_type_size(own) != 0)
+            return false;
+        *type = own;
+    }
+    return true;
+}
+
+/* Each column of a panel is a row of some part. */
 static void make_panels(const b2_cpu *cpu, b2_weight *w, const b2_weight_desc *desc) {
 #pragma omp parallel for num_threads(cpu->threads)
     for (int64_t m0 = 0; m0 < w->rows; m0 += B2_PANEL) {
         int64_t count = w->rows - m0 < B2_PANEL ? w->rows - m0 : B2_PANEL;
         float *row = b2_cpu_scratch(cpu);
         const void *rows[B2_PANEL];
+        b2_type type = B2_F32;
 
-        for (int64_t i = 0; i < count; i++, row += w->cols) {
-            b2_type type;
-            const void *from = part_row(desc, m0 + i, &type);
+        if (!rows_in_file(rows, &type, desc, m0, count)) {
+            for (int64_t i = 0; i < count; i++, row += w->cols) {
+                const void *from = part_row(desc, m0 + i, &type);
 
-            b2_to_f32(row, from, type, (size_t)w->cols);
-            rows[i] = row;
+                b2_to_f32(row, from, type, (size_t)w->cols);
+                rows[i] = row;
+            }
+            type = B2_F32;
         }
-        cpu->kernels->unpack_panel((float *)w->owned + m0 * w->cols, rows, B2_F32, count, w->cols);
+        cpu->kernels->unpack_panel((float *)w->owned + m0 * w->cols, rows, type, count, w->cols);
     }
     w->panels = w->owned;
 }

@@ -69,6 +69,15 @@ int64_t op_integer(op_context *context, int64_t low, int64_t high) {
     return low + (int64_t)(next_random(context) % (uint64_t)(high - low + 1));
 }
 
+void op_round(float *values, b2_type type, int64_t count) {
+    unsigned char stored[4];
+
+    for (int64_t i = 0; i < count; i++) {
+        b2_from_f32(stored, type, &values[i], 1);
+        b2_to_f32(&values[i], stored, type, 1);
+    }
+}
+
 void *op_host(op_context *context, size_t bytes) {
     void *block = calloc(1, bytes > 0 ? bytes : 1);
 
@@ -164,18 +173,15 @@ static double epsilon(b2_type type) {
     return type == B2_F16 ? 0x1p-10 : type == B2_BF16 ? 0x1p-7 : FLT_EPSILON;
 }
 
-void op_compare(op_context *context, const char *what, const float *got, const double *exact,
+void op_compare(const char *what, b2_type type, const float *got, const double *exact,
                 const float *plain, int64_t count) {
-    b2_type type = context->device->compute;
     double error = 0.0, measure = 0.0, largest = 0.0, allowed;
     int64_t worst = 0;
 
     for (int64_t i = 0; i < count; i++) {
-        unsigned char stored[4];
-        float rounded, value = plain[i];
+        float rounded = plain[i];
 
-        b2_from_f32(stored, type, &value, 1);
-        b2_to_f32(&rounded, stored, type, 1);
+        op_round(&rounded, type, 1);
         measure = fmax(measure, fabs((double)rounded - exact[i]));
         largest = fmax(largest, fabs(exact[i]));
         if (isnan(got[i]))

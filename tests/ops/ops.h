@@ -32,6 +32,8 @@ void op_close(op_context *context);
 double op_uniform(op_context *context, double low, double high);
 int64_t op_integer(op_context *context, int64_t low, int64_t high); /* both ends included */
 
+void op_round(float *values, b2_type type, int64_t count); /* as if stored as type */
+
 void *op_host(op_context *context, size_t bytes);                     /* zeroed */
 void *op_upload(op_context *context, const void *from, size_t bytes); /* device memory */
 void op_check(op_context *context, blip2_status status);              /* must be OK */
@@ -58,8 +60,9 @@ void op_mat_unchanged(op_context *context, op_mat m);
 float *op_vector(op_context *context, int64_t count, float **device);
 
 enum { FLOOR_ULPS = 4 };
-/* got, in the device's type, against exact, with plain (the float loops) as the measure. */
-void op_compare(op_context *context, const char *what, const float *got, const double *exact,
+/* got, stored as type, against exact, with plain (the float loops, rounded to type) as the
+ * measure. */
+void op_compare(const char *what, b2_type type, const float *got, const double *exact,
                 const float *plain, int64_t count);
 
 void op_add_case(Suite *suite, const char *name, const TTest *test);

@@ -8,6 +8,12 @@
 
 enum { MAX_SEGMENTS = 8 };
 
+typedef enum kv_kind {
+    OWN,    /* each segment has its keys */
+    SHARED, /* packed: every segment reads the same keys */
+    FRESH   /* paged: the last n keys of a segment are new, to be stored first */
+} kv_kind;
+
 typedef struct attention_case {
     int64_t heads, head_size, segments;
     int64_t n[MAX_SEGMENTS], m[MAX_SEGMENTS]; /* query rows and keys of each segment */
@@ -15,50 +21,67 @@ typedef struct attention_case {
     b2_mask_rule rule;
     uint32_t page_tokens; /* 0: packed */
     b2_type kv_type;      /* of the pages */
-    bool shared;          /* packed: every segment reads the same keys */
-    double spread;        /* of the scores: larger makes the softmax sharper */
+    kv_kind kv;
+    double spread; /* of the scores: larger makes the softmax sharper */
 } attention_case;
 
 static const attention_case cases[] = {
-    {1, 1, 1, {1}, {1}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
-    {1, 5, 1, {3}, {0}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
-    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
-    {3, 88, 2, {65, 17}, {65, 17}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
-    {2, 88, 1, {257}, {257}, 0, B2_MASK_ALL, 0, B2_F32, false, 4.0},
-    {2, 64, 2, {32, 32}, {257, 257}, 0, B2_MASK_ALL, 0, B2_F32, false, 1.0},
-    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, 0, B2_MASK_ALL, 0, B2_F32, true, 1.0},
-    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, 0, B2_MASK_CAUSAL, 0, B2_F32, false, 1.0},
-    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, 0, B2_MASK_CAUSAL, 0, B2_F32, false, 1.0},
-    {2, 64, 2, {40, 33}, {40, 33}, 32, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
-    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, false, 1.0},
-    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, false, 1.0},
-    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
-    {2, 64, 2, {6, 4}, {3, 4}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, false, 1.0},
-    {4, 80, 1, {1}, {300}, 0, B2_MASK_CAUSAL, 16, B2_F32, false, 1.0},
-    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, 0, B2_MASK_CAUSAL, 16, B2_F16, false, 1.0},
-    {1, 80, 1, {1}, {3000}, 0, B2_MASK_CAUSAL, 32, B2_F16, false, 2.0},
-    {1, 64, 2, {1, 2}, {2500, 1999}, 0, B2_MASK_ALL, 0, B2_F32, false, 8.0},
-    {3, 128, 2, {21, 1}, {40, 17}, 0, B2_MASK_CAUSAL, 7, B2_BF16, false, 1.0},
-    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, 0, B2_MASK_CAUSAL, 1, B2_BF16, false, 1.0},
-    {2, 44, 2, {70, 3}, {70, 200}, 0, B2_MASK_CAUSAL, 64, B2_F16, false, 30.0},
-    {1, 256, 1, {9}, {11}, 0, B2_MASK_ALL, 4, B2_F32, false, 1.0},
+    {1, 1, 1, {1}, {1}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
+    {1, 5, 1, {3}, {0}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
+    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
+    {3, 88, 2, {65, 17}, {65, 17}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
+    {2, 88, 1, {257}, {257}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 4.0},
+    {2, 64, 2, {32, 32}, {257, 257}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
+    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, 0, B2_MASK_ALL, 0, B2_F32, SHARED, 1.0},
+    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, 0, B2_MASK_CAUSAL, 0, B2_F32, OWN, 1.0},
+    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, 0, B2_MASK_CAUSAL, 0, B2_F32, OWN, 1.0},
+    {2, 64, 2, {40, 33}, {40, 33}, 32, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
+    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, OWN, 1.0},
+    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, OWN, 1.0},
+    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
+    {2, 64, 2, {6, 4}, {3, 4}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
+    {4, 80, 1, {1}, {300}, 0, B2_MASK_CAUSAL, 16, B2_F32, OWN, 1.0},
+    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, 0, B2_MASK_CAUSAL, 16, B2_F16, OWN, 1.0},
+    {1, 80, 1, {1}, {3000}, 0, B2_MASK_CAUSAL, 32, B2_F16, OWN, 2.0},
+    {1, 64, 2, {1, 2}, {2500, 1999}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 8.0},
+    {3, 128, 2, {21, 1}, {40, 17}, 0, B2_MASK_CAUSAL, 7, B2_BF16, OWN, 1.0},
+    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, 0, B2_MASK_CAUSAL, 1, B2_BF16, OWN, 1.0},
+    {2, 44, 2, {70, 3}, {70, 200}, 0, B2_MASK_CAUSAL, 64, B2_F16, OWN, 30.0},
+    {1, 256, 1, {9}, {11}, 0, B2_MASK_ALL, 4, B2_F32, OWN, 1.0},
+    {2, 80, 3, {1, 1, 1}, {33, 1, 70}, 0, B2_MASK_CAUSAL, 16, B2_F32, FRESH, 1.0},
+    {3, 64, 3, {36, 0, 5}, {36, 4, 9}, 0, B2_MASK_CAUSAL, 16, B2_F16, FRESH, 1.0},
+    {2, 88, 2, {7, 3}, {20, 3}, 4, B2_MASK_QFORMER_CAUSAL, 3, B2_BF16, FRESH, 1.0},
 };
+
+typedef struct segments {
+    int32_t q_start[MAX_SEGMENTS + 1], k_first[MAX_SEGMENTS], k_count[MAX_SEGMENTS],
+        queries[MAX_SEGMENTS];
+    int64_t rows, keys, max_q, max_k;
+} segments;
 
 typedef struct pools {
     b2_kv_view view;
-    float *k, *v; /* [sum of m, H*D]: the values that stand in the pages */
+    float *k, *v;   /* [sum of m, H*D]: the values that stand in the pages, or will */
+    int32_t *slots; /* [N]: places of the last n keys of each segment */
 } pools;
 
-/* Keys and values in pages of a pool in shuffled order; what no key fills is NaN. */
-static pools make_pages(op_context *t, const attention_case *c, const int32_t *k_first,
-                        int64_t keys) {
-    int64_t width = c->heads * c->head_size, pages = 0, most = 1;
+static void pools_slot(pools *p, int64_t row, int32_t page, int64_t key, uint32_t page_tokens) {
+    p->slots[row] = page * (int32_t)page_tokens + (int32_t)(key % page_tokens);
+}
+
+/* Keys and values in pages of a pool in shuffled order; what no key fills is NaN. Fresh ones are
+ * taken from new_k and new_v [N, H*D] and not stored. */
+static pools make_pages(op_context *t, const attention_case *c, const segments *l, op_mat new_k,
+                        op_mat new_v) {
+    int64_t width = c->heads * c->head_size, pages = 0, most = 1, keys = l->keys;
+    b2_type compute = t->device->compute, type = compute == B2_F32 ? c->kv_type : compute;
     uint32_t layers = 3, layer = 1;
     pools made = {.k = op_host(t, (size_t)(keys * width) * 4),
-                  .v = op_host(t, (size_t)(keys * width) * 4)};
-    b2_kv_layout layout = {c->kv_type,     layers, (uint32_t)c->heads, (uint32_t)c->head_size,
+                  .v = op_host(t, (size_t)(keys * width) * 4),
+                  .slots = op_host(t, (size_t)l->rows * 4)};
+    b2_kv_layout layout = {type,           layers, (uint32_t)c->heads, (uint32_t)c->head_size,
                            c->page_tokens, 0};
-    size_t size = b2_type_size(c->kv_type);
+    size_t size = b2_type_size(type);
 
     layout.page_bytes = (size_t)(layers * 2 * c->heads * c->page_tokens * c->head_size) * size + 64;
     for (int64_t s = 0; s < c->segments; s++) {
@@ -79,19 +102,31 @@ static pools make_pages(op_context *t, const attention_case *c, const int32_t *k
         for (int64_t j = 0; j < c->m[s]; j++) {
             int32_t *page = &table[s * most + j / c->page_tokens];
 
+            int64_t row = j - (c->m[s] - c->n[s]); /* the query row to which this key belongs */
+            bool fresh = c->kv == FRESH && row >= 0;
+
             if (j % c->page_tokens == 0)
                 *page = (int32_t)next--;
+            if (fresh)
+                pools_slot(&made, l->q_start[s] + row, *page, j, c->page_tokens);
             for (int64_t h = 0; h < c->heads; h++)
                 for (uint32_t which = 0; which < 2; which++) {
-                    float *values = (which == 0 ? made.k : made.v) + (k_first[s] + j) * width +
+                    op_mat from = which == 0 ? new_k : new_v;
+                    float *values = (which == 0 ? made.k : made.v) + (l->k_first[s] + j) * width +
                                     h * c->head_size;
                     char *to = pool + (size_t)*page * layout.page_bytes +
                                b2_kv_offset(&layout, layer, which, (uint32_t)h,
                                             (uint32_t)(j % c->page_tokens)) *
                                    size;
 
-                    b2_from_f32(to, c->kv_type, values, (size_t)c->head_size);
-                    b2_to_f32(values, to, c->kv_type, (size_t)c->head_size);
+                    if (fresh)
+                        memcpy(values,
+                               from.host + (l->q_start[s] + row) * from.device.stride +
+                                   h * c->head_size,
+                               (size_t)c->head_size * sizeof(float));
+                    op_round(values, type, c->head_size);
+                    if (!fresh)
+                        b2_from_f32(to, type, values, (size_t)c->head_size);
                 }
         }
     made.view =
@@ -100,21 +135,15 @@ static pools make_pages(op_context *t, const attention_case *c, const int32_t *k
     return made;
 }
 
-typedef struct segments {
-    int32_t q_start[MAX_SEGMENTS + 1], k_first[MAX_SEGMENTS], k_count[MAX_SEGMENTS],
-        queries[MAX_SEGMENTS];
-    int64_t rows, keys, max_q, max_k;
-} segments;
-
 static segments lay_out(const attention_case *c) {
     segments l = {0};
 
     for (int64_t s = 0; s < c->segments; s++) {
-        l.k_first[s] = c->shared ? 0 : (int32_t)l.keys;
+        l.k_first[s] = c->kv == SHARED ? 0 : (int32_t)l.keys;
         l.k_count[s] = (int32_t)c->m[s];
         l.queries[s] = (int32_t)c->queries;
         l.rows += c->n[s];
-        l.keys = c->shared ? c->m[0] : l.keys + c->m[s];
+        l.keys = c->kv == SHARED ? c->m[0] : l.keys + c->m[s];
         l.q_start[s + 1] = (int32_t)l.rows;
         l.max_q = c->n[s] > l.max_q ? c->n[s] : l.max_q;
         l.max_k = c->m[s] > l.max_k ? c->m[s] : l.max_k;
@@ -126,7 +155,8 @@ static void run_attention(op_context *t, const attention_case *c) {
     segments l = lay_out(c);
     int64_t width = c->heads * c->head_size, count = l.rows * width;
     b2_type type = t->device->compute;
-    bool joined = c->page_tokens == 0 && l.rows == l.keys; /* views into one [N, 3C] matrix */
+    /* Queries, keys and values are views into one [N, 3C] matrix. */
+    bool joined = c->page_tokens == 0 ? l.rows == l.keys : c->kv == FRESH;
     op_mat qkv = op_mat_new(t, type, l.rows, joined ? 3 * width : width, 3, OP_RANDOM);
     op_mat q = op_mat_cols(qkv, 0, width), k = {0}, v = {0};
     op_mat y = op_mat_new(t, type, l.rows, width, 5, OP_NAN);
@@ -138,17 +168,22 @@ static void run_attention(op_context *t, const attention_case *c) {
     float scale = (float)c->spread / sqrtf((float)c->head_size);
     char what[128];
 
-    if (c->page_tokens > 0) {
-        pages = make_pages(t, c, l.k_first, l.keys);
-    } else {
-        k = joined ? op_mat_cols(qkv, width, width) : op_mat_new(t, type, l.keys, width, 1, 0);
-        v = joined ? op_mat_cols(qkv, 2 * width, width) : op_mat_new(t, type, l.keys, width, 0, 0);
+    if (joined) {
+        k = op_mat_cols(qkv, width, width);
+        v = op_mat_cols(qkv, 2 * width, width);
+    } else if (c->page_tokens == 0) {
+        k = op_mat_new(t, type, l.keys, width, 1, OP_RANDOM);
+        v = op_mat_new(t, type, l.keys, width, 0, OP_RANDOM);
     }
+    if (c->page_tokens > 0)
+        pages = make_pages(t, c, &l, k, v);
     size_t indices = (size_t)c->segments * sizeof(int32_t);
     b2_attention op = {.q = q.device,
                        .k = k.device,
                        .v = v.device,
                        .kv = pages.view,
+                       .slots =
+                           c->kv == FRESH ? op_upload(t, pages.slots, (size_t)l.rows * 4) : NULL,
                        .y = y.device,
                        .q_start = op_upload(t, l.q_start, indices + sizeof(int32_t)),
                        .k_first = op_upload(t, l.k_first, indices),
@@ -183,7 +218,7 @@ static void run_attention(op_context *t, const attention_case *c) {
     snprintf(what, sizeof what, "attention D %lld rule %d page %u n[0] %lld m[0] %lld spread %g",
              (long long)c->head_size, (int)c->rule, (unsigned)c->page_tokens, (long long)c->n[0],
              (long long)c->m[0], c->spread);
-    op_compare(t, what, op_mat_read(t, y), exact, plain, count);
+    op_compare(what, type, op_mat_read(t, y), exact, plain, count);
     op_mat_unchanged(t, qkv);
 }
 
@@ -208,6 +243,7 @@ START_TEST(drawn) {
         return;
     for (int i = 0; i < 60; i++) {
         op_context t;
+        bool fresh = i % 4 == 1;
         attention_case c = {.heads = op_integer(&draw, 1, 3),
                             .head_size = i % 4 == 3 ? op_integer(&draw, 1, 140)
                                                     : sizes[op_integer(&draw, 0, 5)],
@@ -216,11 +252,12 @@ START_TEST(drawn) {
                             .queries = op_integer(&draw, 1, 20),
                             .page_tokens = i % 2 == 0 ? 0 : (uint32_t)op_integer(&draw, 1, 40),
                             .kv_type = types[op_integer(&draw, 0, 2)],
-                            .spread = op_uniform(&draw, 0.1, 20.0)};
+                            .spread = op_uniform(&draw, 0.1, 20.0),
+                            .kv = fresh ? FRESH : OWN};
 
         for (int64_t s = 0; s < c.segments; s++) {
             c.n[s] = op_integer(&draw, 0, i % 5 == 0 ? 90 : 8);
-            c.m[s] = i % 3 == 0 ? c.n[s] : op_integer(&draw, 0, 150);
+            c.m[s] = i % 3 == 0 ? c.n[s] : op_integer(&draw, fresh ? c.n[s] : 0, 150);
         }
         ck_assert(op_open(&t, _i));
         t.random += (uint64_t)i;
@@ -234,7 +271,7 @@ END_TEST
 /* Scores of several hundred: exp without the running maximum would overflow. */
 START_TEST(large_scores) {
     op_context t;
-    attention_case c = {2, 64, 1, {5}, {90}, 0, B2_MASK_ALL, 0, B2_F32, false, 300.0};
+    attention_case c = {2, 64, 1, {5}, {90}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 300.0};
 
     if (!op_open(&t, _i))
         return;
@@ -273,6 +310,9 @@ START_TEST(refusals) {
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op.head_size = 4;
     op.k.cols = 7;
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.k = q.device;
+    op.slots = op.q_start; /* new rows, but no pages */
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op_mat_unchanged(&t, y);
     op_close(&t);

@@ -108,10 +108,62 @@ START_TEST(out_of_memory) {
 }
 END_TEST
 
+/* y = x W' + bias with gelu, then attention of y with itself: [ROWS, COLS] from a device. */
+static float *with_threads(op_context *t, uint32_t threads) {
+    enum { ROWS = 300, HEADS = 6, HEAD_SIZE = 40, COLS = HEADS * HEAD_SIZE };
+    b2_device_options options = {.threads = threads};
+    op_context own = {.random = 5};
+    int32_t start[2] = {0, ROWS}, first = 0, count = ROWS;
+    b2_weight *weight = NULL;
+
+    ck_assert_status_ok(b2_device_open(&own.device, t->device->ops->name, &options));
+    op_mat x = op_mat_new(&own, B2_F32, ROWS, COLS, 0, OP_RANDOM);
+    op_mat w = op_mat_new(&own, B2_F16, COLS, COLS, 0, OP_RANDOM);
+    op_mat y = op_mat_new(&own, own.device->compute, ROWS, COLS, 0, OP_NAN);
+    op_mat z = op_mat_new(&own, own.device->compute, ROWS, COLS, 0, OP_NAN);
+    b2_weight_part part = {w.host, COLS, B2_F32};
+    b2_weight_desc desc = {&part, 1, COLS, B2_F16, B2_USE_LINEAR};
+    op_check(&own, own.device->ops->weight_create(own.device, &desc, &weight));
+    b2_linear linear = {.x = x.device, .w = weight, .act = B2_ACT_GELU, .y = y.device};
+    op_check(&own, own.device->ops->linear(own.device, &linear));
+    b2_attention attention = {.q = y.device,
+                              .k = y.device,
+                              .v = y.device,
+                              .y = z.device,
+                              .q_start = op_upload(&own, start, sizeof start),
+                              .k_first = op_upload(&own, &first, sizeof first),
+                              .k_count = op_upload(&own, &count, sizeof count),
+                              .segments = 1,
+                              .heads = HEADS,
+                              .head_size = HEAD_SIZE,
+                              .max_q = ROWS,
+                              .max_k = ROWS,
+                              .scale = 0.02f};
+    op_check(&own, own.device->ops->attention(own.device, &attention));
+    float *result = op_host(t, ROWS * COLS * sizeof *result);
+    memcpy(result, op_mat_read(&own, z), ROWS * COLS * sizeof *result);
+    own.device->ops->weight_free(own.device, weight);
+    op_close(&own);
+    return result;
+}
+
+START_TEST(threads) {
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    float *one = with_threads(&t, 1);
+    ck_assert_mem_eq(one, with_threads(&t, 2), 300 * 240 * sizeof *one);
+    ck_assert_mem_eq(one, with_threads(&t, 5), 300 * 240 * sizeof *one);
+    op_close(&t);
+}
+END_TEST
+
 void suite_device(Suite *suite) {
     op_add_case(suite, "names", names);
     op_add_case(suite, "memory", memory);
     op_add_case(suite, "weight bytes", weight_bytes);
     op_add_case(suite, "bad weights", bad_weights);
     op_add_case(suite, "out of memory", out_of_memory);
+    op_add_case(suite, "any number of threads", threads);
 }

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,9 +78,12 @@ static made_weight make_weight(op_context *t, const linear_case *c) {
 }
 
 static void run_linear(op_context *t, const linear_case *c) {
-    b2_type type = t->device->compute;
-    op_mat x = op_mat_new(t, type, c->n, c->k, c->gap, OP_RANDOM);
+    b2_type compute = t->device->compute;
+    bool in_compute = c->keep == compute; /* else x must be F32 */
+    op_mat x = op_mat_new(t, c->n % 2 == 0 && in_compute ? compute : B2_F32, c->n, c->k, c->gap,
+                          OP_RANDOM);
     op_mat residual = {0};
+    b2_type type = c->residual == NO_RESIDUAL && c->n % 3 != 0 ? compute : B2_F32;
     op_mat y =
         op_mat_new(t, type, c->n, c->m, c->gap, c->residual == IN_PLACE ? OP_RANDOM : OP_NAN);
     made_weight w = make_weight(t, c);
@@ -90,13 +94,15 @@ static void run_linear(op_context *t, const linear_case *c) {
     char what[160];
 
     if (c->residual == RESIDUAL)
-        residual = op_mat_new(t, type, c->n, c->m, 1, OP_RANDOM);
+        residual = op_mat_new(t, B2_F32, c->n, c->m, 1, OP_RANDOM);
     else if (c->residual == IN_PLACE)
         residual = y;
     bias = op_vector(t, c->m, &bias_device);
     b2_linear op = {x.device, w.weight,        c->bias ? bias_device : NULL,
                     c->act,   residual.device, y.device};
     op_check(t, t->device->ops->linear(t->device, &op));
+    if (in_compute) /* an F32 x is rounded to a compute type in which the weight is kept */
+        op_round(x.host, compute, c->n * x.device.stride);
     ref_linear ref = {x.host,        x.device.stride,
                       w.values,      c->bias ? bias : NULL,
                       residual.host, residual.device.stride,
@@ -107,7 +113,7 @@ static void run_linear(op_context *t, const linear_case *c) {
     snprintf(what, sizeof what, "linear n %lld m %lld k %lld %s as %s act %d residual %d",
              (long long)c->n, (long long)c->m, (long long)c->k, b2_type_name(c->file),
              b2_type_name(c->keep), (int)c->act, (int)c->residual);
-    op_compare(t, what, op_mat_read(t, y), exact, plain, (int64_t)count);
+    op_compare(what, type, op_mat_read(t, y), exact, plain, (int64_t)count);
     op_mat_unchanged(t, x);
     t->device->ops->weight_free(t->device, w.weight);
 }
@@ -168,7 +174,7 @@ START_TEST(activations) {
         for (int scale = 0; scale < 4; scale++) {
             static const double widths[4] = {0.01, 1.0, 6.0, 100.0};
             b2_type type = t.device->compute;
-            char *stored = op_host(&t, COUNT * 4);
+
             float *x = op_host(&t, COUNT * sizeof *x);
             double *exact = op_host(&t, COUNT * sizeof *exact);
             float *plain = op_host(&t, COUNT * sizeof *plain);
@@ -176,14 +182,12 @@ START_TEST(activations) {
 
             for (int i = 0; i < COUNT; i++)
                 x[i] = (float)op_uniform(&t, -widths[scale], widths[scale]);
-            b2_from_f32(stored, type, x, COUNT);
-            b2_to_f32(x, stored, type, COUNT);
+
             op_check(&t, t.device->ops->weight_create(t.device, &desc, &weight));
-            b2_linear op = {
-                .x = b2_mat_of(op_upload(&t, stored, COUNT * b2_type_size(type)), type, COUNT, 1),
-                .w = weight,
-                .act = (b2_activation)act,
-                .y = y.device};
+            b2_linear op = {.x = b2_mat_of(op_upload(&t, x, COUNT * 4), B2_F32, COUNT, 1),
+                            .w = weight,
+                            .act = (b2_activation)act,
+                            .y = y.device};
             op_check(&t, t.device->ops->linear(t.device, &op));
             ref_linear ref = {.x = x,
                               .x_stride = 1,
@@ -195,9 +199,57 @@ START_TEST(activations) {
             ref_linear_f64(exact, &ref);
             ref_linear_f32(plain, &ref);
             snprintf(what, sizeof what, "activation %d to %g", act, widths[scale]);
-            op_compare(&t, what, op_mat_read(&t, y), exact, plain, COUNT);
+            op_compare(what, type, op_mat_read(&t, y), exact, plain, COUNT);
             t.device->ops->weight_free(t.device, weight);
         }
+        op_close(&t);
+    }
+}
+END_TEST
+
+/* Every finite half, multiplied by one, comes back as it is: by the path for one row and by that
+ * for many. */
+START_TEST(halves) {
+    static const b2_type types[2] = {B2_F16, B2_BF16};
+    enum { K = 16, M = 65536 / K };
+
+    for (int i = 0; i < 2; i++) {
+        op_context t;
+
+        if (!op_open(&t, _i))
+            return;
+        uint16_t *all = op_host(&t, (size_t)M * K * sizeof *all);
+        float *expected = op_host(&t, (size_t)M * K * sizeof *expected);
+        float one[K * K] = {0};
+        b2_weight_part part = {all, M, types[i]};
+        b2_weight_desc desc = {&part, 1, K, types[i], B2_USE_LINEAR};
+        b2_weight *weight = NULL;
+
+        for (int j = 0; j < M * K; j++) {
+            all[j] = (uint16_t)j;
+            b2_to_f32(&expected[j], &all[j], types[i], 1);
+            if (!isfinite(expected[j]))
+                all[j] = 0, expected[j] = 0.0f;
+        }
+        for (int j = 0; j < K; j++)
+            one[j * K + j] = 1.0f;
+        op_check(&t, t.device->ops->weight_create(t.device, &desc, &weight));
+        b2_mat x = b2_mat_of(op_upload(&t, one, sizeof one), B2_F32, K, K);
+        for (int first = 0; first <= K; first++) { /* one row each, then all of them */
+            op_mat y = op_mat_new(&t, B2_F32, first < K ? 1 : K, M, 0, OP_NAN);
+            b2_linear op = {
+                .x = first < K ? b2_mat_rows(x, first, 1) : x, .w = weight, .y = y.device};
+
+            op_check(&t, t.device->ops->linear(t.device, &op));
+            float *got = op_mat_read(&t, y);
+            for (int r = 0; r < op.x.rows; r++)
+                for (int j = 0; j < M; j++)
+                    if (got[r * M + j] != expected[j * K + first % K + r])
+                        ck_abort_msg("%s of %#x is %a, expected %a", b2_type_name(types[i]),
+                                     (unsigned)all[j * K + first % K + r], (double)got[r * M + j],
+                                     (double)expected[j * K + first % K + r]);
+        }
+        t.device->ops->weight_free(t.device, weight);
         op_close(&t);
     }
 }
@@ -210,8 +262,8 @@ START_TEST(refusals) {
         return;
     linear_case c = {2, 3, 4, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0};
     made_weight w = make_weight(&t, &c);
-    op_mat x = op_mat_new(&t, t.device->compute, 2, 4, 0, OP_RANDOM);
-    op_mat y = op_mat_new(&t, t.device->compute, 2, 3, 0, OP_NAN);
+    op_mat x = op_mat_new(&t, B2_F32, 2, 4, 0, OP_RANDOM);
+    op_mat y = op_mat_new(&t, B2_F32, 2, 3, 0, OP_NAN);
     b2_linear op = {.x = x.device, .w = w.weight, .y = y.device};
 
     op.x.cols = 5;
@@ -234,5 +286,6 @@ void suite_linear(Suite *suite) {
     op_add_case(suite, "linear", listed);
     op_add_case(suite, "linear, drawn", drawn);
     op_add_case(suite, "activations", activations);
+    op_add_case(suite, "halves", halves);
     op_add_case(suite, "linear refuses", refusals);
 }

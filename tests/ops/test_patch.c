@@ -45,7 +45,7 @@ static void run_patch(op_context *t, const patch_case *c) {
     b2_weight_desc desc = {&part, 1, k, B2_F32, B2_USE_LINEAR};
     b2_weight *weight = NULL;
     op_mat scratch = op_mat_new(t, t->device->compute, c->images * g, k, 0, OP_NAN);
-    op_mat y = op_mat_new(t, t->device->compute, c->images * tokens, c->cols, 2, OP_NAN);
+    op_mat y = op_mat_new(t, B2_F32, c->images * tokens, c->cols, 2, OP_NAN);
     double *exact = op_host(t, (size_t)count * sizeof *exact);
     float *plain = op_host(t, (size_t)count * sizeof *plain);
     char what[96];
@@ -83,7 +83,7 @@ static void run_patch(op_context *t, const patch_case *c) {
         }
         ref_linear_f64(exact + c->cols, &ref);
         ref_linear_f32(plain + c->cols, &ref);
-        op_compare(t, what, got + b * count, exact, plain, count);
+        op_compare(what, B2_F32, got + b * count, exact, plain, count);
     }
     t->device->ops->weight_free(t->device, weight);
 }

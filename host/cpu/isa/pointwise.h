@@ -60,22 +60,27 @@ INLINE vu within(b2_key_span span, int32_t c) {
     return inside;
 }
 
-static float softmax(float *scores, b2_key_span span, float scale, float *m, float *d) {
+/* Scaled scores, -inf where masked. */
+INLINE vf score_of(const bool masked, const float *scores, int64_t c, b2_key_span span,
+                   float scale) {
+    vf score = load(scores + c) * scale;
+
+    return masked ? pick(within(span, (int32_t)c), score, splat(-INFINITY)) : score;
+}
+
+INLINE float softmax_row(const bool masked, float *scores, int64_t columns, b2_key_span span,
+                         float scale, float *m, float *d) {
     vf most = splat(-INFINITY), sum = splat(0.0f);
     float largest, base, factor;
 
-    for (int32_t c = 0; c < B2_PANEL; c += W) {
-        vf score = pick(within(span, c), load(scores + c) * scale, splat(-INFINITY));
-
-        store(scores + c, score);
-        most = vmax(most, score);
-    }
+    for (int64_t c = 0; c < columns; c += W)
+        most = vmax(most, score_of(masked, scores, c, span, scale));
     largest = max_of(most);
     largest = largest > *m ? largest : *m;
     /* Where no key was seen yet everything is -inf, and -inf - -inf would be NaN. */
     base = largest == -INFINITY ? 0.0f : largest;
-    for (int32_t c = 0; c < B2_PANEL; c += W) {
-        vf weight = exp_negative(load(scores + c) - base);
+    for (int64_t c = 0; c < columns; c += W) {
+        vf weight = exp_negative(score_of(masked, scores, c, span, scale) - base);
 
         store(scores + c, weight);
         sum += weight;
@@ -84,6 +89,13 @@ static float softmax(float *scores, b2_key_span span, float scale, float *m, flo
     *m = largest;
     *d = *d * factor + sum_of(sum);
     return factor;
+}
+
+static float softmax(float *scores, int64_t columns, b2_key_span span, float scale, float *m,
+                     float *d) {
+    if (span.first == 0 && span.last == columns)
+        return softmax_row(false, scores, columns, span, scale, m, d);
+    return softmax_row(true, scores, columns, span, scale, m, d);
 }
 
 static void scale_row(float *x, float factor, int64_t m) {

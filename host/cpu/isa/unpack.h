@@ -36,20 +36,22 @@ INLINE void transpose(vf row[W]) {
 #endif
 }
 
-/* Columns c .. c+W-1 of the panel. */
-INLINE void unpack_columns(const b2_type type, float *panel, const void *const *rows, int64_t count,
+/* W columns of a strip [k, STRIP]. */
+INLINE void unpack_columns(const b2_type type, float *strip, const void *const *rows, int64_t count,
                            int64_t k) {
+    const int64_t size = type == B2_F32 ? 4 : 2;
     vf square[W];
     int64_t i = 0;
 
     for (; i + W <= k; i += W) {
+        prefetch(rows[0], W, k * size, W * size, i / W);
         UNROLL
         for (int r = 0; r < W; r++)
             square[r] = r < count ? load_as(type, rows[r], i) : splat(0.0f);
         transpose(square);
         UNROLL
         for (int r = 0; r < W; r++)
-            store(panel + (i + r) * B2_PANEL, square[r]);
+            store(strip + (i + r) * STRIP, square[r]);
     }
     if (i == k)
         return;
@@ -57,16 +59,18 @@ INLINE void unpack_columns(const b2_type type, float *panel, const void *const *
         square[r] = r < count ? load_part_as(type, rows[r], i, k - i) : splat(0.0f);
     transpose(square);
     for (int r = 0; r < k - i; r++)
-        store(panel + (i + r) * B2_PANEL, square[r]);
+        store(strip + (i + r) * STRIP, square[r]);
 }
 
 INLINE void unpack_panel_typed(const b2_type type, float *panel, const void *const *rows,
                                int64_t count, int64_t k) {
     for (int64_t c = 0; c < B2_PANEL; c += W) {
+        float *columns = panel + c / STRIP * STRIP * k + c % STRIP;
+
         if (c + W <= count)
-            unpack_columns(type, panel + c, rows + c, W, k);
+            unpack_columns(type, columns, rows + c, W, k);
         else
-            unpack_columns(type, panel + c, rows + c, count - c, k);
+            unpack_columns(type, columns, rows + c, count - c, k);
     }
 }
 

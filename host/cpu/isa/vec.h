@@ -97,31 +97,45 @@ INLINE vf vabs(vf v) {
     return (vf)((vu)v & 0x7fffffffU);
 }
 
-/* The quarters are added first, then the four lanes: the same tree at every level would need the
- * same width, so sums differ between levels in the last bits, as with any other width. */
+typedef float vf_quarter __attribute__((vector_size(16)));
+
+/* The quarters are added first, then the four lanes. */
 INLINE float sum_of(vf v) {
-    typedef float v4 __attribute__((vector_size(16)));
-    v4 part[W / 4], total;
+    vf_quarter part[W / 4], total;
 
     memcpy(part, &v, sizeof v);
     total = part[0];
+    UNROLL
     for (int i = 1; i < W / 4; i++)
         total += part[i];
     return (total[0] + total[2]) + (total[1] + total[3]);
 }
 
 INLINE float max_of(vf v) {
-    float all[W], most;
+    vf_quarter part[W / 4];
+    float most[4];
 
-    store(all, v);
-    most = all[0];
-    for (int i = 1; i < W; i++)
-        most = all[i] > most ? all[i] : most;
-    return most;
+    memcpy(part, &v, sizeof v);
+    UNROLL
+    for (int lane = 0; lane < 4; lane++) {
+        most[lane] = part[0][lane];
+        UNROLL
+        for (int i = 1; i < W / 4; i++)
+            most[lane] = part[i][lane] > most[lane] ? part[i][lane] : most[lane];
+    }
+    most[0] = most[0] > most[2] ? most[0] : most[2];
+    most[1] = most[1] > most[3] ? most[1] : most[3];
+    return most[0] > most[1] ? most[0] : most[1];
 }
 
 INLINE vf from_bf16(vh_memory bits) {
+#if W == 16
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)bits), 16);
+#elif W == 8
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)bits), 16);
+#else
     return (vf)(__builtin_convertvector(bits, vu) << 16);
+#endif
 }
 
 INLINE vf from_f16(vh_memory bits) {
@@ -158,6 +172,20 @@ INLINE vf load_part_as(b2_type type, const void *row, int64_t k, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         all[i] = ((const uint16_t *)row)[k + i];
     return load_as(type, all, 0);
+}
+
+/* Weight rows are read side by side, which hardware prefetchers follow badly: at each step of a
+ * group of rows the same number of bytes is fetched into L2 from the rows that come after the
+ * group, in the order in which they stand in memory. Measured with an F16 matrix of 52 MB: 4 rows
+ * side by side 14.5 GB/s, with this 20.3, of 20.1 that plain reading gives; unpacking panels 0.24
+ * ns an element, with this 0.15. Into L1 instead it does not help. */
+INLINE void prefetch(const void *first_row, int64_t rows, int64_t row_bytes, int64_t step_bytes,
+                     int64_t step) {
+    uintptr_t ahead = (uintptr_t)first_row + (uintptr_t)(rows * (row_bytes + step * step_bytes));
+
+    UNROLL
+    for (int64_t byte = 0; byte < rows * step_bytes; byte += 64)
+        __builtin_prefetch((const void *)(ahead + (uintptr_t)byte), 0, 2);
 }
 
 #endif
