@@ -235,8 +235,9 @@ void vm_found_outside(vm_finding finding, const char *kernel, int ptx_line, cons
     __attribute__((format(printf, 4, 5)));
 /* A new launch starts: findings are told apart from those of earlier ones. */
 void vm_report_new_launch(void);
-/* Whether findings were noted since vm_report_new_launch, and the first. */
-bool vm_report_launch_failed(vm_finding *first);
+/* Whether findings were noted since vm_report_new_launch, and the one that hardware would notice
+ * first: vm_finding is in this order. */
+bool vm_report_launch_failed(vm_finding *gravest);
 
 /* ---- counters.c -------------------------------------------------------------------------- */
 

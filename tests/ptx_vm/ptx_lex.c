@@ -110,11 +110,16 @@ static void lex_number(ptx_lexer *lexer, ptx_token *token) {
 ptx_token ptx_lex(ptx_lexer *lexer) {
     ptx_token token = {0};
 
-    if (!skip_blanks(lexer)) {
-        lexer->at += strlen(lexer->at);
-    }
+    bool ends = skip_blanks(lexer);
+
     token.line = lexer->line;
     token.text = lexer->at;
+    if (!ends) {
+        token.kind = PTX_TOKEN_BAD;
+        token.length = strcspn(token.text, "\n");
+        lexer->at += strlen(lexer->at);
+        return token;
+    }
     if (*lexer->at == '\0') {
         return token;
     }

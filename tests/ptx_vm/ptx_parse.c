@@ -25,7 +25,8 @@ void ptx_fail(ptx_parser *p, const char *format, ...) {
 void ptx_next(ptx_parser *p) {
     p->token = ptx_lex(&p->lexer);
     if (p->token.kind == PTX_TOKEN_BAD) {
-        ptx_fail(p, "malformed number or string '%.*s'", (int)p->token.length, p->token.text);
+        ptx_fail(p, "malformed number, string or comment '%.*s'", (int)p->token.length,
+                 p->token.text);
     }
 }
 

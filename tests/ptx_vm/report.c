@@ -139,11 +139,18 @@ void vm_report_new_launch(void) {
     list.launch = list.count;
 }
 
-bool vm_report_launch_failed(vm_finding *first) {
+bool vm_report_launch_failed(vm_finding *gravest) {
+    size_t i;
+
     if (list.count == list.launch) {
         return false;
     }
-    *first = list.items[list.launch]->finding;
+    *gravest = list.items[list.launch]->finding;
+    for (i = list.launch + 1; i < list.count; i++) {
+        if (list.items[i]->finding < *gravest) {
+            *gravest = list.items[i]->finding;
+        }
+    }
     return true;
 }
 

@@ -64,10 +64,10 @@ static cudaError_t error_of(vm_finding finding) {
 }
 
 static void fail_on_findings(void) {
-    vm_finding first;
+    vm_finding gravest;
 
-    if (vm_report_launch_failed(&first)) {
-        vm_set_stuck(error_of(first));
+    if (vm_report_launch_failed(&gravest)) {
+        vm_set_stuck(error_of(gravest));
     }
 }
 

@@ -57,4 +57,11 @@ typedef struct vm_bug {
     int32_t n, bug;
 } vm_bug;
 
+/* counters.cu */
+typedef struct vm_stride {
+    const float *in;
+    float *out;
+    int32_t stride, shift;
+} vm_stride;
+
 #endif
