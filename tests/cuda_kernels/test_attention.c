@@ -1,0 +1,143 @@
+/* The attention kernels on the software GPU: every head width, type and rule, packed and paged, odd
+ * lengths, empty segments, rows that see nothing. */
+#include <stdio.h>
+
+#include "attention_case.h"
+#include "cuda/mask.cuh"
+#include "ops/reference.h"
+
+static attention_files load(void) {
+    return (attention_files){{kernel_file("attention_plain"), kernel_file("attention_prefill"),
+                              kernel_file("attention_decode")}};
+}
+
+/* The rules as matrices, entry by entry, and what blocks of rows rely on. */
+START_TEST(rules) {
+    ck_assert_int_eq(B2_RULE_ALL, B2_MASK_ALL);
+    ck_assert_int_eq(B2_RULE_CAUSAL, B2_MASK_CAUSAL);
+    ck_assert_int_eq(B2_RULE_QFORMER_SPLIT, B2_MASK_QFORMER_SPLIT);
+    ck_assert_int_eq(B2_RULE_QFORMER_CAUSAL, B2_MASK_QFORMER_CAUSAL);
+    for (int rule = B2_RULE_ALL; rule <= B2_RULE_QFORMER_CAUSAL; rule++)
+        for (int n = 0; n < 7; n++)
+            for (int m = 0; m < 7; m++)
+                for (int queries = 0; queries < 8; queries++) {
+                    b2_key_range before = {0, 0};
+
+                    for (int i = 0; i < n; i++) {
+                        b2_key_range seen = b2_visible_keys(rule, m - n + i, m, queries);
+
+                        for (int j = 0; j < m; j++)
+                            ck_assert_int_eq(j >= seen.first && j < seen.last,
+                                             ref_sees((b2_mask_rule)rule, i, j, n, m, queries));
+                        ck_assert_int_ge(seen.first, before.first);
+                        ck_assert_int_ge(seen.last, before.last);
+                        ck_assert_int_le(seen.last, m);
+                        before = seen;
+                    }
+                }
+}
+END_TEST
+
+START_TEST(prefill) {
+    static const int sizes[9] = {64, 80, 88, 128, 96, 32, 8, 72, 120};
+    attention_files files = load();
+
+    for (int i = 0; i < 36; i++) {
+        uint64_t seed = (uint64_t)(_i * 1000 + i);
+        attention_case c = {.kernel = CASE_PREFILL,
+                            .type = _i == 0 ? B2_F16 : B2_BF16,
+                            .heads = 1 + i % 2,
+                            .head_size = sizes[i % 9],
+                            .segments = random_integer(&seed, 1, 3),
+                            .queries = random_integer(&seed, 1, 20),
+                            .rule = (b2_mask_rule)(i / 2 % 4),
+                            .page_tokens = i % 2 == 0 ? 0 : 16 * random_integer(&seed, 1, 3),
+                            .gap = 8,
+                            .spread = random_between(&seed, 0.1, 12.0),
+                            .bias = i % 5 == 0,
+                            .splits = 1};
+
+        c.kv_type = c.type;
+        for (int s = 0; s < c.segments; s++) {
+            c.n[s] = random_integer(&seed, 0, i % 4 == 0 ? 130 : 40);
+            c.m[s] = i % 3 == 0 ? c.n[s] : random_integer(&seed, 0, 150);
+        }
+        attention_check(&files, &c, seed);
+    }
+}
+END_TEST
+
+START_TEST(decode) {
+    static const int halves[7] = {64, 80, 128, 32, 8, 72, 120};
+    static const int floats[7] = {64, 80, 128, 4, 44, 12, 100};
+    static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
+    attention_files files = load();
+
+    for (int i = 0; i < 28; i++) {
+        uint64_t seed = (uint64_t)(_i * 1000 + i);
+        attention_case c = {.kernel = CASE_DECODE,
+                            .type = types[_i],
+                            .kv_type = types[_i],
+                            .heads = 1 + i % 2,
+                            .head_size = _i == 0 ? floats[i % 7] : halves[i % 7],
+                            .segments = random_integer(&seed, 1, 3),
+                            .queries = random_integer(&seed, 1, 20),
+                            .rule = (b2_mask_rule)(i / 2 % 4),
+                            .page_tokens = 16 * random_integer(&seed, 1, 3),
+                            .gap = 8,
+                            .spread = random_between(&seed, 0.1, 12.0),
+                            .bias = i % 4 == 0,
+                            .splits = random_integer(&seed, 1, 5),
+                            .append = i % 2 == 1};
+
+        for (int s = 0; s < c.segments; s++) {
+            c.n[s] = random_integer(&seed, 0, i % 3 == 0 ? B2_DECODE_ROWS : 2);
+            c.m[s] = random_integer(&seed, c.append ? c.n[s] : 0, i % 5 == 0 ? 500 : 150);
+        }
+        attention_check(&files, &c, seed);
+    }
+}
+END_TEST
+
+START_TEST(plain) {
+    static const int sizes[9] = {64, 80, 88, 128, 44, 5, 1, 256, 200};
+    static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
+    attention_files files = load();
+
+    for (int i = 0; i < 27; i++) {
+        uint64_t seed = (uint64_t)(_i * 1000 + i);
+        attention_case c = {.kernel = CASE_PLAIN,
+                            .type = types[_i],
+                            .kv_type = types[i % 3],
+                            .heads = 1 + i % 2,
+                            .head_size = sizes[i % 9],
+                            .segments = random_integer(&seed, 1, 3),
+                            .queries = random_integer(&seed, 1, 20),
+                            .rule = (b2_mask_rule)(i / 2 % 4),
+                            .page_tokens = i % 2 == 0 ? 0 : random_integer(&seed, 1, 40),
+                            .gap = 3,
+                            .spread = random_between(&seed, 0.1, 12.0),
+                            .bias = i % 4 == 0,
+                            .splits = 1};
+
+        for (int s = 0; s < c.segments; s++) {
+            c.n[s] = random_integer(&seed, 0, i % 4 == 0 ? 40 : 8);
+            c.m[s] = i % 3 == 0 ? c.n[s] : random_integer(&seed, 0, 100);
+        }
+        attention_check(&files, &c, seed);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("kernel_attention");
+    TCase *tcase = tcase_create("attention");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, rules);
+    tcase_add_loop_test(tcase, prefill, 0, 2);
+    tcase_add_loop_test(tcase, decode, 0, 3);
+    tcase_add_loop_test(tcase, plain, 0, 3);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
