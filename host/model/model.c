@@ -7,17 +7,26 @@
 #include "image/image.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
+    const char *what = NULL;
+
     switch (config->language) {
     case B2_LANGUAGE_NONE:
-    case B2_LANGUAGE_OPT:
         return BLIP2_OK;
+    case B2_LANGUAGE_OPT:
+        /* InstructBLIP: the Q-Former reads the prompt as well. */
+        what = config->qformer.text_input ? "a Q-Former that reads the prompt" : NULL;
+        break;
     case B2_LANGUAGE_T5:
+        what = "language model t5";
+        break;
     case B2_LANGUAGE_LLAMA:
+        what = "language model llama";
         break;
     }
-    return b2_fail(BLIP2_ENOTSUP,
-                   "%s: language model %s is not supported by this version, only opt", directory,
-                   config->language == B2_LANGUAGE_T5 ? "t5" : "llama");
+    if (what == NULL)
+        return BLIP2_OK;
+    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version, only BLIP-2 with opt",
+                   directory, what);
 }
 
 /* One pass over all parts (loader.h). */

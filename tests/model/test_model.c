@@ -110,6 +110,8 @@ static const struct {
     {"\"num_query_tokens\": 8", "\"num_query_tokens\": \"8\"", BLIP2_EFORMAT, "num_query_tokens"},
     {"\"model_type\": \"opt\"", "\"model_type\": \"t5\"", BLIP2_ENOTSUP, "t5"},
     {"\"model_type\": \"opt\"", "\"model_type\": \"gpt9\"", BLIP2_ENOTSUP, "gpt9"},
+    {"\"model_type\": \"blip-2\",\n", "\"model_type\": \"instructblip\",\n", BLIP2_ENOTSUP,
+     "reads the prompt"},
 };
 
 START_TEST(broken_checkpoints) {
