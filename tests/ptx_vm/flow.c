@@ -398,10 +398,9 @@ static flow_range *find_ranges(flow *f) {
             extend(&ranges[in->guard], i);
         }
     }
-    for (i = 0; i < VM_SPECIAL_COUNT; i++) { /* filled once, never overwritten */
+    for (i = 0; i < VM_SPECIAL_COUNT; i++) { /* filled before the first instruction */
         if (f->kernel->special[i] != VM_NONE) {
             ranges[f->kernel->special[i]].start = 0;
-            ranges[f->kernel->special[i]].end = VM_NONE;
         }
     }
     return ranges;

@@ -28,6 +28,8 @@ static const struct {
     {"race_write_after_write", VM_RACE, 1, 64, 0, 0, 1, 0, cudaErrorLaunchFailure},
     {"race_in_a_warp", VM_RACE, 1, 32, 0, 0, 0, 0, cudaErrorLaunchFailure},
     {"race_at_once", VM_RACE, 1, 32, 0, 0, 0, ANY, cudaErrorLaunchFailure},
+    {"race_with_other_readers", VM_RACE, 1, 32, 0, 0, 0, 0, cudaErrorLaunchFailure},
+    {"race_with_first_readers", VM_RACE, 1, 32, 0, 0, 0, 31, cudaErrorLaunchFailure},
     {"race_with_atomic", VM_RACE, 1, 64, 0, 0, 0, 1, cudaErrorLaunchFailure},
     {"barrier_in_a_branch", VM_DIVERGENT_BARRIER, 2, 64, 0, ANY, 1, 8, cudaErrorLaunchFailure},
     {"barrier_missed_by_a_warp", VM_DIVERGENT_BARRIER, 1, 96, 0, 0, 0, 0, cudaErrorLaunchFailure},

@@ -108,13 +108,14 @@ static void fill(char letter, int floating) {
 START_TEST(sets_predicates) {
     static const char *const forms[] = {
         "setp.%s.%s %%d, %%a, %%b;", "setp.%s.and.%s %%d, %%a, %%b, %%c;",
-        "setp.%s.or.%s %%d, %%a, %%b, !%%c;", "setp.%s.xor.%s %%q|%%d, %%a, %%b, %%c;"};
+        "setp.%s.or.%s %%d, %%a, %%b, !%%c;", "setp.%s.or.%s %%q|%%d, %%a, %%b, %%c;",
+        "setp.%s.xor.%s %%d|%%q, %%a, %%b, %%c;"};
     int type = _i, k, form;
     size_t i;
 
     fill(types[type].letter, types[type].floating);
     for (k = 0; k < 18; k++) {
-        for (form = 0; form < 4 && has(type, k); form++) {
+        for (form = 0; form < 5 && has(type, k); form++) {
             char body[128], shape[] = {'p', '=', types[type].letter, types[type].letter, 'p', '\0'};
 
             snprintf(body, sizeof(body), forms[form], comparisons[k], types[type].name);
@@ -124,7 +125,8 @@ START_TEST(sets_predicates) {
                 int wanted = form == 0   ? truth
                              : form == 1 ? (truth && c[i])
                              : form == 2 ? (truth || !c[i])
-                                         : (!truth != (c[i] != 0));
+                             : form == 3 ? (!truth || c[i])
+                                         : (truth != (c[i] != 0));
 
                 ck_assert_msg((int)out[i] == wanted, "%s of %llx, %llx", body,
                               (unsigned long long)a[i], (unsigned long long)b[i]);

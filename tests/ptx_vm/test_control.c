@@ -153,6 +153,87 @@ START_TEST(guards_single_instructions) {
 }
 END_TEST
 
+/* Every special register in blocks and grids of three dimensions. */
+START_TEST(knows_where_it_is) {
+    enum { THREADS = 5 * 4 * 3, BLOCKS = 2 * 3 * 4, VALUES = 21 };
+    static const char *const names[VALUES] = {"%tid.x",       "%tid.y",       "%tid.z",
+                                              "%ntid.x",      "%ntid.y",      "%ntid.z",
+                                              "%ctaid.x",     "%ctaid.y",     "%ctaid.z",
+                                              "%nctaid.x",    "%nctaid.y",    "%nctaid.z",
+                                              "%laneid",      "%warpid",      "%nwarpid",
+                                              "%lanemask_eq", "%lanemask_le", "%lanemask_lt",
+                                              "%lanemask_ge", "%lanemask_gt", "%dynamic_smem_size"};
+    static uint32_t values[BLOCKS * THREADS][VALUES];
+    char text[4096];
+    int used = 0, i, k;
+    struct {
+        void *out;
+    } a = {device_alloc(sizeof(values))};
+
+    used = snprintf(
+        text, sizeof(text),
+        ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry where(.param .b64 "
+        "p)\n{ .reg .b64 %%o, %%d; .reg .b32 %%b, %%t, %%x;\nld.param.u64 %%o, [p];\n"
+        "mad.lo.u32 %%b, %%ctaid.z, 3, %%ctaid.y; mad.lo.u32 %%b, %%b, 2, %%ctaid.x;\n"
+        "mad.lo.u32 %%t, %%tid.z, 4, %%tid.y; mad.lo.u32 %%t, %%t, 5, %%tid.x;\n"
+        "mad.lo.u32 %%t, %%b, %d, %%t; mul.wide.u32 %%d, %%t, %d; add.u64 %%o, %%o, %%d;\n",
+        THREADS, 4 * VALUES);
+    for (k = 0; k < VALUES; k++) {
+        used += snprintf(text + used, sizeof(text) - (size_t)used,
+                         "mov.u32 %%x, %s; st.global.u32 [%%o+%d], %%x;\n", names[k], 4 * k);
+    }
+    snprintf(text + used, sizeof(text) - (size_t)used, "ret; }\n");
+    launch_clean(load_text(text), "where", dims(2, 3, 4), dims(5, 4, 3), 48, &a);
+    fetch(values, a.out, sizeof(values));
+    for (i = 0; i < BLOCKS * THREADS; i++) {
+        uint32_t t = (uint32_t)i % THREADS, b = (uint32_t)i / THREADS, lane = t % 32;
+        uint32_t wanted[VALUES] = {t % 5,
+                                   t / 5 % 4,
+                                   t / 20,
+                                   5,
+                                   4,
+                                   3,
+                                   b % 2,
+                                   b / 2 % 3,
+                                   b / 6,
+                                   2,
+                                   3,
+                                   4,
+                                   lane,
+                                   t / 32,
+                                   2,
+                                   1u << lane,
+                                   0xffffffffu >> (31 - lane),
+                                   (1u << lane) - 1,
+                                   0xffffffffu << lane,
+                                   ~(0xffffffffu >> (31 - lane)),
+                                   48};
+
+        ck_assert_mem_eq(values[i], wanted, sizeof(wanted));
+    }
+}
+END_TEST
+
+/* Lanes that leave at once, by the branch or beside it. */
+START_TEST(exits_beside_a_branch) {
+    enum { N = 96 };
+    uint64_t a[N], result[N];
+    const uint64_t *given[OP_INPUTS] = {a};
+    int i;
+
+    for (i = 0; i < N; i++) {
+        a[i] = (uint64_t)i;
+    }
+    op_run("{ .reg .pred p; .reg .b32 b; mov.u64 %wide, 77; st.global.u64 [%out], %wide;"
+           "and.b32 b, %a, 3; setp.eq.u32 p, b, 1; @p bra GO; ret; GO: add.u32 %d, %a, 5;"
+           "setp.gt.u32 p, %a, 40; @p exit; }",
+           "w=w", N, given, result, 0);
+    for (i = 0; i < N; i++) {
+        ck_assert_uint_eq(result[i], i % 4 == 1 && i <= 40 ? (uint64_t)i + 5 : 77);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("vm_control");
     TCase *tcase = tcase_create("control");
@@ -164,6 +245,8 @@ int main(void) {
     tcase_add_test(tcase, passes_by_named_barriers);
     tcase_add_test(tcase, branches_by_index);
     tcase_add_test(tcase, guards_single_instructions);
+    tcase_add_test(tcase, knows_where_it_is);
+    tcase_add_test(tcase, exits_beside_a_branch);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

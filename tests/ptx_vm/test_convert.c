@@ -239,6 +239,23 @@ static uint64_t tf32(uint64_t a, uint64_t b, uint64_t c, uint64_t e) {
     return to_float(F32, roundl(x / step) * step, TO_NEAREST);
 }
 
+/* .ftz: a subnormal f32 counts as zero, before and after. */
+static uint64_t flushed(uint64_t a) {
+    return (a & 0x7f800000) == 0 ? a & 0x80000000 : a;
+}
+static uint64_t rpi_ftz(uint64_t a, uint64_t b, uint64_t c, uint64_t e) {
+    (void)b, (void)c, (void)e;
+    return to_integer(S32, integral(value_of(F32, flushed(a)), TO_UP));
+}
+static uint64_t f16_ftz(uint64_t a, uint64_t b, uint64_t c, uint64_t e) {
+    (void)b, (void)c, (void)e;
+    return to_float(F16, value_of(F32, flushed(a)), TO_UP);
+}
+static uint64_t f32_ftz(uint64_t a, uint64_t b, uint64_t c, uint64_t e) {
+    (void)b, (void)c, (void)e;
+    return flushed(to_float(F32, value_of(F64, a), TO_NEAREST));
+}
+
 static const op_case others[] = {
     {"cvt.rni.f32.f32", "w=w", rni},
     {"cvt.rzi.f32.f32", "w=w", rzi},
@@ -248,6 +265,9 @@ static const op_case others[] = {
     {"cvt.rn.bf16x2.f32", "w=ww", bf16x2},
     {"cvt.rn.relu.bf16x2.f32", "w=ww", bf16x2_relu},
     {"cvt.rna.tf32.f32", "w=w", tf32},
+    {"cvt.rpi.ftz.s32.f32", "w=w", rpi_ftz},
+    {"cvt.rp.ftz.f16.f32", "h=w", f16_ftz},
+    {"cvt.rn.ftz.f32.f64", "w=d", f32_ftz},
 };
 
 START_TEST(converts_specially) {

@@ -236,6 +236,10 @@ TWIN(lop3_40, a &b & ~c)
 
 TWIN(chain_add, cut((s128)(((u128)a + b) >> 32), 32))
 TWIN(chain_sub, (uint64_t)((a - b) >> 32))
+TWIN(chain_sub_plain, (uint64_t)((a - b) >> 32))
+TWIN(chain_add_three, cut((s128)(((u128)a + b + ((u128)e << 32)) >> 64), 32))
+TWIN(chain_sub_64, cut((s128)((u128)a - b) >> 64, 64))
+TWIN(chain_mad_high, cut((s128)(((u128)zx(a, 32) * (u128)zx(b, 32) + ((u128)c << 32)) >> 64), 32))
 TWIN(chain_mad, cut((s128)(((u128)zx(a, 32) * (u128)zx(b, 32) + (u128)c) >> 32), 32))
 
 #define T3(op, name, n, l)                                                                         \
@@ -322,6 +326,15 @@ static const op_case cases[] = {
     {"{ .reg .b32 cl, ch, x; mov.b64 {cl, ch}, %c;"
      "mad.lo.cc.u32 x, %a, %b, cl; madc.hi.u32 %d, %a, %b, ch; }",
      "w=wwd", chain_mad},
+    {"{ .reg .b32 al, ah, bl, bh, x; mov.b64 {al, ah}, %a; mov.b64 {bl, bh}, %b;"
+     "sub.cc.u32 x, al, bl; subc.u32 %d, ah, bh; }",
+     "w=dd", chain_sub_plain},
+    {"{ .reg .b32 al, ah, bl, bh, x, y, z; mov.b64 {al, ah}, %a; mov.b64 {bl, bh}, %b;"
+     "add.cc.u32 x, al, bl; addc.cc.u32 y, ah, bh; addc.u32 z, 0, 0;"
+     "add.cc.u32 y, y, %e; addc.u32 %d, z, 0; .reg .b64 w; mov.b64 w, %c; }",
+     "w=dddw", chain_add_three},
+    {"{ .reg .b64 x; sub.cc.u64 x, %a, %b; subc.u64 %d, 0, 0; }", "d=dd", chain_sub_64},
+    {"{ .reg .b32 x; mad.hi.cc.u32 x, %a, %b, %c; addc.u32 %d, 0, 0; }", "w=www", chain_mad_high},
 };
 
 START_TEST(agrees_with_its_twin) {

@@ -93,6 +93,7 @@ START_TEST(adds_atomically) {
     b.in = device_copy(in, sizeof(in));
     memset(out, 0, sizeof(out));
     out[104] = -1;
+    out[113] = 1000; /* above the bound: goes to it first */
     ck_cuda(cudaMemcpy(b.out, out, sizeof(out), cudaMemcpyHostToDevice));
     launch_clean(load_compiled("memory"), "atomics", dims(BLOCKS, 1, 1), dims(64, 1, 1), 0, &b);
     fetch(out, b.out, sizeof(out));
@@ -114,6 +115,7 @@ START_TEST(adds_atomically) {
     ck_assert_int_eq(out[104], common);
     ck_assert_int_eq(out[105], N % 101);
     ck_assert_int_eq(out[106], 50 - (N - 1) % 51);
+    ck_assert_int_eq(out[113], 50 - (N - 1) % 51);
     ck_assert_mem_eq(&out[107], &half, 4);
     ck_assert_mem_eq(&out[108], &wide, 8);
     ck_assert_uint_eq((uint32_t)out[110], 0x60005c00); /* 512, 256 as halves */

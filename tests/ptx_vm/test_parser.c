@@ -169,6 +169,7 @@ static const char *const accepted[] = {
     BODY("mov.u32 %r0, 0x1F; mov.u32 %r0, 017; mov.u32 %r0, 0b101; mov.u32 %r0, 7U;"
          "mov.f32 %f, 0f3F800000; mov.f32 %f, 1.5e-3; mov.u32 %r0, -1; mov.u32 %r0, WARP_SZ;"),
     BODY("L: /* a label */ bra M; M: N: bra.uni N;"),
+    BODY("{ { bra OUT; } AGAIN: bra AGAIN; } { AGAIN: bra AGAIN; } OUT:"),
     BODY(".pragma \"nounroll\"; // and a comment\n ;;"),
     BODY("ld.global.L1::no_allocate.L2::128B.u32 %r0, [%d0+-8]; ld.volatile.global.u8 %h, [%d0];"
          "ld.relaxed.gpu.global.u32 %r0, [%d0]; st.global.wb.u32 [%d0-4], 5;"),

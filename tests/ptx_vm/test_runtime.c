@@ -229,6 +229,33 @@ START_TEST(finds_use_after_free) {
 }
 END_TEST
 
+/* cudaFree waits for the kernels that use the memory. */
+START_TEST(frees_after_use) {
+    cudaLibrary_t library = load_fixture("fixture");
+    uint32_t *in = device_alloc(N * 4), *out = device_alloc(N * 4), host[N];
+
+    ck_cuda(cudaMemset(in, 0, N * 4));
+    ck_cuda(queue_scale(library, in, out, 6, new_stream()));
+    ck_cuda(cudaFree(in));
+    fetch(host, out, N * 4);
+    ck_assert_uint_eq(host[2], 6);
+}
+END_TEST
+
+/* The last element lies half in and half out of the allocation. */
+START_TEST(finds_half_an_element) {
+    cudaLibrary_t library = load_fixture("fixture");
+    uint32_t *in = device_alloc(N * 4), *out = device_alloc(N * 4 - 2);
+
+    vm_report_quiet(true);
+    ck_cuda(cudaMemset(in, 0, N * 4));
+    ck_cuda(queue_scale(library, in, out, 0, NULL));
+    ck_assert_int_eq(cudaStreamSynchronize(NULL), cudaErrorIllegalAddress);
+    ck_assert_uint_eq(vm_report_at(0)->warp, 1);
+    ck_assert_uint_eq(vm_report_at(0)->lane, 31);
+}
+END_TEST
+
 /* What was never written stays so when it is copied on the device. */
 START_TEST(copies_what_is_undefined) {
     cudaLibrary_t library = load_fixture("fixture");
@@ -314,6 +341,13 @@ START_TEST(limits_shared_memory) {
     ck_assert_int_eq(limit, 227 * 1024);
     ck_assert_int_eq(cudaKernelSetAttributeForDevice(
                          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit + 1, 0),
+                     cudaErrorInvalidValue);
+    ck_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            limit, 0));
+    ck_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            60 * 1024, 0));
+    config.dynamicSmemBytes = 60 * 1024 + 16;
+    ck_assert_int_eq(cudaLaunchKernelExC(&config, (const void *)kernel, list),
                      cudaErrorInvalidValue);
     ck_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             limit, 0));
@@ -428,6 +462,8 @@ int main(void) {
     tcase_add_test(tcase, forbids_waiting_while_capturing);
     tcase_add_test(tcase, guards_memory);
     tcase_add_test(tcase, finds_use_after_free);
+    tcase_add_test(tcase, frees_after_use);
+    tcase_add_test(tcase, finds_half_an_element);
     tcase_add_test(tcase, copies_what_is_undefined);
     tcase_add_test(tcase, lets_kernels_reach_pinned_memory);
     tcase_add_test(tcase, checks_launches);

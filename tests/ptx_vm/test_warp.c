@@ -164,6 +164,9 @@ static const struct {
     {HERE "vote.sync.uni.pred %d, %a, m; }", "p=p", 1, uni},
     {HERE "vote.sync.all.pred %d, !%a, m; }", "p=p", 1, none},
     {HERE "vote.sync.ballot.b32 %d, %a, m; }", "w=p", 1, ballot},
+    /* A mask may name lanes that have exited. */
+    {"vote.sync.ballot.b32 %d, %a, -1;", "w=p", 1, ballot},
+    {"redux.sync.add.u32 %d, %a, -1;", "w=w", 0xffff, add},
     {"activemask.b32 %d; { .reg .b32 x; mov.b32 x, %a; }", "w=w", 1, active},
     {HERE "match.any.sync.b32 %d, %a, m; }", "w=w", 3, match_any},
     {HERE "match.any.sync.b64 %d, %a, m; }", "w=d", 0x100000001, match_any},

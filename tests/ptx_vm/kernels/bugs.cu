@@ -149,6 +149,37 @@ extern "C" __global__ void race_at_once(const __grid_constant__ vm_bug b) {
     b.out[threadIdx.x] = tile[threadIdx.x];
 }
 
+/* Everybody reads a place and one of the readers writes it: the first, or the last. */
+extern "C" __global__ void race_with_other_readers(const __grid_constant__ vm_bug b) {
+    __shared__ float tile[32];
+
+    tile[threadIdx.x] = 4;
+    __syncwarp();
+    float x = tile[7];
+    if (!b.bug) {
+        __syncwarp();
+    }
+    if (threadIdx.x == 0) {
+        tile[7] = 5; // MARK race_with_other_readers
+    }
+    b.out[threadIdx.x] = x;
+}
+
+extern "C" __global__ void race_with_first_readers(const __grid_constant__ vm_bug b) {
+    __shared__ float tile[32];
+
+    tile[threadIdx.x] = 4;
+    __syncwarp();
+    float x = tile[7];
+    if (!b.bug) {
+        __syncwarp();
+    }
+    if (threadIdx.x == 31) {
+        tile[7] = 5; // MARK race_with_first_readers
+    }
+    b.out[threadIdx.x] = x;
+}
+
 extern "C" __global__ void race_with_atomic(const __grid_constant__ vm_bug b) {
     __shared__ float sum;
 
@@ -258,11 +289,17 @@ extern "C" __global__ void endless(const __grid_constant__ vm_bug b) {
     b.out[threadIdx.x] = 1;
 }
 
-/* Through an inlined function: the report names both lines. */
+/* Through inlined functions: the report names the line in the kernel and the innermost one. */
 __device__ __forceinline__ float helper(const float *p) {
     return *p * 2; // MARK inner
 }
 
+__device__ __forceinline__ float outer_helper(const float *p, int step) {
+    float x = (float)step;
+
+    return helper(p + step) + x;
+}
+
 extern "C" __global__ void inlined(const __grid_constant__ vm_bug b) {
-    b.out[threadIdx.x] = helper(b.in + (b.bug ? 1000000 : 0)); // MARK inlined
+    b.out[threadIdx.x] = outer_helper(b.in, b.bug ? 1000000 : 0); // MARK inlined
 }

@@ -74,6 +74,7 @@ extern "C" __global__ void atomics(const __grid_constant__ vm_bytes b) {
     atomicAnd(&out[104], x | 0xff);
     atomicInc((unsigned *)&out[105], 100);
     atomicDec((unsigned *)&out[106], 50);
+    atomicDec((unsigned *)&out[113], 50);
     atomicAdd((float *)&out[107], 0.5f);
     atomicAdd((unsigned long long *)&out[108], (unsigned long long)x);
     atomicAdd((__half2 *)&out[110], __floats2half2_rn(1, 2));
