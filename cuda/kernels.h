@@ -112,7 +112,7 @@ typedef struct b2_attention_args {
     int32_t splits;   /* >= 1; partial and arrived may be NULL with 1 */
 } b2_attention_args;
 
-/* attention_plain.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to
+/* attention_f32.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to
  * B2_ATTENTION_PLAIN_HEAD, any strides, kv_type and page_tokens: what the kernels below refuse.
  *     grid (ceil(max_q / B2_ATTENTION_PLAIN_ROWS), heads, segments)
  *

@@ -7,7 +7,7 @@
 #include "ops/reference.h"
 
 static attention_files load(void) {
-    return (attention_files){{kernel_file("attention_plain"), kernel_file("attention_prefill"),
+    return (attention_files){{kernel_file("attention_f32"), kernel_file("attention_prefill"),
                               kernel_file("attention_decode")}};
 }
 
