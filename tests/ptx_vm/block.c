@@ -12,7 +12,7 @@ uint64_t vm_warp_limit = (uint64_t)1 << 32;
  * cache, short enough that warps which wait for each other in a loop make progress. */
 #define TURN 20000
 
-/* ---- divergence ------------------------------------------------------------------------------ */
+/* ---- divergence ----------------------------------------------------------------------------- */
 
 /* Continue with lanes that wait on the stack. */
 static void resume(vm_warp *w) {
@@ -73,7 +73,7 @@ void vm_warp_branch(vm_warp *w, const vm_instr *in, uint32_t target, uint32_t la
     }
 }
 
-/* ---- one warp -------------------------------------------------------------------------------- */
+/* ---- one warp ------------------------------------------------------------------------------- */
 
 /* Registers that may be read before they are written (flow.c found which). A copy of an unwritten
  * register is unwritten; anything else that uses it is reported. */
@@ -144,7 +144,7 @@ static void run_warp(vm_warp *w) {
     }
 }
 
-/* ---- the block ------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------ */
 
 static size_t round_up(size_t value, size_t to) {
     return (value + to - 1) / to * to;

@@ -50,7 +50,7 @@ typedef struct vm_family_list {
     size_t count;
 } vm_family_list;
 
-/* ---- for family decoders ----------------------------------------------------------------- */
+/* ---- for family decoders -------------------------------------------------------------------- */
 
 /* Words after the first are taken in the order of the manual; what is left over is refused when the
  * family's decoder has finished. */

@@ -41,7 +41,7 @@ PREDICATE(or_pred, a | b)
 PREDICATE(xor_pred, a ^ b)
 PREDICATE(not_pred, ~a)
 
-/* ---- counting ------------------------------------------------------------------------------ */
+/* ---- counting ------------------------------------------------------------------------------- */
 
 static u32 leading_zeros(u64 value, u32 bits) {
     return value == 0 ? bits : (u32)__builtin_clzll(value) - (64 - bits);
@@ -80,7 +80,7 @@ VM_OP1(bfinds_s32, u32, s32, find_top((u32)a[i], a[i] < 0, 32, true))
 VM_OP1(bfinds_u64, u32, u64, find_top(a[i], false, 64, true))
 VM_OP1(bfinds_s64, u32, s64, find_top((u64)a[i], a[i] < 0, 64, true))
 
-/* ---- fields -------------------------------------------------------------------------------- */
+/* ---- fields --------------------------------------------------------------------------------- */
 
 static u64 low_ones(u32 count) {
     return count >= 64 ? ~(u64)0 : ((u64)1 << count) - 1;
@@ -168,7 +168,7 @@ static void lop3(vm_warp *w, const vm_instr *in, uint32_t mask) {
                                  (b[i] & ((~c[i] & row[6]) | (c[i] & row[7]))))));
 }
 
-/* ---- prmt ---------------------------------------------------------------------------------- */
+/* ---- prmt ----------------------------------------------------------------------------------- */
 
 static u32 permute(u32 a, u32 b, u32 selector) {
     u64 bytes = (u64)b << 32 | a;

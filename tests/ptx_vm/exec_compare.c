@@ -103,7 +103,7 @@ static const struct {
 };
 #define TYPES (sizeof(types) / sizeof(*types))
 
-/* ---- setp ---------------------------------------------------------------------------------- */
+/* ---- setp ----------------------------------------------------------------------------------- */
 
 enum { PLAIN, AND, OR, XOR, SECOND = 4, NEGATED = 8 };
 
@@ -228,7 +228,7 @@ static bool decode_setp(vm_decoder *d) {
     return true;
 }
 
-/* ---- set: the truth as a number ------------------------------------------------------------ */
+/* ---- set: the truth as a number ------------------------------------------------------------- */
 
 static uint32_t set_result(vm_warp *w, const vm_instr *in, const void *a, const void *b) {
     uint32_t result = in->compare(a, b), other = 0;
@@ -306,7 +306,7 @@ static bool decode_set(vm_decoder *d) {
 static const vm_family families[] = {{"setp", decode_setp}, {"set", decode_set}};
 const vm_family_list vm_compare_families = {families, sizeof(families) / sizeof(*families)};
 
-/* ---- testp --------------------------------------------------------------------------------- */
+/* ---- testp ---------------------------------------------------------------------------------- */
 
 #define TEST(name, expression)                                                                     \
     static void name(vm_warp *w, const vm_instr *in, uint32_t mask) {                              \

@@ -24,7 +24,7 @@ static bool is_signed(type t) {
     return t < F16 && t % 2 == 1;
 }
 
-/* ---- one value ----------------------------------------------------------------------------- */
+/* ---- one value ------------------------------------------------------------------------------ */
 
 static double read_float(type t, uint64_t bits, bool flush) {
     float single;
@@ -192,7 +192,7 @@ static uint64_t convert(uint64_t bits, uint32_t option) {
     return write_float(to, value, option);
 }
 
-/* ---- one row ------------------------------------------------------------------------------- */
+/* ---- one row -------------------------------------------------------------------------------- */
 
 static uint64_t load(const uint8_t *row, uint32_t lane, vm_width width) {
     uint32_t bytes = 1u << width; /* VM_B16 is 1 */

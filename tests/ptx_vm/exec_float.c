@@ -149,7 +149,7 @@ static const vm_family families[] = {
 
 const vm_family_list vm_float_families = {families, sizeof(families) / sizeof(*families)};
 
-/* ---- signs, minimum and maximum -------------------------------------------------------------- */
+/* ---- signs, minimum and maximum ------------------------------------------------------------- */
 
 /* -0 is less than +0; a NaN loses against a number, or wins with .NaN. */
 static inline float smaller(float a, float b) {

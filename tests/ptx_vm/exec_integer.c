@@ -13,7 +13,7 @@ typedef int64_t s64;
 __extension__ typedef unsigned __int128 u128;
 __extension__ typedef __int128 s128;
 
-/* ---- add, sub, mul, mad, neg: the same bits for both signs -------------------------------- */
+/* ---- add, sub, mul, mad, neg: the same bits for both signs ---------------------------------- */
 
 #define RING(bits, T, W)                                                                           \
     VM_OP2(add_##bits, T, T, T, a[i] + b[i])                                                       \
@@ -25,7 +25,7 @@ RING(16, u16, u32)
 RING(32, u32, u32)
 RING(64, u64, u64)
 
-/* ---- where the sign matters ---------------------------------------------------------------- */
+/* ---- where the sign matters ----------------------------------------------------------------- */
 
 /* Division by zero gives all ones, its remainder the dividend, as GPUs do (the manual leaves it
  * open); the one overflow of signed division wraps. */
@@ -74,7 +74,7 @@ static s32 clamp_s32(s64 value) {
 VM_OP2(addsat_s32, s32, s32, s32, clamp_s32((s64)a[i] + b[i]))
 VM_OP2(subsat_s32, s32, s32, s32, clamp_s32((s64)a[i] - b[i]))
 
-/* ---- packed bytes -------------------------------------------------------------------------- */
+/* ---- packed bytes --------------------------------------------------------------------------- */
 
 static u32 dot4(u32 a, u32 b, u32 c, bool a_signed, bool b_signed) {
     int k;

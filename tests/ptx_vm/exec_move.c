@@ -153,7 +153,7 @@ static bool decode_mov(vm_decoder *d) {
     return vm_dst(d, &operands[0], width) && vm_src(d, &operands[1], width);
 }
 
-/* ---- selp, slct ---------------------------------------------------------------------------- */
+/* ---- selp, slct ----------------------------------------------------------------------------- */
 
 #define SELECT(bits, T)                                                                            \
     static void selp_##bits(vm_warp *w, const vm_instr *in, uint32_t mask) {                       \

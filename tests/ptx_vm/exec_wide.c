@@ -18,7 +18,7 @@ VM_OP3(madwide_s16, u32, s16, s16, u32, (u32)((s32)a[i] * b[i]) + c[i])
 VM_OP3(madwide_u32, u64, u32, u32, u64, (u64)a[i] * b[i] + c[i])
 VM_OP3(madwide_s32, u64, s32, s32, u64, (u64)((s64)a[i] * b[i]) + c[i])
 
-/* ---- the carry flag: one bit for each lane ------------------------------------------------- */
+/* ---- the carry flag: one bit for each lane -------------------------------------------------- */
 
 /* d = a + b + carry-in; the new carry is kept where the opcode has .cc. A borrow is the missing
  * carry of a + ~b + 1, as the hardware has it. */

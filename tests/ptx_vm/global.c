@@ -80,7 +80,7 @@ static void count_scattered(vm_traffic *traffic, uint32_t mask, const uint64_t *
     traffic->coalesced += sectors == (distinct * size + 31) / 32;
 }
 
-/* ---- what is known about the bytes ----------------------------------------------------------- */
+/* ---- what is known about the bytes ---------------------------------------------------------- */
 
 static void note(vm_allocation *a, uint64_t offset, uint64_t size, vm_access_kind kind) {
     uint64_t chunk;
@@ -111,7 +111,7 @@ static const char *verb(vm_access_kind kind) {
     return kind == VM_READ ? "a read" : kind == VM_WRITE ? "a write" : "an atomic";
 }
 
-/* ---- the access ------------------------------------------------------------------------------ */
+/* ---- the access ----------------------------------------------------------------------------- */
 
 /* 32 lanes one after the other inside one allocation, all defined where that matters. */
 static bool whole_range(vm_warp *w, const uint64_t *address, uint32_t size, vm_access_kind kind,

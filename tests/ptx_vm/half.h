@@ -53,7 +53,7 @@ static inline uint16_t vm_to_bf16(float value) {
     return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? 0x7fff : rounded);
 }
 
-/* ---- exact results on the way down --------------------------------------------------------- */
+/* ---- exact results on the way down ---------------------------------------------------------- */
 
 /* Rounding twice goes wrong when the first step lands on a tie of the second. Rounding the first
  * step "to odd" (an inexact result gets an odd last bit) avoids that as long as it has two bits

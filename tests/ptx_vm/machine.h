@@ -198,7 +198,7 @@ static inline uint32_t vm_popcount(uint32_t mask) {
     return (uint32_t)__builtin_popcount(mask);
 }
 
-/* ---- decode.c, flow.c -------------------------------------------------------------------- */
+/* ---- decode.c, flow.c ----------------------------------------------------------------------- */
 
 /* NULL: error says why. Symbols of the module have their addresses. */
 vm_kernel *vm_kernel_decode(ptx_module *module, ptx_kernel *source, char *error, size_t size,
@@ -209,7 +209,7 @@ void vm_kernel_free(vm_kernel *kernel);
  * every register number used in the code. */
 void vm_flow(vm_kernel *kernel, const uint8_t *widths, uint32_t register_count);
 
-/* ---- block.c, launch.c ------------------------------------------------------------------- */
+/* ---- block.c, launch.c ---------------------------------------------------------------------- */
 
 /* Runs a whole grid; findings are in the report list. */
 void vm_launch_run(vm_launch *launch);
@@ -225,7 +225,7 @@ void vm_warp_branch(vm_warp *w, const vm_instr *in, uint32_t target, uint32_t la
 extern uint64_t vm_warp_limit;
 extern unsigned vm_threads;
 
-/* ---- report.c ---------------------------------------------------------------------------- */
+/* ---- report.c ------------------------------------------------------------------------------- */
 
 /* Notes a finding about the first lane of `lanes`. */
 void vm_found(vm_warp *w, const vm_instr *in, vm_finding finding, uint32_t lanes, uint64_t address,
@@ -239,7 +239,7 @@ void vm_report_new_launch(void);
  * first: vm_finding is in this order. */
 bool vm_report_launch_failed(vm_finding *gravest);
 
-/* ---- counters.c -------------------------------------------------------------------------- */
+/* ---- counters.c ----------------------------------------------------------------------------- */
 
 vm_host_counters *vm_host_mutable(void);
 /* Adds one worker's counts to a kernel's. */

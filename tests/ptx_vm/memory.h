@@ -29,7 +29,7 @@ static inline vm_space vm_space_of(uint64_t address) {
     }
 }
 
-/* ---- device memory: memory.c --------------------------------------------------------------- */
+/* ---- device memory: memory.c ---------------------------------------------------------------- */
 
 #define VM_CHUNK 32768 /* bytes of memory that share a dirty flag */
 

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- findings ---------------------------------------------------------------------------- */
+/* ---- findings ------------------------------------------------------------------------------- */
 
 typedef enum vm_finding {
     VM_UNSUPPORTED,        /* at load: the text has something that the VM does not know */
@@ -61,7 +61,7 @@ const vm_report *vm_report_at(size_t index); /* valid until vm_report_clear */
 void vm_report_clear(void);
 void vm_report_quiet(bool quiet); /* do not print findings on stderr as they come */
 
-/* ---- counters ---------------------------------------------------------------------------- */
+/* ---- counters ------------------------------------------------------------------------------- */
 
 typedef enum vm_class {
     VM_CLASS_INTEGER,
@@ -126,7 +126,7 @@ typedef struct vm_host_counters {
 const vm_host_counters *vm_host(void);
 void vm_counters_clear(void);
 
-/* ---- knobs ------------------------------------------------------------------------------- */
+/* ---- knobs ---------------------------------------------------------------------------------- */
 
 void vm_set_threads(unsigned threads);        /* that share the blocks of a launch; default 2 */
 void vm_set_warp_limit(uint64_t limit);       /* instructions of one warp before VM_TRAP */

@@ -70,7 +70,7 @@ void vm_reset(void) {
     vm_leave(cudaSuccess);
 }
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static const struct {
     cudaError_t error;
@@ -136,7 +136,7 @@ cudaError_t cudaPeekAtLastError(void) {
     return sticky != cudaSuccess ? sticky : last_error;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 static cudaError_t allocate(void **out, size_t size) {
     vm_host_counters *host = vm_host_mutable();

@@ -50,7 +50,7 @@ static struct CUevent_st *event_of(cudaEvent_t event) {
     return e;
 }
 
-/* ---- the queue ------------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------ */
 
 cudaError_t vm_queue(struct CUstream_st *stream, vm_op *op) {
     if (vm_is_stuck()) {
@@ -111,7 +111,7 @@ void vm_streams_reset(void) {
     }
 }
 
-/* ---- streams --------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags) {
     struct CUstream_st *s = vm_calloc(1, sizeof(*s));
@@ -180,7 +180,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     return vm_leave(busy ? cudaErrorNotReady : cudaSuccess);
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events --------------------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned int flags) {
     struct CUevent_st *e = vm_calloc(1, sizeof(*e));
@@ -300,7 +300,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end) 
     return vm_leave(cudaSuccess);
 }
 
-/* ---- copies ---------------------------------------------------------------------------------- */
+/* ---- copies --------------------------------------------------------------------------------- */
 
 /* Which memory an address is: device, pinned host, or (neither) pageable host. */
 static const vm_allocation *known(const void *address) {

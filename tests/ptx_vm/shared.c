@@ -37,7 +37,7 @@ void vm_shared_prepare(vm_block *block) {
     }
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 /* Before a clock overflows (a million synchronisations), at a barrier of the whole block where
  * everything is ordered anyway: forget readers, and date all writers at the beginning. */
@@ -91,7 +91,7 @@ void vm_shared_release(vm_warp *w, const vm_barrier *barrier) {
     }
 }
 
-/* ---- banks ----------------------------------------------------------------------------------- */
+/* ---- banks ---------------------------------------------------------------------------------- */
 
 /* One pass: lanes first .. first+count-1 with words words each; how often the busiest bank works.
  */
@@ -134,7 +134,7 @@ void vm_shared_count(vm_warp *w, uint32_t mask, const uint64_t *address, uint32_
     }
 }
 
-/* ---- cells ----------------------------------------------------------------------------------- */
+/* ---- cells ---------------------------------------------------------------------------------- */
 
 static bool is_ordered(const vm_warp *w, uint32_t thread, uint32_t cell) {
     uint32_t other = cell >> THREAD_SHIFT;
@@ -256,7 +256,7 @@ void vm_access_shared(vm_warp *w, const vm_instr *in, uint32_t mask, const uint6
     }
 }
 
-/* ---- cp.async -------------------------------------------------------------------------------- */
+/* ---- cp.async ------------------------------------------------------------------------------- */
 
 void vm_shared_begin_async(vm_warp *w, const vm_instr *in, uint32_t lane, uint32_t at,
                            uint32_t size) {

@@ -161,8 +161,7 @@ START_TEST(keeps_neighbours_whole) {
 }
 END_TEST
 
-/* ---- hand-written PTX: what nvcc does not write
- * ----------------------------------------------------- */
+/* ---- hand-written PTX: what nvcc does not write --------------------------------------------- */
 
 static const char frame[] =
     ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .align 8 .b8 p[16])\n"

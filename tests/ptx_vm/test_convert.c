@@ -122,7 +122,7 @@ static uint64_t twin(type to, type from, uint64_t bits, int mode, int saturate) 
     return to_float(to, x, mode);
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 enum { COUNT = 700 };
 
@@ -191,8 +191,7 @@ START_TEST(converts) {
 }
 END_TEST
 
-/* ---- to integral values, to pairs, to tf32
- * ------------------------------------------------------- */
+/* ---- to integral values, to pairs, to tf32 -------------------------------------------------- */
 
 static uint64_t rni(uint64_t a, uint64_t b, uint64_t c, uint64_t e) {
     (void)b, (void)c, (void)e;

@@ -302,8 +302,7 @@ START_TEST(half_agrees) {
 }
 END_TEST
 
-/* ---- approximations: within the manual's bound of the true function
- * ------------------------------ */
+/* ---- approximations: within the manual's bound of the true function ------------------------- */
 
 static const struct {
     const char *opcode;

@@ -7,8 +7,7 @@
 #include "half_twin.h"
 #include "test_support.h"
 
-/* ---- who holds what
- * ------------------------------------------------------------------------------ */
+/* ---- who holds what ------------------------------------------------------------------------- */
 
 typedef struct place {
     int row, col;
@@ -90,8 +89,7 @@ static uint32_t encode(kind kind, int value) {
     }
 }
 
-/* ---- a kernel of one instruction
- * ------------------------------------------------------------------- */
+/* ---- a kernel of one instruction ------------------------------------------------------------ */
 
 static char text[8192];
 static size_t used;
@@ -153,8 +151,7 @@ static void run_kernel(const uint32_t in[32][16], uint32_t out[32][16]) {
     fetch(out, arguments.out, 2048);
 }
 
-/* ---- mma
- * --------------------------------------------------------------------------------------------- */
+/* ---- mma ------------------------------------------------------------------------------------ */
 
 static void put(uint32_t *registers, kind kind, int i, int value) {
     int n = per_register[kind], bits = 32 / n;
@@ -248,8 +245,7 @@ START_TEST(saturates) {
 }
 END_TEST
 
-/* ---- ldmatrix, stmatrix
- * ---------------------------------------------------------------------------- */
+/* ---- ldmatrix, stmatrix --------------------------------------------------------------------- */
 
 /* Element (row, column) of matrix k is 1000 k + 10 row + column. Matrix k stands at 128 (3 - k),
  * its rows in descending order, so that addresses and not positions decide. */

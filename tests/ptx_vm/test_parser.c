@@ -1,13 +1,7 @@
 /* PTX text: what loads, what is refused with its name and line, and that nothing crashes. */
 #include <stdio.h>
 
-#include "test_support.h"
-
-typedef struct fixture_arguments {
-    const uint32_t *in;
-    uint32_t *out;
-    int32_t n, which, bias, unused;
-} fixture_arguments;
+#include "fixture_support.h"
 
 START_TEST(runs_the_fixture) {
     cudaLibrary_t library = load_fixture("fixture");
@@ -29,6 +23,17 @@ START_TEST(runs_the_fixture) {
     for (i = 0; i < 96; i++) {
         ck_assert_uint_eq(out[i], (95 - i) * (95 - i));
     }
+}
+END_TEST
+
+START_TEST(initialises_variables) {
+    static const unsigned char wanted[11] = {0, 0, 0, 0x3f, 0, 0, 0x20, 0x40, 104, 105, 0};
+    fixture_arguments a = {.out = device_alloc(64)};
+    unsigned char out[11];
+
+    launch_clean(load_fixture("fixture"), "constants", dims(1, 1, 1), dims(1, 1, 1), 0, &a);
+    fetch(out, a.out, sizeof(out));
+    ck_assert_mem_eq(out, wanted, sizeof(wanted));
 }
 END_TEST
 
@@ -191,6 +196,7 @@ int main(void) {
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, runs_the_fixture);
+    tcase_add_test(tcase, initialises_variables);
     tcase_add_test(tcase, survives_truncation);
     tcase_add_test(tcase, survives_damage);
     tcase_add_loop_test(tcase, refuses, 0, sizeof(refusals) / sizeof(*refusals));

@@ -18,8 +18,7 @@ static void fill(uint64_t mask_a, uint64_t mask_b) {
     }
 }
 
-/* ---- shfl
- * ------------------------------------------------------------------------------------------ */
+/* ---- shfl ----------------------------------------------------------------------------------- */
 
 static int source(int mode, int lane, int bval, int cval, int mask, int *valid) {
     int max_lane = (lane & mask) | (cval & ~mask), min_lane = lane & mask, j;

@@ -25,7 +25,7 @@ void *vm_realloc(void *old, size_t bytes) {
     return checked(realloc(old, bytes ? bytes : 1));
 }
 
-/* ---- arena ------------------------------------------------------------------------------- */
+/* ---- arena ---------------------------------------------------------------------------------- */
 
 struct vm_arena_chunk {
     struct vm_arena_chunk *next;
@@ -81,7 +81,7 @@ void *vm_grow(void **items, size_t *count, size_t *capacity, size_t item_bytes) 
     return memset(item, 0, item_bytes);
 }
 
-/* ---- names ------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 struct vm_name {
     const char *text;
