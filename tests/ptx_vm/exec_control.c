@@ -133,5 +133,8 @@ static const vm_form forms[] = {
     {"trap", trap, "", VM_CLASS_CONTROL},
     {"brkpt", trap, "", VM_CLASS_CONTROL},
     {"nanosleep.u32", nothing, "w", VM_CLASS_CONTROL},
+    /* Launches of one stream follow each other anyway. */
+    {"griddepcontrol.wait", nothing, "", VM_CLASS_CONTROL},
+    {"griddepcontrol.launch_dependents", nothing, "", VM_CLASS_CONTROL},
 };
 const vm_form_list vm_control_forms = {forms, sizeof(forms) / sizeof(*forms)};

@@ -67,6 +67,8 @@ VM_OP3(sad_s32, u32, s32, s32, u32,
        c[i] + (a[i] > b[i] ? (u32)a[i] - (u32)b[i] : (u32)b[i] - (u32)a[i]))
 VM_OP2(mul24_u32, u32, u32, u32, (a[i] & 0xffffff) * (b[i] & 0xffffff))
 
+VM_OP2(mul24_s32, u32, u32, u32, (u32)((s32)(a[i] << 8) >> 8) * (u32)((s32)(b[i] << 8) >> 8))
+
 static s32 clamp_s32(s64 value) {
     return value > INT32_MAX ? INT32_MAX : value < INT32_MIN ? INT32_MIN : (s32)value;
 }
@@ -164,6 +166,7 @@ static const vm_form forms[] = {
     {"abs.s64", abs_s64, "d=d", VM_CLASS_INTEGER},
     EACH("sad", sad, 32, "w=www"),
     {"mul24.lo.u32", mul24_u32, "w=ww", VM_CLASS_INTEGER},
+    {"mul24.lo.s32", mul24_s32, "w=ww", VM_CLASS_INTEGER},
     {"add.sat.s32", addsat_s32, "w=ww", VM_CLASS_INTEGER},
     {"sub.sat.s32", subsat_s32, "w=ww", VM_CLASS_INTEGER},
     {"dp4a.u32.u32", dp4a_uu, "w=www", VM_CLASS_INTEGER},

@@ -274,6 +274,32 @@ static void activemask(vm_warp *w, const vm_instr *in, uint32_t mask) {
     VM_EACH_LANE(d[i] = mask);
 }
 
+/* The lowest lane of the group is the leader: its number, and a predicate that is true for it. */
+static void elect(vm_warp *w, const vm_instr *in, uint32_t mask) {
+    const uint32_t *members = vm_row(w, in->ref[2]);
+    uint32_t *d = vm_row(w, in->ref[0]), *p = vm_row(w, in->ref[1]), leaders = 0, i;
+
+    vm_check_members(w, in, mask, members);
+    for (i = 0; i < VM_LANES; i++) {
+        if (mask >> i & 1) {
+            uint32_t leader = vm_first_lane((members[i] & mask) | 1u << i);
+
+            d[i] = leader;
+            leaders |= (uint32_t)(leader == i) << i;
+        }
+    }
+    *p = vm_merge(*p, leaders, mask);
+}
+
+static bool decode_elect(vm_decoder *d) {
+    const ptx_operand *operands = d->statement->operands;
+
+    d->in->class = VM_CLASS_WARP;
+    d->in->run = elect;
+    return vm_take(d, "sync") && vm_want(d, 2) && operands[0].reg2 != VM_NONE &&
+           decode_pair(d, &operands[0]) && vm_src(d, &operands[1], VM_B32);
+}
+
 #define FORM(opcode, function, shape)                                                              \
     { opcode, function, shape, VM_CLASS_WARP }
 
@@ -292,5 +318,5 @@ static const vm_form forms[] = {
 const vm_form_list vm_warp_forms = {forms, sizeof(forms) / sizeof(*forms)};
 
 static const vm_family families[] = {
-    {"shfl", decode_shfl}, {"vote", decode_vote}, {"match", decode_match}};
+    {"shfl", decode_shfl}, {"vote", decode_vote}, {"match", decode_match}, {"elect", decode_elect}};
 const vm_family_list vm_warp_families = {families, sizeof(families) / sizeof(*families)};

@@ -74,6 +74,8 @@ TWIN(addsat, cut(clamp32(sx(a, 32) + sx(b, 32)), 32))
 TWIN(subsat, cut(clamp32(sx(a, 32) - sx(b, 32)), 32))
 TWIN(sad_u, cut(distance(zx(a, 32), zx(b, 32)) + zx(c, 32), 32))
 TWIN(sad_s, cut(distance(sx(a, 32), sx(b, 32)) + zx(c, 32), 32))
+TWIN(mul24_u, cut(zx(a, 24) * zx(b, 24), 32))
+TWIN(mul24_s, cut(sx(a, 24) * sx(b, 24), 32))
 TWIN(dp4a_ss, cut(sx(a, 8) * sx(b, 8) + sx(a >> 8, 8) * sx(b >> 8, 8) +
                       sx(a >> 16, 8) * sx(b >> 16, 8) + sx(a >> 24, 8) * sx(b >> 24, 8) + sx(c, 32),
                   32))
@@ -280,6 +282,8 @@ static const op_case cases[] = {
     {"sub.sat.s32", "w=ww", subsat},
     {"sad.u32", "w=www", sad_u},
     {"sad.s32", "w=www", sad_s},
+    {"mul24.lo.u32", "w=ww", mul24_u},
+    {"mul24.lo.s32", "w=ww", mul24_s},
     {"dp4a.s32.s32", "w=www", dp4a_ss},
     {"dp4a.u32.s32", "w=www", dp4a_us},
     {"dp2a.lo.s32.u32", "w=www", dp2a_lo_su},

@@ -130,6 +130,15 @@ static uint64_t match_all(int i, uint32_t group) {
     return match_any(i, group) == group ? group : 7;
 }
 
+static uint64_t leader(int i, uint32_t group) {
+    uint32_t first = 0;
+
+    while (!(group >> first & 1)) {
+        first++;
+    }
+    return first == (uint32_t)i % 32 ? first + 100 : first;
+}
+
 #define REDUCE(name, start, step)                                                                  \
     static uint64_t name(int i, uint32_t group) {                                                  \
         uint32_t x = start;                                                                        \
@@ -163,6 +172,8 @@ static const struct {
     {HERE "vote.sync.uni.pred %d, %a, m; }", "p=p", 1, uni},
     {HERE "vote.sync.all.pred %d, !%a, m; }", "p=p", 1, none},
     {HERE "vote.sync.ballot.b32 %d, %a, m; }", "w=p", 1, ballot},
+    {HERE ".reg .pred p; elect.sync %d|p, m; @p add.u32 %d, %d, 100; mov.b32 m, %a; }", "w=w", 1,
+     leader},
     /* A mask may name lanes that have exited. */
     {"vote.sync.ballot.b32 %d, %a, -1;", "w=p", 1, ballot},
     {"redux.sync.add.u32 %d, %a, -1;", "w=w", 0xffff, add},

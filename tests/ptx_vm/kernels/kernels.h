@@ -64,4 +64,11 @@ typedef struct vm_stride {
     int32_t stride, shift;
 } vm_stride;
 
+/* math.cu */
+typedef struct vm_math {
+    const float *in; /* [n] */
+    float *out;      /* [n] */
+    int32_t n, which;
+} vm_math;
+
 #endif
