@@ -46,7 +46,7 @@ static work carve(float *scratch) {
     return w;
 }
 
-/* Keys first .. last-1 of a segment. */
+/* Keys first .. last-1 of a segment; none if last is not above first. */
 typedef struct key_range {
     int64_t first, last;
 } key_range;
@@ -54,18 +54,17 @@ typedef struct key_range {
 /* The keys that row i of n rows sees among m, of which the first `queries` are learned queries. */
 static key_range visible_keys(b2_mask_rule rule, int64_t i, int64_t n, int64_t m, int64_t queries) {
     int64_t own = m - n + i; /* the key of the row itself; negative: before all keys */
-    int64_t through_own = own < 0 ? 0 : own + 1;
 
     queries = queries < m ? queries : m;
     switch (rule) {
     case B2_MASK_ALL:
         break;
     case B2_MASK_CAUSAL:
-        return (key_range){0, through_own};
+        return (key_range){0, own + 1};
     case B2_MASK_QFORMER_SPLIT:
         return own < queries ? (key_range){0, queries} : (key_range){queries, m};
     case B2_MASK_QFORMER_CAUSAL:
-        return (key_range){0, own < queries ? queries : through_own};
+        return (key_range){0, own < queries ? queries : own + 1};
     }
     return (key_range){0, m};
 }

@@ -9,9 +9,15 @@
 
 static const struct {
     const char *name;
-    uint32_t threads;
-} targets[OP_TARGETS] = {{"cpu", 1},    {"cpu", 2},      {"cpu", 3},
-                         {"cpu:v3", 2}, {"cpu:base", 2}, {"cuda", 0}};
+    b2_device_options options;
+} targets[OP_TARGETS] = {{"cpu", {.threads = 1}},
+                         {"cpu", {.threads = 2}},
+                         {"cpu", {.threads = 3}},
+                         {"cpu:v3", {.threads = 2}},
+                         {"cpu:base", {.threads = 2}},
+                         {"cuda", {.compute = B2_COMPUTE_F32}},
+                         {"cuda", {.compute = B2_COMPUTE_F16}},
+                         {"cuda", {.compute = B2_COMPUTE_BF16}}};
 
 enum { GUARD = 256, SENTINEL = 0xa5 };
 
@@ -29,10 +35,14 @@ static unsigned long long seed(void) {
 }
 
 bool op_open(op_context *context, int target) {
+    const char *wanted = getenv("BLIP2_TEST_DEVICE");
+
     memset(context, 0, sizeof *context);
     context->random = seed();
-    blip2_status status = b2_device_open(&context->device, targets[target].name,
-                                         &(b2_device_options){.threads = targets[target].threads});
+    if (wanted != NULL && strncmp(targets[target].name, wanted, strlen(wanted)) != 0)
+        return false;
+    blip2_status status =
+        b2_device_open(&context->device, targets[target].name, &targets[target].options);
     if (status == BLIP2_ENOTSUP && strcmp(targets[target].name, "cpu") != 0)
         return false;
     op_check(context, status);
@@ -76,6 +86,12 @@ void op_round(float *values, b2_type type, int64_t count) {
         b2_from_f32(stored, type, &values[i], 1);
         b2_to_f32(&values[i], stored, type, 1);
     }
+}
+
+b2_type op_kept(const op_context *context, b2_type keep) {
+    b2_type compute = context->device->compute;
+
+    return keep == B2_F32 || compute == B2_F32 ? keep : compute;
 }
 
 void *op_host(op_context *context, size_t bytes) {
@@ -175,6 +191,11 @@ static double epsilon(b2_type type) {
 
 void op_compare(const char *what, b2_type type, const float *got, const double *exact,
                 const float *plain, int64_t count) {
+    op_compare_sensitive(what, type, 1.0, got, exact, plain, count);
+}
+
+void op_compare_sensitive(const char *what, b2_type type, double sensitivity, const float *got,
+                          const double *exact, const float *plain, int64_t count) {
     double error = 0.0, measure = 0.0, largest = 0.0, allowed;
     int64_t worst = 0;
 
@@ -192,7 +213,7 @@ void op_compare(const char *what, b2_type type, const float *got, const double *
             worst = i;
         }
     }
-    allowed = 2.0 * measure + FLOOR_ULPS * epsilon(type) * largest;
+    allowed = 2.0 * measure + FLOOR_ULPS * sensitivity * epsilon(type) * largest;
     ck_assert_msg(error <= allowed,
                   "%s, seed %llu: [%lld of %lld] is %.9g, expected %.9g: error %g, float loops "
                   "%g, allowed %g",

@@ -3,8 +3,8 @@
  *
  * A result is compared with the obvious loops in double (reference.h). The device may err at most
  * twice as much as the same loops in float, plus FLOOR_ULPS units in the last place of the largest
- * result: tiny cases, where the float loops happen to be exact, still round their result once and
- * their transcendental functions once. Outputs start as NaN and stand between sentinels.     */
+ * result: in tiny cases the float loops may happen to be exact, where other loops round a sum and a
+ * result once. Outputs start as NaN and stand between sentinels.     */
 #ifndef B2_TESTS_OPS_H
 #define B2_TESTS_OPS_H
 #include <check.h>
@@ -14,7 +14,7 @@
 #include "run.h"
 
 /* A device under test; case i of a loop test runs on target i. */
-enum { OP_TARGETS = 6 };
+enum { OP_TARGETS = 8 };
 
 typedef struct op_context {
     b2_device *device;
@@ -24,8 +24,9 @@ typedef struct op_context {
     int device_count, host_count;
 } op_context;
 
-/* False: this machine has no such device, the test has nothing to do. Inputs come from the seed
- * BLIP2_TEST_SEED (default 1), which failures print. */
+/* False: this machine has no such device, or its name does not start with BLIP2_TEST_DEVICE: the
+ * test has nothing to do. Inputs come from the seed BLIP2_TEST_SEED (default 1), which failures
+ * print. */
 bool op_open(op_context *context, int target);
 void op_close(op_context *context);
 
@@ -33,6 +34,9 @@ double op_uniform(op_context *context, double low, double high);
 int64_t op_integer(op_context *context, int64_t low, int64_t high); /* both ends included */
 
 void op_round(float *values, b2_type type, int64_t count); /* as if stored as type */
+/* The type in which the device keeps a weight that asks for `keep`: one that computes in F16 or BF16
+ * has no other half type. */
+b2_type op_kept(const op_context *context, b2_type keep);
 
 void *op_host(op_context *context, size_t bytes);                     /* zeroed */
 void *op_upload(op_context *context, const void *from, size_t bytes); /* device memory */
@@ -59,11 +63,15 @@ void op_mat_unchanged(op_context *context, op_mat m);
 /* Random floats in [-1, 1) on the host and on the device. */
 float *op_vector(op_context *context, int64_t count, float **device);
 
-enum { FLOOR_ULPS = 4 };
+enum { FLOOR_ULPS = 2 };
 /* got, stored as type, against exact, with plain (the float loops, rounded to type) as the
  * measure. */
 void op_compare(const char *what, b2_type type, const float *got, const double *exact,
                 const float *plain, int64_t count);
+/* The same where rounding an intermediate result once moves a result by `sensitivity` units in its
+ * last place: a softmax weight by as many as its score is large. */
+void op_compare_sensitive(const char *what, b2_type type, double sensitivity, const float *got,
+                          const double *exact, const float *plain, int64_t count);
 
 void op_add_case(Suite *suite, const char *name, const TTest *test);
 void suite_device(Suite *suite);

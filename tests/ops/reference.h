@@ -36,11 +36,12 @@ typedef struct ref_attention {
 /* The rules of b2_mask_rule said as a matrix entry: does row i of n see key j of m? */
 bool ref_sees(b2_mask_rule rule, int64_t i, int64_t j, int64_t n, int64_t m, int64_t queries);
 
-void ref_linear_f64(double *y, const ref_linear *op);                       /* y [n, m] */
-void ref_linear_f32(float *y, const ref_linear *op);                        /* y [n, m] */
-void ref_norm_f64(double *y, double *sum, const ref_norm *op);              /* [rows, cols] */
-void ref_norm_f32(float *y, float *sum, const ref_norm *op);                /* [rows, cols] */
-void ref_attention_f64(double *y, double *scores, const ref_attention *op); /* y [rows, heads*D], */
-void ref_attention_f32(float *y, float *scores, const ref_attention *op);   /* scores: most keys */
+void ref_linear_f64(double *y, const ref_linear *op);          /* y [n, m] */
+void ref_linear_f32(float *y, const ref_linear *op);           /* y [n, m] */
+void ref_norm_f64(double *y, double *sum, const ref_norm *op); /* [rows, cols] */
+void ref_norm_f32(float *y, float *sum, const ref_norm *op);   /* [rows, cols] */
+/* y [rows, heads*D]; scores: room for the most keys. The result is the largest score in size. */
+double ref_attention_f64(double *y, double *scores, const ref_attention *op);
+float ref_attention_f32(float *y, float *scores, const ref_attention *op);
 
 #endif

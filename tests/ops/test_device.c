@@ -42,12 +42,16 @@ START_TEST(weight_bytes) {
     op_context t;
     float data[6] = {0};
     b2_weight_part part = {data, 2, B2_F32};
+    b2_weight_part huge[3] = {
+        {data, INT64_MAX, B2_F16}, {data, INT64_MAX, B2_F16}, {data, 4, B2_F16}};
     b2_weight_desc desc = {&part, 1, 3, B2_F16, B2_USE_LINEAR};
 
     if (!op_open(&t, _i))
         return;
     ck_assert_uint_ge(t.device->ops->weight_bytes(t.device, &desc), 6 * 2);
     desc.cols = INT64_MAX;
+    ck_assert_uint_eq(t.device->ops->weight_bytes(t.device, &desc), SIZE_MAX);
+    desc = (b2_weight_desc){huge, 3, 1, B2_F16, B2_USE_LINEAR}; /* 2^64 + 2 rows */
     ck_assert_uint_eq(t.device->ops->weight_bytes(t.device, &desc), SIZE_MAX);
     op_close(&t);
 }

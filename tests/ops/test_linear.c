@@ -63,13 +63,15 @@ static made_weight make_weight(op_context *t, const linear_case *c) {
     for (int p = 0; p < c->parts; p++) {
         int64_t rows = p + 1 < c->parts ? c->m / c->parts : c->m - row;
         float *values = made.values + (size_t)row * k;
-        char *file = op_host(t, (size_t)rows * k * size + size);
+        /* A tensor may stand anywhere in a file, at odd addresses too. */
+        char *file = (char *)op_host(t, (size_t)rows * k * size + 1) + c->gap % 2;
         char *kept = op_host(t, (size_t)rows * k * 4);
 
         b2_from_f32(file, c->file, values, (size_t)rows * k);
         b2_to_f32(values, file, c->file, (size_t)rows * k);
         b2_from_f32(kept, c->keep, values, (size_t)rows * k);
         b2_to_f32(values, kept, c->keep, (size_t)rows * k);
+        op_round(values, op_kept(t, c->keep), rows * c->k);
         parts[p] = (b2_weight_part){file, rows, c->file};
         row += rows;
     }
@@ -79,11 +81,11 @@ static made_weight make_weight(op_context *t, const linear_case *c) {
 
 static void run_linear(op_context *t, const linear_case *c) {
     b2_type compute = t->device->compute;
-    bool in_compute = c->keep == compute; /* else x must be F32 */
+    bool in_compute = op_kept(t, c->keep) == compute; /* else x and y must be F32 */
     op_mat x = op_mat_new(t, c->n % 2 == 0 && in_compute ? compute : B2_F32, c->n, c->k, c->gap,
                           OP_RANDOM);
     op_mat residual = {0};
-    b2_type type = c->residual == NO_RESIDUAL && c->n % 3 != 0 ? compute : B2_F32;
+    b2_type type = c->residual == NO_RESIDUAL && in_compute && c->n % 3 != 0 ? compute : B2_F32;
     op_mat y =
         op_mat_new(t, type, c->n, c->m, c->gap, c->residual == IN_PLACE ? OP_RANDOM : OP_NAN);
     made_weight w = make_weight(t, c);
@@ -171,6 +173,7 @@ START_TEST(activations) {
 
         if (!op_open(&t, _i))
             return;
+        desc.keep = t.device->compute;
         for (int scale = 0; scale < 4; scale++) {
             static const double widths[4] = {0.01, 1.0, 6.0, 100.0};
             b2_type type = t.device->compute;

@@ -42,7 +42,7 @@ static void run_patch(op_context *t, const patch_case *c) {
     float *position = op_vector(t, tokens * c->cols, &position_device);
     float *values = op_vector(t, c->cols * k, &weight_device);
     b2_weight_part part = {values, c->cols, B2_F32};
-    b2_weight_desc desc = {&part, 1, k, B2_F32, B2_USE_LINEAR};
+    b2_weight_desc desc = {&part, 1, k, t->device->compute, B2_USE_LINEAR};
     b2_weight *weight = NULL;
     op_mat scratch = op_mat_new(t, t->device->compute, c->images * g, k, 0, OP_NAN);
     op_mat y = op_mat_new(t, B2_F32, c->images * tokens, c->cols, 2, OP_NAN);
@@ -64,6 +64,8 @@ static void run_patch(op_context *t, const patch_case *c) {
                          .y = y.device};
     op_check(t, t->device->ops->patch_embed(t->device, &op));
     float *x = windows(t, c, pixels), *got = op_mat_read(t, y);
+    op_round(x, t->device->compute, c->images * g * k);
+    op_round(values, t->device->compute, c->cols * k);
     snprintf(what, sizeof what, "patch_embed %ux%u patch %u cols %lld", c->width, c->height,
              c->patch, (long long)c->cols);
     for (int64_t b = 0; b < c->images; b++) {

@@ -38,6 +38,7 @@ static void run_embed(op_context *t, b2_type file, b2_type keep, int64_t cols, i
     b2_to_f32(table, stored, file, table_count);
     b2_from_f32(kept, keep, table, table_count);
     b2_to_f32(table, kept, keep, table_count);
+    op_round(table, op_kept(t, keep), (int64_t)table_count);
     for (int32_t i = 0; i < count; i++)
         ids[i] = (int32_t)op_integer(t, 0, VOCABULARY - 1);
     if (count > 1)
