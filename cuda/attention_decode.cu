@@ -84,21 +84,23 @@ template <typename V, typename T> __device__ inline V load(const T *row, int d, 
 
 /* ---- the merge ----------------------------------------------------------------------------- */
 
-/* What the warps found, for the rows of the segment. Output columns are in the order of `columns`,
- * rows far enough apart that the stores of a warp, eight bytes a lane, meet no bank twice. */
+/* What the warps found, for the rows of the segment: four elements of O at a time. */
 template <int width> struct findings {
-    float output[WARPS][ROWS][width + 8];
+    float4 output[WARPS][ROWS][width / 4 + 2]; /* + 2: rows g and g + 1 in different banks */
     b2_softmax softmax[WARPS][ROWS];
 };
 
-/* Where element d stands: tensor cores leave element e of unit n in column n of tile e; 16 columns
- * behind the last 64 are two tiles of even and odd ones. */
-template <typename T, int width> __device__ inline int column_of(int d) {
-    if (sizeof(T) == 4)
-        return d;
-    if (d >= width / 64 * 64)
-        return (width / 64 * 8 + d % 2) * 8 + d % 64 / 2;
-    return (d / 64 * 8 + d % 8) * 8 + d % 64 / 8;
+/* Where elements 4i .. 4i+3 stand: the tensor cores leave a lane 16 elements in line, and its
+ * neighbours at a distance of two lanes would meet it in the same bank. */
+__device__ inline int four_at(int i) {
+    return i ^ (i >> 3 & 1);
+}
+
+__device__ inline void add_four(float *sum, float factor, float4 four) {
+    sum[0] += factor * four.x;
+    sum[1] += factor * four.y;
+    sum[2] += factor * four.z;
+    sum[3] += factor * four.w;
 }
 
 /* Sixteen bytes of y. */
@@ -167,8 +169,8 @@ __device__ inline void merge(const b2_attention_args &a, const part &p, const fi
 
             whole.sum += factor * f.softmax[w][row].sum;
 #pragma unroll
-            for (int e = 0; e < piece; e++)
-                output[e] += factor * f.output[w][row][column_of<T, width>(d + e)];
+            for (int e = 0; e < piece; e += 4)
+                add_four(output + e, factor, f.output[w][row][four_at((d + e) / 4)]);
         }
         if (a.splits == 1) {
             store_y<T>(a, p, row, d, output, whole.sum);
@@ -198,14 +200,8 @@ __device__ inline void merge(const b2_attention_args &a, const part &p, const fi
 
             whole.sum += factor * softmax.sum;
 #pragma unroll
-            for (int e = 0; e < piece; e += 4) {
-                float4 four = *(const float4 *)(from + d + e);
-
-                output[e] += factor * four.x;
-                output[e + 1] += factor * four.y;
-                output[e + 2] += factor * four.z;
-                output[e + 3] += factor * four.w;
-            }
+            for (int e = 0; e < piece; e += 4)
+                add_four(output + e, factor, *(const float4 *)(from + d + e));
         }
         store_y<T>(a, p, row, d, output, whole.sum);
     }
@@ -329,6 +325,8 @@ template <typename T, int width> __device__ inline void attend(const b2_attentio
 
     if (p.n == 0)
         return;
+    /* What every row sees. */
+    int all_first = b2_seen_keys(a, p.s, ROWS - 1).first, all_last = b2_seen_keys(a, p.s, 0).last;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const T *row = (const T *)a.q + (p.start + g + i * 8) * a.q_stride + p.h * size;
@@ -384,7 +382,7 @@ template <typename T, int width> __device__ inline void attend(const b2_attentio
             b2_add_bias<GROUP>(a, p.s, p.h, scores, multiplier, g, j + c * 2);
             multiplier = 1.0f;
         }
-        if (j < b2_seen_keys(a, p.s, ROWS - 1).first || j + GROUP > b2_seen_keys(a, p.s, 0).last)
+        if (j < all_first || j + GROUP > all_last)
             b2_hide_keys<GROUP>(a, p.s, scores, g, j + c * 2);
         b2_weigh<T, tiles, GROUP>(weights, scores, output, softmax, multiplier);
         add_values<T, width>(output, weights[0], v);
@@ -396,10 +394,19 @@ template <typename T, int width> __device__ inline void attend(const b2_attentio
         softmax[i].sum = b2_warp_sum<4>(softmax[i].sum);
         if (row >= p.n)
             continue;
+            /* Of 64 elements: columns 2c and 2c + 1 of eight tiles are units 2c and 2c + 1. */
 #pragma unroll
-        for (int t = 0; t < tiles; t++)
-            *(float2 *)&found.output[warp][row][t * 8 + c * 2] = {output[t][2 * i],
-                                                                  output[t][2 * i + 1]};
+        for (int t = 0; t < width / 64 * 8; t += 4)
+#pragma unroll
+            for (int u = 0; u < 2; u++)
+                found.output[warp][row][four_at(t / 8 * 16 + c * 4 + u * 2 + t / 4 % 2)] = {
+                    output[t][2 * i + u], output[t + 1][2 * i + u], output[t + 2][2 * i + u],
+                    output[t + 3][2 * i + u]};
+        /* Of the last 16: even and odd ones. */
+        if constexpr (width % 64 != 0)
+            found.output[warp][row][four_at(width / 64 * 16 + c)] = {
+                output[tiles - 2][2 * i], output[tiles - 1][2 * i], output[tiles - 2][2 * i + 1],
+                output[tiles - 1][2 * i + 1]};
         if (c == 0)
             found.softmax[warp][row] = softmax[i];
     }
@@ -493,7 +500,7 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
 #pragma unroll
         for (int r = 0; r < PASS; r++)
             if (first + r < p.n) {
-                *(float4 *)&found.output[warp][first + r][d] = output[r];
+                found.output[warp][first + r][four_at(d / 4)] = output[r];
                 if (d == 0)
                     found.softmax[warp][first + r] = softmax[r];
             }

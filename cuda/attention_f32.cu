@@ -34,26 +34,28 @@ struct tiles {
 };
 
 /* Elements d .. d + PIECE - 1 of keys (or values) j .. j + KEYS - 1, as far as they are below
- * `last` and the head size; zeros for the rest. A warp loads every fourth key. */
+ * `last` and the head size; zeros for the rest. A warp loads every fourth key: first all their
+ * places, then all their elements, so that a tile costs two waits for memory and not sixteen. */
 template <typename T>
 __device__ inline void load_tile(const b2_attention_args &a, tiles *t, int which, int j, int last,
                                  int d, int warp, int lane) {
-#pragma unroll 2
-    for (int row = warp; row < KEYS; row += WARPS) {
-        const T *from = NULL;
-
-        if (j + row < last)
-            from =
-                b2_rows_at<T>(a, b2_place_of(a, (int)blockIdx.z, j + row), which, (int)blockIdx.y)
-                    .first;
+    const T *from[KEYS / WARPS];
 #pragma unroll
-        for (int i = 0; i < OWN; i++) {
-            int at = d + i * B2_LANES + lane;
+    for (int i = 0; i < KEYS / WARPS; i++) {
+        int key = j + i * WARPS + warp;
 
-            t->kv[row][i * B2_LANES + lane] =
-                from != NULL && at < a.head_size ? b2_widen(from[at]) : 0.0f;
-        }
+        from[i] = NULL;
+        if (key < last)
+            from[i] = b2_rows_at<T>(a, b2_place_of(a, (int)blockIdx.z, key), which, (int)blockIdx.y)
+                          .first +
+                      d;
     }
+#pragma unroll
+    for (int i = 0; i < KEYS / WARPS; i++)
+#pragma unroll
+        for (int e = lane; e < PIECE; e += B2_LANES)
+            t->kv[i * WARPS + warp][e] =
+                from[i] != NULL && d + e < a.head_size ? b2_widen(from[i][e]) : 0.0f;
 }
 
 /* The tile is full when this returns, and nobody read it any more when it was filled. */
@@ -83,7 +85,8 @@ __device__ inline void score(float scores[ROWS], const tiles *t, int d, int size
     }
 }
 
-/* Scores of key j + lane, in base 2 already, become weights. */
+/* Scores of a key, in base 2 already, become weights, which can be read after the next fill_tile.
+ */
 __device__ inline void weigh(const b2_attention_args &a, tiles *t, float scores[ROWS],
                              float output[ROWS][PIECES][OWN], b2_softmax softmax[ROWS], int row,
                              int key, int warp, int lane) {
@@ -112,7 +115,6 @@ __device__ inline void weigh(const b2_attention_args &a, tiles *t, float scores[
                 output[r][i][e] *= factor;
     }
     t->weights[warp][lane] = {weights[0], weights[1], weights[2], weights[3]};
-    __syncwarp(); /* orders the weights of all lanes before their reads */
 }
 
 __device__ inline void add_values(float output[ROWS][PIECES][OWN], const tiles *t, int piece,
@@ -187,7 +189,7 @@ template <typename T> __device__ inline void attend(const b2_attention_args &a) 
 }
 
 #define B2_PLAIN(type, T)                                                                          \
-    extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, 6)                          \
+    extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, 4)                          \
         b2_attention_##type(const __grid_constant__ b2_attention_args a) {                         \
         attend<T>(a);                                                                              \
     }

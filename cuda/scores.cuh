@@ -30,9 +30,13 @@ template <int keys>
 __device__ inline void b2_add_bias(const b2_attention_args &a, int s, int h,
                                    float scores[keys / 8][4], float multiplier, int row, int key) {
     const float *bias = a.bias + (int64_t)h * a.bias_span;
+    int n = a.q_start[s + 1] - a.q_start[s];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        int distance = key - b2_own_key(a, s, row + i * 8) + a.bias_zero;
+        int distance = key - (a.k_count[s] - n + row + i * 8) + a.bias_zero;
+
+        if (row + i * 8 >= n)
+            break; /* what happens to rows past the end is of no interest */
 #pragma unroll
         for (int t = 0; t < keys / 8; t++)
 #pragma unroll

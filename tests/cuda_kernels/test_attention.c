@@ -129,6 +129,137 @@ START_TEST(plain) {
 }
 END_TEST
 
+/* Shapes of the models, one segment: what the VM counted. */
+typedef struct counted {
+    const char *what;
+    attention_case c;
+} counted;
+
+static const counted true_shapes[] = {
+    {"ViT-g", {CASE_PREFILL, B2_F16, B2_F16, 2, 88, 1, {257}, {257}, .gap = 48, .spread = 1.0}},
+    {"ViT-L", {CASE_PREFILL, B2_F16, B2_F16, 1, 64, 1, {257}, {257}, .gap = 64, .spread = 1.0}},
+    {"Q-Former, cross",
+     {CASE_PREFILL, B2_F16, B2_F16, 2, 64, 1, {32}, {257}, .page_tokens = 16, .spread = 1.0}},
+    {"OPT-2.7b, prompt",
+     {CASE_PREFILL, B2_F16, B2_F16, 2, 80, 1, {70}, {70}, 0, B2_MASK_CAUSAL, 16, .spread = 1.0}},
+    {"OPT-6.7b, prompt",
+     {CASE_PREFILL, B2_BF16, B2_BF16, 1, 128, 1, {70}, {70}, 0, B2_MASK_CAUSAL, 16, .spread = 1.0}},
+    {"OPT-2.7b, step",
+     {CASE_DECODE,
+      B2_F16,
+      B2_F16,
+      2,
+      80,
+      1,
+      {1},
+      {100},
+      0,
+      B2_MASK_CAUSAL,
+      16,
+      0,
+      1.0,
+      false,
+      1,
+      true}},
+    {"OPT-2.7b, long step",
+     {CASE_DECODE,
+      B2_F16,
+      B2_F16,
+      2,
+      80,
+      1,
+      {1},
+      {1000},
+      0,
+      B2_MASK_CAUSAL,
+      16,
+      0,
+      1.0,
+      false,
+      4,
+      true}},
+    {"OPT-6.7b, step",
+     {CASE_DECODE,
+      B2_BF16,
+      B2_BF16,
+      2,
+      128,
+      1,
+      {1},
+      {500},
+      0,
+      B2_MASK_CAUSAL,
+      16,
+      0,
+      1.0,
+      false,
+      2,
+      true}},
+    {"T5-xl, step",
+     {CASE_DECODE,
+      B2_BF16,
+      B2_BF16,
+      2,
+      64,
+      1,
+      {1},
+      {100},
+      0,
+      B2_MASK_CAUSAL,
+      16,
+      0,
+      1.0,
+      true,
+      1,
+      true}},
+    {"OPT-2.7b in fp32, step",
+     {CASE_DECODE,
+      B2_F32,
+      B2_F32,
+      2,
+      80,
+      1,
+      {1},
+      {300},
+      0,
+      B2_MASK_CAUSAL,
+      16,
+      0,
+      1.0,
+      false,
+      2,
+      true}},
+    {"Q-Former in fp32, cross",
+     {CASE_PLAIN, B2_F32, B2_F32, 1, 64, 1, {32}, {257}, .page_tokens = 16, .spread = 1.0}},
+};
+
+/* Shared memory without conflicts; and where bytes decide, no bytes but those needed. */
+START_TEST(counts) {
+    const counted *shape = &true_shapes[_i];
+    attention_files files = load();
+    attention_case c = shape->c;
+    const vm_counters *n;
+    double ways, coalesced, bytes;
+
+    c.splits = c.splits > 0 ? c.splits : 1;
+    vm_counters_clear();
+    attention_check(&files, &c, 1);
+    n = vm_counters_of(attention_kernel(&c));
+    ck_assert_ptr_nonnull(n);
+    ways = (double)n->shared_wavefronts / (double)n->shared_ideal;
+    coalesced = (double)n->load.coalesced / (double)n->load.requests;
+    bytes = (double)n->load.sectors * 32.0 / (double)n->load.distinct;
+    ck_assert_msg(ways <= 1.1, "%s: shared memory takes %.2f passes for one", shape->what, ways);
+    if (c.kernel == CASE_DECODE) {
+        ck_assert_msg(coalesced >= 0.9, "%s: %.2f of requests are coalesced", shape->what,
+                      coalesced);
+        /* The bias is counted as if it came anew each time; on a GPU it stays in L1. */
+        ck_assert_msg(c.bias || bytes <= 1.1, "%s: moves %.2f times the least bytes", shape->what,
+                      bytes);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("kernel_attention");
     TCase *tcase = tcase_create("attention");
@@ -138,6 +269,7 @@ int main(void) {
     tcase_add_loop_test(tcase, prefill, 0, 2);
     tcase_add_loop_test(tcase, decode, 0, 3);
     tcase_add_loop_test(tcase, plain, 0, 3);
+    tcase_add_loop_test(tcase, counts, 0, sizeof true_shapes / sizeof *true_shapes);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
