@@ -34,17 +34,26 @@ static void split_opcode(vm_decoder *d) {
 
 /* ---- statements ----------------------------------------------------------------------------- */
 
-static const vm_form *find_form(const char *opcode) {
+/* All opcodes of the tables, to be found by name: list number times LIST plus number in the list.
+ */
+#define LIST 4096
+
+static void index_forms(vm_names *names) {
     size_t list, i;
 
     for (list = 0; list < sizeof(form_lists) / sizeof(*form_lists); list++) {
         for (i = 0; i < form_lists[list]->count; i++) {
-            if (strcmp(form_lists[list]->forms[i].opcode, opcode) == 0) {
-                return &form_lists[list]->forms[i];
-            }
+            const char *opcode = form_lists[list]->forms[i].opcode;
+
+            vm_names_set(names, opcode, strlen(opcode), (uint32_t)(list * LIST + i));
         }
     }
-    return NULL;
+}
+
+static const vm_form *find_form(const vm_decoder *d, const char *opcode) {
+    uint32_t index = vm_names_find(&d->forms, opcode, strlen(opcode));
+
+    return index == VM_NONE ? NULL : &form_lists[index / LIST]->forms[index % LIST];
 }
 
 static const vm_family *find_family(const char *name) {
@@ -63,7 +72,7 @@ static const vm_family *find_family(const char *name) {
 /* One statement to d->in; false: refused. */
 static bool decode_statement(vm_decoder *d) {
     const char *opcode = d->statement->opcode;
-    const vm_form *form = find_form(opcode);
+    const vm_form *form = find_form(d, opcode);
     const vm_family *family;
     bool ok;
 
@@ -177,16 +186,17 @@ vm_kernel *vm_kernel_decode(ptx_module *module, ptx_kernel *source, char *error,
     kernel->code = vm_calloc(kernel->count, sizeof(*kernel->code));
     kernel->places = vm_calloc(kernel->count, sizeof(*kernel->places));
     place_shared(&decoder);
-    if (!decode_all(&decoder, error_line)) {
-        vm_kernel_free(kernel);
-        return NULL;
-    }
-    {
+    index_forms(&decoder.forms);
+    if (decode_all(&decoder, error_line)) {
         uint8_t *widths = register_widths(source);
 
         vm_flow(kernel, widths, (uint32_t)source->register_count);
         free(widths);
+    } else {
+        vm_kernel_free(kernel);
+        kernel = NULL;
     }
+    vm_names_free(&decoder.forms);
     return kernel;
 }
 

@@ -31,6 +31,7 @@ typedef struct vm_decoder {
     vm_instr *in;                   /* the instruction being made */
     const char *word[VM_MAX_WORDS]; /* the opcode, cut at its dots */
     uint32_t words, next_word;
+    vm_names forms; /* numbers of the forms by opcode */
     char *error;
     size_t error_size;
 } vm_decoder;

@@ -239,6 +239,9 @@ bool vm_src(vm_decoder *d, const ptx_operand *operand, vm_width width) {
     case PTX_LITERAL:
         return literal_bits(d, operand, width, &bits) && vm_src_constant(d, width, bits);
     case PTX_SYMBOL:
+        if (operand->symbol->offset == UINT64_MAX) { /* place_shared looks at plain operands */
+            return vm_refuse(d, "the address of shared memory is not supported here");
+        }
         return vm_src_constant(d, width, operand->symbol->offset + operand->value);
     case PTX_SPECIAL:
         return special(d, operand->name, width);

@@ -104,6 +104,7 @@ static bool decode_pair(vm_decoder *d, const ptx_operand *operand) {
     if (operand->reg2 == VM_NONE) {
         return true;
     }
+    second.kind = PTX_REGISTER;
     second.reg = operand->reg2;
     return vm_dst(d, &second, VM_PRED);
 }

@@ -219,8 +219,8 @@ static void scope(ptx_parser *p) {
 
     *parent = outer;
     p->scope = (uint32_t)p->scope_count - 1;
-    if (p->scope_count > 100000) {
-        ptx_fail(p, "too many scopes");
+    if (++p->depth > 64) {
+        ptx_fail(p, "scopes are nested too deep");
     }
     ptx_expect(p, "{");
     while (!ptx_is(p, "}")) {
@@ -231,6 +231,7 @@ static void scope(ptx_parser *p) {
         body_line(p);
     }
     ptx_next(p);
+    p->depth--;
     while (p->hidden_count > outer_names) {
         ptx_hidden *hidden = &p->hidden[--p->hidden_count];
 
@@ -266,6 +267,7 @@ void ptx_body(ptx_parser *p) {
 
     p->label_count = p->scope_count = 0;
     p->scope = 0;
+    p->depth = 0;
     p->place = (ptx_place){.file = VM_NONE, .inner_file = VM_NONE};
     p->place_is_used = true;
     scope(p);

@@ -9,6 +9,17 @@
 
 static ptx_operand operand(ptx_parser *p, int depth);
 
+/* Behind the first destination: "d|p"; either may be the sink. */
+static void second_destination(ptx_parser *p, ptx_operand *out) {
+    if (ptx_accept(p, "|") && !ptx_accept(p, "_")) {
+        out->reg2 = vm_names_find(&p->names, p->token.text, p->token.length);
+        if (out->reg2 >= p->kernel->register_count) { /* also VM_NONE, also a symbol */
+            ptx_fail(p, "a register should follow '|'");
+        }
+        ptx_next(p);
+    }
+}
+
 static void name_operand(ptx_parser *p, ptx_operand *out) {
     uint32_t index = vm_names_find(&p->names, p->token.text, p->token.length);
 
@@ -17,6 +28,7 @@ static void name_operand(ptx_parser *p, ptx_operand *out) {
 
         if (strcmp(name, "_") == 0) {
             out->kind = PTX_SINK;
+            second_destination(p, out);
         } else if (strcmp(name, "WARP_SZ") == 0) {
             out->kind = PTX_LITERAL;
             out->value = 32;
@@ -32,15 +44,7 @@ static void name_operand(ptx_parser *p, ptx_operand *out) {
         out->kind = PTX_REGISTER;
         out->reg = index;
         ptx_next(p);
-        if (ptx_accept(p, "|")) { /* "d|p": the second may be the sink */
-            ptx_operand second = {.reg = VM_NONE};
-
-            name_operand(p, &second);
-            if (second.kind != PTX_REGISTER && second.kind != PTX_SINK) {
-                ptx_fail(p, "a register should follow '|'");
-            }
-            out->reg2 = second.reg;
-        }
+        second_destination(p, out);
     }
 }
 

@@ -32,6 +32,7 @@ typedef struct ptx_parser {
     uint32_t *scope_parent; /* per scope of the kernel */
     size_t scope_count, scope_capacity;
     uint32_t scope;
+    int depth;
     ptx_label *labels;
     size_t label_count, label_capacity;
 

@@ -141,6 +141,9 @@ static const struct {
     {BODY("mov.f32 %f, 0f3F80;"), "0f3F80", 7},
     {BODY("{ { { { .reg .b32 %x;"), "ends", 0},
     {BODY("mov.b32 %r0, {{{{{{%h}}}}}};"), "nested", 7},
+    {BODY("setp.eq.u32 %p|%p|%p, %r0, %r1;"), "';'", 7},
+    {BODY("setp.eq.u32 %p|_|_, %r0, %r1;"), "';'", 7},
+    {BODY("setp.eq.u32 %p|p, %r0, %r1;"), "follow '|'", 7},
     {BODY(".reg .b32 %many<99999999>;"), "too many", 7},
     {BODY("add.sat.ftz.u32 %r0, %r1, %r2;"), "add.sat.ftz.u32", 7},
     {BODY("ld.global.L2::cache_hint.u32 %r0, [%d0], %d1;"), "3 operands", 7},
@@ -156,6 +159,20 @@ START_TEST(refuses) {
     ck_assert_msg(strstr(r->text, refusals[_i].message) != NULL, "%s", r->text);
     ck_assert_msg(refusals[_i].line == 0 || r->ptx_line == refusals[_i].line, "line %d: %s",
                   r->ptx_line, r->text);
+}
+END_TEST
+
+START_TEST(bounds_nesting) {
+    size_t depth = 1000000, at;
+    char *text = malloc(depth + sizeof(HEAD) + 64);
+
+    at = (size_t)sprintf(text, HEAD ".visible .entry k()\n");
+    memset(text + at, '{', depth);
+    text[at + depth] = '\0';
+    vm_report_quiet(true);
+    ck_assert_int_eq(load(text), cudaErrorInvalidPtx);
+    ck_assert_ptr_nonnull(strstr(vm_report_at(0)->text, "nested too deep"));
+    free(text);
 }
 END_TEST
 
@@ -200,6 +217,7 @@ int main(void) {
     tcase_add_test(tcase, survives_truncation);
     tcase_add_test(tcase, survives_damage);
     tcase_add_loop_test(tcase, refuses, 0, sizeof(refusals) / sizeof(*refusals));
+    tcase_add_test(tcase, bounds_nesting);
     tcase_add_test(tcase, names_the_kernel);
     tcase_add_loop_test(tcase, accepts, 0, sizeof(accepted) / sizeof(*accepted));
     suite_add_tcase(suite, tcase);

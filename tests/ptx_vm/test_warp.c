@@ -139,6 +139,10 @@ static uint64_t leader(int i, uint32_t group) {
     return first == (uint32_t)i % 32 ? first + 100 : first;
 }
 
+static uint64_t is_leader(int i, uint32_t group) {
+    return leader(i, group) >= 100;
+}
+
 #define REDUCE(name, start, step)                                                                  \
     static uint64_t name(int i, uint32_t group) {                                                  \
         uint32_t x = start;                                                                        \
@@ -174,6 +178,8 @@ static const struct {
     {HERE "vote.sync.ballot.b32 %d, %a, m; }", "w=p", 1, ballot},
     {HERE ".reg .pred p; elect.sync %d|p, m; @p add.u32 %d, %d, 100; mov.b32 m, %a; }", "w=w", 1,
      leader},
+    {HERE ".reg .pred p; elect.sync _|p, m; selp.b32 %d, 1, 0, p; mov.b32 m, %a; }", "w=w", 1,
+     is_leader},
     /* A mask may name lanes that have exited. */
     {"vote.sync.ballot.b32 %d, %a, -1;", "w=p", 1, ballot},
     {"redux.sync.add.u32 %d, %a, -1;", "w=w", 0xffff, add},
