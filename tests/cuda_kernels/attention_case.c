@@ -228,21 +228,28 @@ const char *attention_kernel(const attention_case *c) {
     return name;
 }
 
-static void compare(running *r) {
+/* How far the result is from the exact one. */
+typedef struct verdict {
+    double error, measure, allowed; /* measure: the error of the obvious loops */
+    size_t worst;
+    double got, exact; /* there */
+} verdict;
+
+static verdict compare(running *r) {
     const attention_case *c = r->c;
     size_t size = b2_type_size(c->type), pitch = (size_t)r->stride * size;
     size_t count = (size_t)(r->rows * r->width);
     double *exact = host_new(r, count * sizeof *exact), *plain = host_new(r, count * sizeof *plain);
     float *got = host_new(r, count * sizeof *got);
     unsigned char *y = host_new(r, (size_t)r->rows * pitch);
-    double error = 0.0, measure = 0.0, largest = 0.0, allowed;
+    verdict v = {0};
+    double largest = 0.0;
     double ulp = c->type == B2_F32 ? FLT_EPSILON : c->type == B2_F16 ? 0x1p-10 : 0x1p-7;
     attention_twin twin = {
         r->q,         r->k,       r->v,          r->bias,
         r->q_start,   r->k_first, r->k_count,    c->queries > 0 ? r->queries : NULL,
         BIAS_ZERO,    BIAS_SPAN,  c->segments,   c->heads,
         c->head_size, c->rule,    r->args.scale, c->type};
-    size_t worst = 0;
 
     device_read(y, r->args.y, (size_t)r->rows * pitch);
     for (int i = 0; i < r->rows; i++) {
@@ -253,20 +260,15 @@ static void compare(running *r) {
     attention_twin_run(exact, &twin, true);
     attention_twin_run(plain, &twin, false);
     for (size_t i = 0; i < count; i++) {
-        double e = fabs((double)got[i] - exact[i]);
+        double e = isnan(got[i]) ? (double)INFINITY : fabs((double)got[i] - exact[i]);
 
-        measure = fmax(measure, fabs(plain[i] - exact[i]));
+        v.measure = fmax(v.measure, fabs(plain[i] - exact[i]));
         largest = fmax(largest, fabs(exact[i]));
-        if (!(e <= error)) { /* NaN too */
-            error = e;
-            worst = i;
-        }
+        if (e > v.error)
+            v = (verdict){e, v.measure, 0.0, i, (double)got[i], exact[i]};
     }
-    allowed = 2.0 * measure + 2.0 * ulp * largest;
-    ck_assert_msg(error <= allowed,
-                  "%s, %s: [%zu of %zu] is %g, expected %g: error %g, obvious loops %g, allowed %g",
-                  attention_kernel(c), r->what, worst, count, (double)got[worst], exact[worst],
-                  error, measure, allowed);
+    v.allowed = 2.0 * v.measure + 2.0 * ulp * largest;
+    return v;
 }
 
 /* New keys and values are in their pages, and nobody is counted as arrived. */
@@ -296,21 +298,62 @@ static void check_side_effects(running *r) {
             }
 }
 
+static void prepare(running *r) {
+    lay_out(r);
+    fill_arguments(r);
+}
+
+static bool launch(running *r, const attention_files *files, bool must_be_clean) {
+    const attention_case *c = r->c;
+    unsigned tile = c->kernel == CASE_PLAIN ? B2_ATTENTION_PLAIN_ROWS : B2_ATTENTION_ROWS;
+    unsigned x =
+        c->kernel == CASE_DECODE ? (unsigned)c->splits : ((unsigned)r->max_q + tile - 1) / tile;
+    unsigned y = (unsigned)c->heads, z = (unsigned)c->segments;
+
+    if (r->max_q == 0)
+        return true;
+    if (!must_be_clean)
+        return kernel_try(files->file[c->kernel], attention_kernel(c), x, y, z,
+                          B2_ATTENTION_THREADS, &r->args);
+    kernel_run(files->file[c->kernel], attention_kernel(c), x, y, z, B2_ATTENTION_THREADS, &r->args,
+               r->what);
+    return true;
+}
+
+static void end(running *r) {
+    for (int i = 0; i < r->device_count; i++)
+        ck_cuda(cudaFree(r->device[i]));
+    for (int i = 0; i < r->host_count; i++)
+        free(r->host[i]);
+}
+
 void attention_check(const attention_files *files, const attention_case *c, uint64_t seed) {
     running r = {.c = c, .random = seed};
-    unsigned tile = c->kernel == CASE_PLAIN ? B2_ATTENTION_PLAIN_ROWS : B2_ATTENTION_ROWS;
+    verdict v;
 
-    lay_out(&r);
-    fill_arguments(&r);
-    if (r.max_q > 0)
-        kernel_run(
-            files->file[c->kernel], attention_kernel(c),
-            c->kernel == CASE_DECODE ? (unsigned)c->splits : ((unsigned)r.max_q + tile - 1) / tile,
-            (unsigned)c->heads, (unsigned)c->segments, B2_ATTENTION_THREADS, &r.args, r.what);
-    compare(&r);
+    prepare(&r);
+    (void)launch(&r, files, true);
+    v = compare(&r);
+    ck_assert_msg(v.error <= v.allowed,
+                  "%s, %s: [%zu] is %g, expected %g: error %g, obvious loops %g, allowed %g",
+                  attention_kernel(c), r.what, v.worst, v.got, v.exact, v.error, v.measure,
+                  v.allowed);
     check_side_effects(&r);
-    for (int i = 0; i < r.device_count; i++)
-        ck_cuda(cudaFree(r.device[i]));
-    for (int i = 0; i < r.host_count; i++)
-        free(r.host[i]);
+    end(&r);
+}
+
+double attention_try(const attention_files *files, const attention_case *c, uint64_t seed) {
+    running r = {.c = c, .random = seed};
+    double ratio = -1.0;
+
+    prepare(&r);
+    if (launch(&r, files, false)) {
+        verdict v = compare(&r);
+
+        ratio = v.error / v.allowed;
+    } else {
+        r.device_count = 0; /* after an error the device frees nothing */
+    }
+    end(&r);
+    return ratio;
 }

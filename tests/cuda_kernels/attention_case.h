@@ -33,4 +33,8 @@ const char *attention_kernel(const attention_case *c);
  * the obvious loops at its precision, plus two units in the last place of the largest result. */
 void attention_check(const attention_files *files, const attention_case *c, uint64_t seed);
 
+/* The same for a kernel with a planted bug: how far it errs, in units of what is allowed, or -1
+ * when the software GPU has found something (and the memory of the case is lost). */
+double attention_try(const attention_files *files, const attention_case *c, uint64_t seed);
+
 #endif

@@ -2,9 +2,8 @@
 
 #include <stdio.h>
 
-cudaLibrary_t kernel_file(const char *name) {
+char *kernel_text(const char *name) {
     char path[1024], *text;
-    cudaLibrary_t library;
     FILE *file;
     long size;
 
@@ -19,7 +18,20 @@ cudaLibrary_t kernel_file(const char *name) {
     ck_assert_uint_eq(fread(text, 1, (size_t)size, file), (size_t)size);
     text[size] = '\0';
     fclose(file);
+    return text;
+}
+
+cudaLibrary_t kernel_load(const char *text) {
+    cudaLibrary_t library;
+
     ck_cuda(cudaLibraryLoadData(&library, text, NULL, NULL, 0, NULL, NULL, 0));
+    return library;
+}
+
+cudaLibrary_t kernel_file(const char *name) {
+    char *text = kernel_text(name);
+    cudaLibrary_t library = kernel_load(text);
+
     free(text);
     return library;
 }
@@ -48,8 +60,8 @@ void device_read(void *to, const void *from, size_t bytes) {
         ck_cuda(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
 }
 
-void kernel_run(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, unsigned z,
-                unsigned threads, const void *arguments, const char *what) {
+static cudaError_t run(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, unsigned z,
+                       unsigned threads, const void *arguments) {
     cudaLaunchConfig_t config = {.gridDim = {x, y, z}, .blockDim = {threads, 1, 1}};
     void *list[] = {(void *)(uintptr_t)arguments};
     cudaKernel_t handle;
@@ -57,8 +69,13 @@ void kernel_run(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, 
 
     ck_cuda(cudaLibraryGetKernel(&handle, file, kernel));
     error = cudaLaunchKernelExC(&config, handle, list);
-    if (error == cudaSuccess)
-        error = cudaStreamSynchronize(NULL);
+    return error == cudaSuccess ? cudaStreamSynchronize(NULL) : error;
+}
+
+void kernel_run(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, unsigned z,
+                unsigned threads, const void *arguments, const char *what) {
+    cudaError_t error = run(file, kernel, x, y, z, threads, arguments);
+
     if (vm_report_count() > 0) {
         const vm_report *r = vm_report_at(0);
 
@@ -67,6 +84,12 @@ void kernel_run(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, 
                      r->block[0], r->block[1], r->block[2], r->warp, r->lane);
     }
     ck_assert_msg(error == cudaSuccess, "%s, %s: %s", what, kernel, cudaGetErrorName(error));
+}
+
+bool kernel_try(cudaLibrary_t file, const char *kernel, unsigned x, unsigned y, unsigned z,
+                unsigned threads, const void *arguments) {
+    (void)run(file, kernel, x, y, z, threads, arguments);
+    return vm_report_count() == 0;
 }
 
 static uint64_t next_random(uint64_t *state) {

@@ -42,7 +42,7 @@ START_TEST(prefill) {
     static const int sizes[9] = {64, 80, 88, 128, 96, 32, 8, 72, 120};
     attention_files files = load();
 
-    for (int i = 0; i < 36; i++) {
+    for (int i = 0; i < 72; i++) {
         uint64_t seed = (uint64_t)(_i * 1000 + i);
         attention_case c = {.kernel = CASE_PREFILL,
                             .type = _i == 0 ? B2_F16 : B2_BF16,
@@ -73,7 +73,7 @@ START_TEST(decode) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     attention_files files = load();
 
-    for (int i = 0; i < 28; i++) {
+    for (int i = 0; i < 56; i++) {
         uint64_t seed = (uint64_t)(_i * 1000 + i);
         attention_case c = {.kernel = CASE_DECODE,
                             .type = types[_i],
@@ -104,7 +104,7 @@ START_TEST(plain) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     attention_files files = load();
 
-    for (int i = 0; i < 27; i++) {
+    for (int i = 0; i < 54; i++) {
         uint64_t seed = (uint64_t)(_i * 1000 + i);
         attention_case c = {.kernel = CASE_PLAIN,
                             .type = types[_i],
@@ -125,6 +125,43 @@ START_TEST(plain) {
             c.m[s] = i % 3 == 0 ? c.n[s] : random_integer(&seed, 0, 100);
         }
         attention_check(&files, &c, seed);
+    }
+}
+END_TEST
+
+/* Lengths at the edges of tiles, groups and parts; rows that see nothing; huge scores. */
+START_TEST(edges) {
+    static const int lengths[][2] = {{1, 1},   {64, 64}, {65, 64}, {64, 65}, {16, 128}, {63, 63},
+                                     {3, 0},   {15, 4},  {16, 15}, {1, 16},  {1, 17},   {2, 128},
+                                     {9, 129}, {16, 16}, {1, 65},  {17, 48}, {128, 32}, {1, 300}};
+    attention_files files = load();
+
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        int n = lengths[i][0], m = lengths[i][1];
+        attention_case c = {.type = _i == 0 ? B2_F16 : B2_BF16,
+                            .kv_type = _i == 0 ? B2_F16 : B2_BF16,
+                            .heads = 1,
+                            .head_size = i % 3 == 0   ? 64
+                                         : i % 3 == 1 ? 80
+                                                      : 128,
+                            .segments = 3,
+                            .n = {n, 0, 1},
+                            .m = {m, 5, 0},
+                            .rule = i % 2 == 0 ? B2_MASK_CAUSAL : B2_MASK_ALL,
+                            .page_tokens = 16,
+                            .gap = 8,
+                            .spread = i % 4 == 0 ? 300.0 : 1.0,
+                            .splits = 1};
+
+        c.kernel = CASE_PREFILL;
+        attention_check(&files, &c, i);
+        c.kernel = CASE_PLAIN;
+        attention_check(&files, &c, i);
+        c.kernel = CASE_DECODE;
+        for (int splits = 1; n <= B2_DECODE_ROWS && splits <= 9; splits += 4) {
+            c.splits = splits;
+            attention_check(&files, &c, i);
+        }
     }
 }
 END_TEST
@@ -269,6 +306,7 @@ int main(void) {
     tcase_add_loop_test(tcase, prefill, 0, 2);
     tcase_add_loop_test(tcase, decode, 0, 3);
     tcase_add_loop_test(tcase, plain, 0, 3);
+    tcase_add_loop_test(tcase, edges, 0, 2);
     tcase_add_loop_test(tcase, counts, 0, sizeof true_shapes / sizeof *true_shapes);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
