@@ -165,6 +165,18 @@ static void extend(flow_range *range, uint32_t at) {
     range->end = at > range->end ? at : range->end;
 }
 
+static void extend_all(const flow *f, flow_range *ranges, const uint64_t *set, uint32_t at) {
+    uint32_t word;
+
+    for (word = 0; word < f->words; word++) {
+        uint64_t bits = set[word];
+
+        for (; bits; bits &= bits - 1) {
+            extend(&ranges[word * 64 + (uint32_t)__builtin_ctzll(bits)], at);
+        }
+    }
+}
+
 static flow_range *find_ranges(flow *f) {
     flow_range *ranges = vm_malloc((f->registers + 1) * sizeof(*ranges));
     uint32_t i, k, reg;
@@ -173,14 +185,8 @@ static flow_range *find_ranges(flow *f) {
         ranges[reg] = (flow_range){VM_NONE, 0, reg};
     }
     for (i = 0; i < f->count; i++) {
-        for (reg = 0; reg < f->registers; reg++) {
-            if (has_bit(f->blocks[i].in, reg)) {
-                extend(&ranges[reg], f->blocks[i].first);
-            }
-            if (has_bit(f->blocks[i].out, reg)) {
-                extend(&ranges[reg], f->blocks[i].end - 1);
-            }
-        }
+        extend_all(f, ranges, f->blocks[i].in, f->blocks[i].first);
+        extend_all(f, ranges, f->blocks[i].out, f->blocks[i].end - 1);
     }
     for (i = 0; i < f->kernel->count; i++) {
         const vm_instr *in = &f->kernel->code[i];

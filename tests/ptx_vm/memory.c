@@ -223,21 +223,35 @@ static uint64_t take_bits(uint64_t *bits, size_t chunk, uint64_t size) {
     return count;
 }
 
+static void take_footprint(vm_allocation *a, uint64_t *loaded, uint64_t *stored) {
+    size_t chunks = a->size / VM_CHUNK + 1, chunk;
+    uint64_t eight;
+
+    for (chunk = 0; chunk < chunks; chunk++) {
+        if (chunk % 8 == 0 && chunk + 8 <= chunks) { /* most of an arena is not touched */
+            memcpy(&eight, a->chunks + chunk, sizeof(eight));
+            if (eight == 0) {
+                chunk += 7;
+                continue;
+            }
+        }
+        if (a->chunks[chunk] & 1) {
+            *loaded += take_bits(a->loaded, chunk, a->size);
+        }
+        if (a->chunks[chunk] & 2) {
+            *stored += take_bits(a->stored, chunk, a->size);
+        }
+        a->chunks[chunk] = 0;
+    }
+}
+
 void vm_memory_footprint(uint64_t *loaded, uint64_t *stored) {
-    size_t i, chunk;
+    size_t i;
 
     *loaded = *stored = 0;
     for (i = 0; i < table.count; i++) {
-        vm_allocation *a = table.items[i];
-
-        for (chunk = 0; a->live && chunk <= a->size / VM_CHUNK; chunk++) {
-            if (a->chunks[chunk] & 1) {
-                *loaded += take_bits(a->loaded, chunk, a->size);
-            }
-            if (a->chunks[chunk] & 2) {
-                *stored += take_bits(a->stored, chunk, a->size);
-            }
-            a->chunks[chunk] = 0;
+        if (table.items[i]->live) {
+            take_footprint(table.items[i], loaded, stored);
         }
     }
 }

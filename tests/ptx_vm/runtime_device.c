@@ -43,6 +43,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     cudaMemGetInfo(&free_bytes, &total);
     vm_enter();
     if (device != 0) {
+        memset(prop, 0, sizeof(*prop));
         return vm_leave(cudaErrorInvalidDevice);
     }
     memset(prop, 0, sizeof(*prop));
@@ -73,71 +74,53 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
-    struct cudaDeviceProp prop;
-    cudaError_t error = cudaGetDeviceProperties(&prop, device);
+    struct cudaDeviceProp p;
+    cudaError_t error = cudaGetDeviceProperties(&p, device);
+    const struct {
+        enum cudaDeviceAttr attribute;
+        size_t value;
+    } known[] = {
+        {cudaDevAttrComputeCapabilityMajor, (size_t)p.major},
+        {cudaDevAttrComputeCapabilityMinor, (size_t)p.minor},
+        {cudaDevAttrMultiProcessorCount, (size_t)p.multiProcessorCount},
+        {cudaDevAttrMaxThreadsPerBlock, (size_t)p.maxThreadsPerBlock},
+        {cudaDevAttrMaxThreadsPerMultiProcessor, (size_t)p.maxThreadsPerMultiProcessor},
+        {cudaDevAttrMaxSharedMemoryPerBlock, p.sharedMemPerBlock},
+        {cudaDevAttrMaxSharedMemoryPerBlockOptin, p.sharedMemPerBlockOptin},
+        {cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.sharedMemPerMultiprocessor},
+        {cudaDevAttrReservedSharedMemoryPerBlock, p.reservedSharedMemPerBlock},
+        {cudaDevAttrMaxBlocksPerMultiprocessor, (size_t)p.maxBlocksPerMultiProcessor},
+        {cudaDevAttrWarpSize, (size_t)p.warpSize},
+        {cudaDevAttrL2CacheSize, (size_t)p.l2CacheSize},
+        {cudaDevAttrMaxRegistersPerMultiprocessor, (size_t)p.regsPerMultiprocessor},
+        {cudaDevAttrMaxRegistersPerBlock, (size_t)p.regsPerBlock},
+        {cudaDevAttrClockRate, 1000000},
+        {cudaDevAttrMemoryClockRate, 1000000},
+        {cudaDevAttrGlobalMemoryBusWidth, (size_t)p.memoryBusWidth},
+        {cudaDevAttrMaxGridDimX, (size_t)p.maxGridSize[0]},
+        {cudaDevAttrMaxGridDimY, (size_t)p.maxGridSize[1]},
+        {cudaDevAttrMaxGridDimZ, (size_t)p.maxGridSize[2]},
+        {cudaDevAttrUnifiedAddressing, 1},
+        {cudaDevAttrCanMapHostMemory, 1},
+        {cudaDevAttrConcurrentKernels, 1},
+        {cudaDevAttrMemoryPoolsSupported, 0},
+        {cudaDevAttrCooperativeLaunch, 0}, /* blocks run one after the other */
+    };
+    size_t i;
 
     if (error != cudaSuccess) {
         return error;
     }
     vm_enter();
-    switch (attribute) {
-    case cudaDevAttrComputeCapabilityMajor:
-        *value = prop.major;
-        break;
-    case cudaDevAttrComputeCapabilityMinor:
-        *value = prop.minor;
-        break;
-    case cudaDevAttrMultiProcessorCount:
-        *value = prop.multiProcessorCount;
-        break;
-    case cudaDevAttrMaxThreadsPerBlock:
-        *value = prop.maxThreadsPerBlock;
-        break;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-        *value = prop.maxThreadsPerMultiProcessor;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-        *value = (int)prop.sharedMemPerBlock;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        *value = (int)prop.sharedMemPerBlockOptin;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-        *value = (int)prop.sharedMemPerMultiprocessor;
-        break;
-    case cudaDevAttrWarpSize:
-        *value = prop.warpSize;
-        break;
-    case cudaDevAttrL2CacheSize:
-        *value = prop.l2CacheSize;
-        break;
-    case cudaDevAttrMaxRegistersPerMultiprocessor:
-        *value = prop.regsPerMultiprocessor;
-        break;
-    case cudaDevAttrClockRate:
-        *value = 1000000;
-        break;
-    case cudaDevAttrMaxGridDimX:
-        *value = prop.maxGridSize[0];
-        break;
-    case cudaDevAttrMaxGridDimY:
-    case cudaDevAttrMaxGridDimZ:
-        *value = prop.maxGridSize[1];
-        break;
-    case cudaDevAttrUnifiedAddressing:
-    case cudaDevAttrCanMapHostMemory:
-    case cudaDevAttrConcurrentKernels:
-        *value = 1;
-        break;
-    case cudaDevAttrCooperativeLaunch: /* blocks run one after the other */
-        *value = 0;
-        break;
-    default:
-        vm_found_outside(VM_UNSUPPORTED, NULL, 0, "device attribute %d is not known to the VM",
-                         (int)attribute);
-        return vm_leave(cudaErrorInvalidValue);
+    for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        if (known[i].attribute == attribute) {
+            *value = (int)known[i].value;
+            return vm_leave(cudaSuccess);
+        }
     }
-    return vm_leave(cudaSuccess);
+    vm_found_outside(VM_UNSUPPORTED, NULL, 0, "device attribute %d is not known to the VM",
+                     (int)attribute);
+    return vm_leave(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version) {

@@ -51,9 +51,9 @@ typedef struct vm_bytes {
 
 /* bugs.cu */
 typedef struct vm_bug {
-    const float *in;     /* [n], all written */
-    float *out;          /* [n] */
-    float *scratch;      /* [n], nothing written */
+    const float *in; /* [n], all written */
+    float *out;      /* [n] */
+    float *scratch;  /* [n], nothing written */
     int32_t n, bug;
 } vm_bug;
 
