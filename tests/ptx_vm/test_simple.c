@@ -57,6 +57,36 @@ START_TEST(loops_over_the_grid) {
 }
 END_TEST
 
+/* Enough work for several threads: the same numbers and the same counts as with one. */
+START_TEST(shares_blocks_among_threads) {
+    int n = 100000, i, k;
+    size_t bytes = sizeof(float) * (size_t)n;
+    float *a = random_floats((size_t)n, 7), *out[2] = {malloc(bytes), malloc(bytes)};
+    cudaLibrary_t library = load_compiled("simple");
+    vm_vectors v = {device_copy(a, bytes), device_copy(a, bytes), device_alloc(bytes), n, 0.25f};
+    vm_counters counts[2];
+
+    for (i = 0; i < 2; i++) {
+        vm_set_threads(i ? 4 : 1);
+        vm_counters_clear();
+        launch_clean(library, "vector_loop", dims(391, 1, 1), dims(256, 1, 1), 0, &v);
+        fetch(out[i], v.c, bytes);
+        counts[i] = *vm_counters_of("vector_loop");
+    }
+    ck_assert_mem_eq(out[0], out[1], bytes);
+    ck_assert_uint_eq(counts[0].blocks, 391);
+    ck_assert_uint_eq(counts[1].blocks, 391);
+    ck_assert_uint_eq(counts[0].warp_instructions, counts[1].warp_instructions);
+    for (k = 0; k < VM_CLASS_COUNT; k++) {
+        ck_assert_uint_eq(counts[0].instructions[k], counts[1].instructions[k]);
+    }
+    ck_assert_mem_eq(&counts[0].load, &counts[1].load, sizeof(counts[0].load));
+    ck_assert_mem_eq(&counts[0].store, &counts[1].store, sizeof(counts[0].store));
+    ck_assert_uint_eq(counts[1].store.distinct, bytes);
+    free(a), free(out[0]), free(out[1]);
+}
+END_TEST
+
 START_TEST(sums_rows) {
     int rows = 5, cols = 777, i, k;
     float *in = random_floats((size_t)(rows * cols), 5), out[5];
@@ -104,6 +134,7 @@ int main(void) {
 
     tcase_add_loop_test(tcase, adds_vectors, 0, 6);
     tcase_add_test(tcase, loops_over_the_grid);
+    tcase_add_test(tcase, shares_blocks_among_threads);
     tcase_add_test(tcase, sums_rows);
     tcase_add_test(tcase, transposes);
     suite_add_tcase(suite, tcase);
