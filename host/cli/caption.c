@@ -30,7 +30,9 @@ static void on_log(blip2_log_level level, const char *line, void *payload) {
     session *s = payload;
     bool warning = level == BLIP2_LOG_WARNING;
 
-    if (warning && ++s->warnings > SHOWN_WARNINGS && !s->settings->verbose)
+    /* What an error line says in full, the failing call's own message says in short. */
+    if (!s->settings->verbose &&
+        (level == BLIP2_LOG_ERROR || (warning && ++s->warnings > SHOWN_WARNINGS)))
         return;
     b2_progress_erase(&s->progress);
     b2_complain("%s%s", warning ? "warning: " : "", line);

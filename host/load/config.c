@@ -3,7 +3,7 @@
 #include "load/config.h"
 
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -336,11 +336,12 @@ static blip2_status read_file(uint8_t **out, size_t *size, const char *directory
                               bool optional) {
     char *path = b2_path_join(directory, name);
     blip2_status status = BLIP2_OK;
+    struct stat info;
 
     *out = NULL;
     if (path == NULL)
         return b2_fail_memory();
-    if (!optional || access(path, F_OK) == 0)
+    if (!optional || lstat(path, &info) == 0) /* a link to nowhere is not absence */
         status = b2_file_read(out, size, path, MAX_CONFIG_BYTES);
     b2_free(path);
     return status;

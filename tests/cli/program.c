@@ -13,6 +13,14 @@
 
 enum { READ_END, WRITE_END };
 
+bool have_terminals(void) {
+    int fd = posix_openpt(O_RDWR | O_NOCTTY);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
 static int open_terminal(int *far_end) {
     int fd = posix_openpt(O_RDWR | O_NOCTTY);
 

@@ -27,6 +27,8 @@ typedef struct outcome {
     char out[64 * 1024], err[16 * 1024];
 } outcome;
 
+/* Can this machine give terminals? A chroot without /dev/pts cannot. */
+bool have_terminals(void);
 /* Run blip2 with arguments up to a NULL. */
 void run_program(outcome *o, stdout_kind kind, const char *const *arguments);
 #define RUN(o, ...) run_program((o), STDOUT_PIPE, (const char *const[]){__VA_ARGS__, NULL})
