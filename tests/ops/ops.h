@@ -34,8 +34,8 @@ double op_uniform(op_context *context, double low, double high);
 int64_t op_integer(op_context *context, int64_t low, int64_t high); /* both ends included */
 
 void op_round(float *values, b2_type type, int64_t count); /* as if stored as type */
-/* The type in which the device keeps a weight that asks for `keep`: one that computes in F16 or BF16
- * has no other half type. */
+/* The type in which the device keeps a weight that asks for `keep`: one that computes in F16 or
+ * BF16 has no other half type. */
 b2_type op_kept(const op_context *context, b2_type keep);
 
 void *op_host(op_context *context, size_t bytes);                     /* zeroed */
