@@ -26,8 +26,8 @@ __device__ inline void penalise(float *logits, const int32_t *history, int count
             if (at >= 0 && at < MAP_IDS && id < vocab && (atomicOr(&map[at / 32], bit) & bit) == 0)
                 logits[id] = logits[id] < 0.0f ? logits[id] * penalty : logits[id] / penalty;
         }
-        __syncthreads(); /* bits are set before the map is cleared, scores changed before others
-                            read */
+        /* Bits are set before the map is cleared, scores changed before others read them. */
+        __syncthreads();
     }
 }
 

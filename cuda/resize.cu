@@ -40,7 +40,8 @@ __device__ inline const uint8_t *stage(uint8_t *room, const uint8_t *from, int n
     return to;
 }
 
-/* A block a row, a warp an output pixel, a lane a tap. */
+/* A block a row, a warp an output pixel, a lane a tap. Rows too wide to be staged are read where
+ * they are. */
 extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
     b2_resize_rows(const __grid_constant__ b2_resize_args a) {
     __shared__ __align__(16) uint8_t room[STAGED + WORD];
@@ -48,8 +49,8 @@ extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
     uint8_t *y = a.y + (int64_t)blockIdx.x * a.width * 3;
 
     if (a.in_width <= STAGED / 3)
-        row = stage(room, row, a.in_width * 3); /* wider rows are read where they are */
-    __syncthreads();                            /* the row is staged before it is read */
+        row = stage(room, row, a.in_width * 3);
+    __syncthreads(); /* the row is staged before it is read */
     for (int x = b2_warp(); x < a.width; x += B2_ROW_THREADS / B2_LANES) {
         const uint8_t *pixel = row + (int64_t)a.first[x] * 3;
         const int32_t *weight = a.weight + (int64_t)x * a.most;
@@ -120,6 +121,7 @@ extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
         const uint8_t *rgb = stage(room, a.rgb + (first + x) * 3, n * 3);
 
         __syncthreads(); /* the pixels are staged before they are read */
+#pragma unroll 1         /* four pixels at a time spill on sm_90 (ptxas 13.0) */
         for (int i = (int)threadIdx.x; i < n; i += B2_ROW_THREADS)
 #pragma unroll
             for (int c = 0; c < 3; c++)

@@ -9,7 +9,8 @@ static const plain_layout layouts[3] = {{0, 0}, {3, 0}, {8, 1}};
 
 /* ---- choose -------------------------------------------------------------------------------- */
 
-enum { ROWS = 4, HISTORY = 2500 };
+/* The stop id that matters is the last of its list: another warp bans it than reads its score. */
+enum { ROWS = 4, HISTORY = 2500, STOPS = 40 };
 
 /* Row r of history, duplicates and all, as the seam's contract says it; NaN never wins. */
 static int32_t choose_twin(float *row, int vocab, const int32_t *history, int count, float penalty,
@@ -50,19 +51,21 @@ START_TEST(chooses) {
             plain_in_place(B2_F32, ROWS, vocab, layouts[(i + i / 6) % 3], &seed, -9, 9);
         static int32_t history[ROWS][HISTORY];
         int32_t counts[ROWS], bans[ROWS], tokens[ROWS], wanted[ROWS];
-        int32_t stop[3] = {vocab / 2, -5, vocab + 7};
+        int32_t stop[STOPS];
         float penalties[ROWS] = {1.0f, 1.3f, 2.0f, 0.5f};
         b2_choose_args a = {.logits = logits.data,
                             .logits_stride = logits.stride,
                             .rows = ROWS,
                             .vocab = vocab,
                             .history_stride = HISTORY,
-                            .stop_count = 3};
+                            .stop_count = STOPS};
 
-        put(&logits, 1, vocab / 2, 11);                           /* a stop id that would win */
+        put(&logits, 1, vocab / 99, 11);                          /* a stop id that would win */
         put(&logits, 2, random_integer(&seed, 0, vocab - 1), 10); /* equals: the lower id */
         put(&logits, 2, random_integer(&seed, 0, vocab - 1), 10);
         put(&logits, 3, 0, NAN);
+        for (int k = 0; k < STOPS; k++)
+            stop[k] = k == STOPS - 1 ? vocab / 99 : k % 2 ? -5 - k : vocab + k;
         for (int r = 0; r < ROWS; r++) {
             counts[r] = r == 3 ? 0 : random_integer(&seed, 0, longest);
             bans[r] = r == 1;
@@ -77,7 +80,7 @@ START_TEST(chooses) {
         a.tokens = device_new(sizeof tokens);
         for (int r = 0; r < ROWS; r++)
             wanted[r] = choose_twin(logits.values + r * vocab, vocab, history[r], counts[r],
-                                    penalties[r], stop, 3, bans[r]);
+                                    penalties[r], stop, STOPS, bans[r]);
         {
             size_t bytes = (size_t)(ROWS * vocab) * sizeof(float);
             float *changed = malloc(bytes);
@@ -218,7 +221,7 @@ START_TEST(finds_the_best_of_hard_rows) {
 
     for (int i = 0; i < 6001; i++) {
         put(&logits, 0, i, (float)i * 0.01f);
-        put(&logits, 1, i, (float)(i % 7) - 3 + (i % 2 ? 0.0f : -0.0f));
+        put(&logits, 1, i, i % 7 ? (float)-(i % 7) : i % 2 ? 0.0f : -0.0f);
         put(&logits, 2, i, i % 150 == 149 ? (float)(i % 4) : i % 3 ? NAN : -INFINITY);
         put(&logits, 3, i, i % 1000 == 7 ? (float)-i : NAN);
     }
