@@ -34,7 +34,8 @@ typedef struct b2_norm_args {
 
 /* ---- rows.cu ----------------------------------------------------------------------------- */
 
-/* y[rows[i]] (+)= table[ids[i]]. b2_embed_f32, _f16, _bf16 (type of the table); y is fp32. */
+/* y[rows[i]] (+)= table[ids[i]], rows distinct. b2_embed_f32, _f16, _bf16 (type of the table); y is
+ * fp32. */
 typedef struct b2_embed_args {
     const void *table;   /* [V, C] */
     const int32_t *ids;  /* [count] */
@@ -157,8 +158,8 @@ typedef struct b2_choose_args {
     int32_t rows, vocab, history_stride, stop_count;
 } b2_choose_args;
 
-/* Log-softmax of rows and their `top` best: values and ids, best first, lowest id among equals.
- * b2_top_k. */
+/* Log-softmax of rows and their `top` best: values and ids, best first, lowest id among equals. NaN
+ * counts as not there; a row with fewer numbers is filled up with id -1 and -inf. b2_top_k. */
 typedef struct b2_top_k_args {
     const float *logits; /* [R, V] */
     int64_t logits_stride;
@@ -168,7 +169,8 @@ typedef struct b2_top_k_args {
 } b2_top_k_args;
 
 /* Draw one id a row after temperature, top-k and top-p, as transformers filters them; Philox4x32-10
- * with (seed, row's counter). b2_sample. */
+ * with (seed, row's counter). Equals of the k-th stay, up to 64 in all; -1: no number. Penalties
+ * and bans: b2_choose before it, which leaves them in the logits. b2_sample. */
 typedef struct b2_sample_args {
     const float *logits; /* [R, V] */
     int64_t logits_stride;

@@ -13,7 +13,7 @@
 enum {
     PRECISION_BITS = 22, /* of a weight */
     WORD = sizeof(uint4),
-    STAGED = 24 << 10, /* bytes of a row: 8,192 pixels; eight blocks fit a multiprocessor */
+    STAGED = 24 << 10, /* bytes of a row: 8,192 pixels; registers, not this, bound the blocks */
     SPLIT = 1024       /* pixels that normalise stages at a time */
 };
 
@@ -110,7 +110,8 @@ __device__ inline float normal(uint8_t v, float mean, float std) {
     return __fdiv_rn(__fsub_rn(__fdiv_rn((float)v, 255.0f), mean), std);
 }
 
-/* A block a row, a pixel a thread; the three planes are written in runs. */
+/* A block a row, a pixel a thread; the three planes are written in runs. Rolled: four pixels at a
+ * time spill on sm_90 (ptxas 13.0). */
 extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
     b2_normalise(const __grid_constant__ b2_normalise_args a) {
     __shared__ __align__(16) uint8_t room[SPLIT * 3 + WORD];
@@ -121,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
         const uint8_t *rgb = stage(room, a.rgb + (first + x) * 3, n * 3);
 
         __syncthreads(); /* the pixels are staged before they are read */
-#pragma unroll 1         /* four pixels at a time spill on sm_90 (ptxas 13.0) */
+#pragma unroll 1
         for (int i = (int)threadIdx.x; i < n; i += B2_ROW_THREADS)
 #pragma unroll
             for (int c = 0; c < 3; c++)
