@@ -27,12 +27,9 @@ static void penalise(float *logits, const int32_t *history, int32_t count, float
 
 /* Index of the largest, the lowest among equals; -1: no number at all. NaN compares false with
  * everything, so that it is never the largest and never found. */
-static int32_t largest(const float *logits, int64_t count) {
-    float most = -INFINITY;
+static int32_t largest(const b2_cpu_kernels *kernels, const float *logits, int64_t count) {
+    float most = kernels->largest(logits, count);
 
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < count; i++)
-        most = logits[i] > most ? logits[i] : most;
     for (int64_t i = 0; i < count; i++)
         if (logits[i] == most)
             return (int32_t)i;
@@ -55,7 +52,7 @@ blip2_status b2_cpu_choose(b2_device *device, const b2_choose *op) {
         for (uint32_t i = 0; i < op->stop_count && op->ban_stop[r] != 0; i++)
             if (op->stop_ids[i] >= 0 && op->stop_ids[i] < vocabulary)
                 logits[op->stop_ids[i]] = -INFINITY;
-        op->tokens[r] = largest(logits, vocabulary);
+        op->tokens[r] = largest(cpu->kernels, logits, vocabulary);
     }
     return BLIP2_OK;
 }

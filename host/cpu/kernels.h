@@ -70,6 +70,8 @@ typedef struct b2_cpu_kernels {
     /* x [m] *= factor */
     void (*scale)(float *x, float factor, int64_t m);
     void (*norm)(const b2_norm_row *row);
+    /* The largest of x [n], NaNs left out; -inf if there is nothing else. */
+    float (*largest)(const float *x, int64_t n);
 } b2_cpu_kernels;
 
 /* The level of that name ("base", "v3", "v4"), or the best one of this processor for NULL. NULL if

@@ -98,6 +98,19 @@ static float softmax(float *scores, int64_t columns, b2_key_span span, float sca
     return softmax_row(true, scores, columns, span, scale, m, d);
 }
 
+static float largest(const float *x, int64_t n) {
+    vf most = splat(-INFINITY);
+    float last;
+    int64_t i = 0;
+
+    for (; i + W <= n; i += W)
+        most = vmax(load(x + i), most); /* (a NaN among x gives way) */
+    last = max_of(most);
+    for (; i < n; i++)
+        last = x[i] > last ? x[i] : last;
+    return last;
+}
+
 static void scale_row(float *x, float factor, int64_t m) {
     for (int64_t i = 0; i < m; i += W)
         store(x + i, load(x + i) * factor);
