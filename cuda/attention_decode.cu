@@ -77,9 +77,15 @@ __device__ inline T *new_row(const b2_attention_args &a, const part &p, int whic
     return (T *)a.pool.pages + b2_pool_offset(a.pool, slot / tokens, which, p.h, slot % tokens);
 }
 
-/* V (uint4, uint2, uint32_t, float4): elements d and following of a row; zeros past its end. */
-template <typename V, typename T> __device__ inline V load(const T *row, int d, bool there) {
-    return there ? *(const V *)(row + d) : V{};
+__device__ inline float4 load_four(const float *row, bool there) {
+    uint4 v = b2_load_16(row, there);
+
+    return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), __uint_as_float(v.w)};
+}
+
+__device__ inline void store_four(float *row, float4 v) {
+    b2_store_16(row, {__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z),
+                      __float_as_uint(v.w)});
 }
 
 /* ---- the merge ----------------------------------------------------------------------------- */
@@ -120,7 +126,7 @@ __device__ inline void store_y(const b2_attention_args &a, const part &p, int ro
             words[i] = __float_as_uint(narrow[i]);
         else
             words[i] = narrow[2 * i].bits | (uint32_t)narrow[2 * i + 1].bits << 16;
-    *(uint4 *)y = {words[0], words[1], words[2], words[3]};
+    b2_store_16(y, {words[0], words[1], words[2], words[3]});
 }
 
 /* Of the parts of one row and head; part i is `D + 4` elements after part i - 1. */
@@ -179,7 +185,7 @@ __device__ inline void merge(const b2_attention_args &a, const part &p, const fi
         float *to = part_at(a, p, row, (int)blockIdx.x);
 #pragma unroll
         for (int e = 0; e < piece; e += 4)
-            *(float4 *)(to + d + e) = {output[e], output[e + 1], output[e + 2], output[e + 3]};
+            store_four(to + d + e, {output[e], output[e + 1], output[e + 2], output[e + 3]});
         if (d == 0)
             *(b2_softmax *)(to + a.head_size) = whole;
     }
@@ -217,7 +223,7 @@ __device__ inline void load_steps(uint32_t step[width / 16][2], const T *row, in
 #pragma unroll
     for (int i = 0; i < width / 32; i++) {
         int d = i * 32 + c * 8;
-        uint4 unit = load<uint4>(row, d, there && d < size);
+        uint4 unit = b2_load_16(row + d, there && d < size);
 
         step[2 * i][0] = unit.x;
         step[2 * i][1] = unit.y;
@@ -226,7 +232,7 @@ __device__ inline void load_steps(uint32_t step[width / 16][2], const T *row, in
     }
     if constexpr (width % 32 != 0) {
         int d = width / 32 * 32 + c * 4;
-        uint2 half = load<uint2>(row, d, there && d < size);
+        uint2 half = b2_load_8(row + d, there && d < size);
 
         step[width / 16 - 1][0] = half.x;
         step[width / 16 - 1][1] = half.y;
@@ -238,13 +244,13 @@ __device__ inline void store_steps(T *row, const uint32_t step[width / 16][2], i
 #pragma unroll
     for (int i = 0; i < width / 32; i++)
         if (i * 32 + c * 8 < size)
-            *(uint4 *)(row + i * 32 + c * 8) = {step[2 * i][0], step[2 * i][1], step[2 * i + 1][0],
-                                                step[2 * i + 1][1]};
+            b2_store_16(row + i * 32 + c * 8,
+                        {step[2 * i][0], step[2 * i][1], step[2 * i + 1][0], step[2 * i + 1][1]});
     if constexpr (width % 32 != 0) {
         int d = width / 32 * 32 + c * 4;
 
         if (d < size)
-            *(uint2 *)(row + d) = {step[width / 16 - 1][0], step[width / 16 - 1][1]};
+            b2_store_8(row + d, {step[width / 16 - 1][0], step[width / 16 - 1][1]});
     }
 }
 
@@ -259,7 +265,7 @@ __device__ inline void load_values(value_row<width> *v, const T *row, int size, 
 #pragma unroll
     for (int i = 0; i < width / 64; i++) {
         int d = i * 64 + g * 8;
-        uint4 unit = load<uint4>(row, d, there && d < size);
+        uint4 unit = b2_load_16(row + d, there && d < size);
 
         v->unit[i][0] = unit.x;
         v->unit[i][1] = unit.y;
@@ -269,7 +275,7 @@ __device__ inline void load_values(value_row<width> *v, const T *row, int size, 
     if constexpr (width % 64 != 0) {
         int d = width / 64 * 64 + g * 2;
 
-        v->pair = load<uint32_t>(row, d, there && d < size);
+        v->pair = b2_load_4(row + d, there && d < size);
     }
 }
 
@@ -278,8 +284,8 @@ __device__ inline void store_values(T *row, const value_row<width> &v, int size,
 #pragma unroll
     for (int i = 0; i < width / 64; i++)
         if (i * 64 + g * 8 < size)
-            *(uint4 *)(row + i * 64 + g * 8) = {v.unit[i][0], v.unit[i][1], v.unit[i][2],
-                                                v.unit[i][3]};
+            b2_store_16(row + i * 64 + g * 8,
+                        {v.unit[i][0], v.unit[i][1], v.unit[i][2], v.unit[i][3]});
     if constexpr (width % 64 != 0) {
         int d = width / 64 * 64 + g * 2;
 
@@ -466,7 +472,7 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
         for (int r = 0; r < PASS; r++) {
             const float *row = (const float *)a.q + (p.start + first + r) * a.q_stride;
 
-            q[r] = load<float4>(row + p.h * a.head_size, d, first + r < p.n && d < a.head_size);
+            q[r] = load_four(row + p.h * a.head_size + d, first + r < p.n && d < a.head_size);
             softmax[r] = b2_softmax_none();
         }
         for (int j = p.first + warp * GROUP; j < p.last; j += WARPS * GROUP)
@@ -479,8 +485,8 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
                     int key = j + half + i;
                     bool there = key < p.last && d < a.head_size;
 
-                    k[i] = load<float4>(key_row(a, p, keys, B2_KEYS, key), d, there);
-                    v[i] = load<float4>(key_row(a, p, keys, B2_VALUES, key), d, there);
+                    k[i] = load_four(key_row(a, p, keys, B2_KEYS, key) + d, there);
+                    v[i] = load_four(key_row(a, p, keys, B2_VALUES, key) + d, there);
                 }
                 if (first == 0 && j + GROUP > p.old)
 #pragma unroll
@@ -488,8 +494,8 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
                         int key = j + half + i;
 
                         if (key >= p.old && key < p.last && d < a.head_size) {
-                            *(float4 *)(new_row<float>(a, p, B2_KEYS, key) + d) = k[i];
-                            *(float4 *)(new_row<float>(a, p, B2_VALUES, key) + d) = v[i];
+                            store_four(new_row<float>(a, p, B2_KEYS, key) + d, k[i]);
+                            store_four(new_row<float>(a, p, B2_VALUES, key) + d, v[i]);
                         }
                     }
 #pragma unroll
@@ -510,7 +516,7 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
 }
 
 /* blocks of an SM: what the registers are kept low enough for, with all loads of a group in flight:
- * up to 128 of them for width 64, 156 for 80, 234 for 128, 209 for fp32 (sm_80 to sm_120, no
+ * up to 128 of them for width 64, 164 for 80, 234 for 128, 209 for fp32 (sm_80 to sm_120, no
  * spills); 18 to 35 KiB of shared memory. A block then has 16 to 32 KiB of keys and values on their
  * way; by arithmetic (3.35 TB/s, about 0.6 us, 132 SMs) an H100 wants 16 KiB an SM. */
 #define B2_DECODE(name, call, blocks)                                                              \

@@ -116,6 +116,59 @@ template <int lanes = B2_LANES> __device__ inline float b2_warp_max(float x) {
     return x;
 }
 
+/* ---- global memory ------------------------------------------------------------------------- */
+
+/* 16, 8 or 4 bytes at p, aligned to as many, or zeros where they are not `there`: one predicated
+ * instruction, in the order of the program, so that what is loaded together is under way together.
+ * (From `there ? *p : 0` compilers make branches or single words.) */
+__device__ inline uint4 b2_load_16(const void *p, bool there) {
+    uint4 v;
+
+    asm volatile("{\n\t.reg .pred there;\n\t"
+                 "setp.ne.b32 there, %5, 0;\n\t"
+                 "mov.b32 %0, 0;\n\tmov.b32 %1, 0;\n\tmov.b32 %2, 0;\n\tmov.b32 %3, 0;\n\t"
+                 "@there ld.global.v4.b32 {%0, %1, %2, %3}, [%4];\n\t}"
+                 : "=&r"(v.x), "=&r"(v.y), "=&r"(v.z), "=&r"(v.w)
+                 : "l"(__cvta_generic_to_global(p)), "r"((int)there));
+    return v;
+}
+
+__device__ inline uint2 b2_load_8(const void *p, bool there) {
+    uint2 v;
+
+    asm volatile("{\n\t.reg .pred there;\n\t"
+                 "setp.ne.b32 there, %3, 0;\n\t"
+                 "mov.b32 %0, 0;\n\tmov.b32 %1, 0;\n\t"
+                 "@there ld.global.v2.b32 {%0, %1}, [%2];\n\t}"
+                 : "=&r"(v.x), "=&r"(v.y)
+                 : "l"(__cvta_generic_to_global(p)), "r"((int)there));
+    return v;
+}
+
+__device__ inline uint32_t b2_load_4(const void *p, bool there) {
+    uint32_t v;
+
+    asm volatile("{\n\t.reg .pred there;\n\t"
+                 "setp.ne.b32 there, %2, 0;\n\t"
+                 "mov.b32 %0, 0;\n\t"
+                 "@there ld.global.b32 %0, [%1];\n\t}"
+                 : "=&r"(v)
+                 : "l"(__cvta_generic_to_global(p)), "r"((int)there));
+    return v;
+}
+
+__device__ inline void b2_store_16(void *p, uint4 v) {
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
+                 "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+                 : "memory");
+}
+
+__device__ inline void b2_store_8(void *p, uint2 v) {
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(v.x),
+                 "r"(v.y)
+                 : "memory");
+}
+
 /* ---- shared memory and copies that do not wait --------------------------------------------- */
 
 /* The 32-bit address within shared memory that the instructions below want. */
