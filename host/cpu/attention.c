@@ -2,7 +2,7 @@
  * segment, QUERY_ROWS query rows. A piece walks over its keys in blocks of B2_PANEL: the block's
  * keys become a panel, whose product with the queries are the scores; they are weighted, and the
  * weights' product with the block's values is added to what the blocks before gave. Scores, panel,
- * values and sums of a piece stay in L2 (100 KiB for the ViT's heads of 88). Keys that no row of
+ * values and sums of a piece stay in L2 (130 KiB for the ViT's heads of 88). Keys that no row of
  * the piece sees are never looked at.
  *
  * One core, AVX-512, GFLOP/s beside torch 2.15 in the same run: ViT-g (257 rows and keys, 16 heads
