@@ -19,199 +19,7 @@
  *
  * With slots, keys and values of the query rows themselves come from the matrices k and v, and the
  * warp that reads them stores them into their pages: a step needs no launch before this one.    */
-#include "keys.cuh"
-#include "scores.cuh"
-
-enum { WARPS = B2_ATTENTION_THREADS / B2_LANES, GROUP = B2_ATTENTION_GROUP, ROWS = B2_DECODE_ROWS };
-
-/* What a block works on. */
-struct part {
-    int s, h;
-    int start, n; /* query rows */
-    int old;      /* keys that stand in pages, before the new ones */
-    int first, last;
-};
-
-__device__ inline part part_of(const b2_attention_args &a) {
-    int s = (int)blockIdx.z, start = a.q_start[s], n = a.q_start[s + 1] - start, m = a.k_count[s];
-    int size = ((m + a.splits - 1) / a.splits + GROUP - 1) / GROUP * GROUP;
-    int first = (int)blockIdx.x * size;
-
-    return {s, (int)blockIdx.y, start, n, a.slots != NULL ? m - n : m, first, min(first + size, m)};
-}
-
-/* ---- keys and values: one group of 16 ------------------------------------------------------ */
-
-/* Rows [D] of the group from key j on, as far as they stand in pages. */
-template <typename T> struct group {
-    const T *rows[2]; /* B2_KEYS, B2_VALUES */
-    int j;
-};
-
-template <typename T>
-__device__ inline group<T> group_at(const b2_attention_args &a, const part &p, int j) {
-    b2_place place = {0, 0};
-
-    if (j < p.old)
-        place = b2_place_of(a, p.s, j);
-    return {{b2_rows_at<T>(a, place, B2_KEYS, p.h).first,
-             b2_rows_at<T>(a, place, B2_VALUES, p.h).first},
-            j};
-}
-
-template <typename T>
-__device__ inline const T *key_row(const b2_attention_args &a, const part &p, const group<T> &g,
-                                   int which, int key) {
-    if (key < p.old)
-        return g.rows[which] + (key - g.j) * a.head_size;
-    return (const T *)(which == B2_KEYS ? a.k : a.v) +
-           (p.start + key - p.old) * (which == B2_KEYS ? a.k_stride : a.v_stride) +
-           p.h * a.head_size;
-}
-
-/* The page's row for a new key. */
-template <typename T>
-__device__ inline T *new_row(const b2_attention_args &a, const part &p, int which, int key) {
-    int slot = a.slots[p.start + key - p.old], tokens = a.pool.page_tokens;
-
-    return (T *)a.pool.pages + b2_pool_offset(a.pool, slot / tokens, which, p.h, slot % tokens);
-}
-
-__device__ inline float4 load_four(const float *row, bool there) {
-    uint4 v = b2_load_16(row, there);
-
-    return {__uint_as_float(v.x), __uint_as_float(v.y), __uint_as_float(v.z), __uint_as_float(v.w)};
-}
-
-__device__ inline void store_four(float *row, float4 v) {
-    b2_store_16(row, {__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z),
-                      __float_as_uint(v.w)});
-}
-
-/* ---- the merge ----------------------------------------------------------------------------- */
-
-/* What the warps found, for the rows of the segment: four elements of O at a time. */
-template <int width> struct findings {
-    float4 output[WARPS][ROWS][width / 4 + 2]; /* + 2: rows g and g + 1 in different banks */
-    b2_softmax softmax[WARPS][ROWS];
-};
-
-/* Where elements 4i .. 4i+3 stand: the tensor cores leave a lane 16 elements in line, and its
- * neighbours at a distance of two lanes would meet it in the same bank. */
-__device__ inline int four_at(int i) {
-    return i ^ (i >> 3 & 1);
-}
-
-__device__ inline void add_four(float *sum, float factor, float4 four) {
-    sum[0] += factor * four.x;
-    sum[1] += factor * four.y;
-    sum[2] += factor * four.z;
-    sum[3] += factor * four.w;
-}
-
-/* Sixteen bytes of y. */
-template <typename T>
-__device__ inline void store_y(const b2_attention_args &a, const part &p, int row, int d,
-                               const float *output, float sum) {
-    float divisor = b2_softmax_divisor(sum);
-    T *y = (T *)a.y + (p.start + row) * a.y_stride + p.h * a.head_size + d;
-    T narrow[16 / sizeof(T)];
-#pragma unroll
-    for (int i = 0; i < (int)(16 / sizeof(T)); i++)
-        narrow[i] = b2_narrow<T>(output[i] * divisor);
-    uint32_t words[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        if constexpr (sizeof(T) == 4)
-            words[i] = __float_as_uint(narrow[i]);
-        else
-            words[i] = narrow[2 * i].bits | (uint32_t)narrow[2 * i + 1].bits << 16;
-    b2_store_16(y, {words[0], words[1], words[2], words[3]});
-}
-
-/* Of the parts of one row and head; part i is `D + 4` elements after part i - 1. */
-__device__ inline float *part_at(const b2_attention_args &a, const part &p, int row, int split) {
-    int64_t at = ((int64_t)(p.start + row) * a.heads + p.h) * a.splits + split;
-
-    return a.partial + at * (a.head_size + 4);
-}
-
-/* Whether this block is the last of its segment and head; then everything the others wrote before
- * they asked can be read. */
-__device__ inline bool last_to_arrive(const b2_attention_args &a, const part &p) {
-    __shared__ int before;
-    int32_t *arrived = a.arrived + p.s * a.heads + p.h;
-
-    __syncthreads(); /* orders the block's partial results before thread 0 says they are there */
-    if (threadIdx.x == 0) {
-        __threadfence();
-        before = atomicAdd(arrived, 1);
-        __threadfence();
-        if (before == a.splits - 1)
-            *arrived = 0; /* for the next launch; nobody else comes */
-    }
-    __syncthreads(); /* orders the answer, and what the others wrote, before the reads below */
-    return before == a.splits - 1;
-}
-
-/* The block's warps are done and their findings written. A thread merges 16 bytes of y at a time.
- */
-template <typename T, int width>
-__device__ inline void merge(const b2_attention_args &a, const part &p, const findings<width> &f) {
-    constexpr int piece = 16 / sizeof(T);
-    int pieces = a.head_size / piece;
-
-    __syncthreads(); /* orders the findings of all warps before the reads below */
-    for (int i = threadIdx.x; i < p.n * pieces; i += B2_ATTENTION_THREADS) {
-        int row = i / pieces, d = i % pieces * piece;
-        b2_softmax whole = b2_softmax_none();
-        float output[piece] = {};
-#pragma unroll
-        for (int w = 0; w < WARPS; w++)
-            whole.most = fmaxf(whole.most, f.softmax[w][row].most);
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) {
-            float factor = b2_softmax_part(f.softmax[w][row], whole);
-
-            whole.sum += factor * f.softmax[w][row].sum;
-#pragma unroll
-            for (int e = 0; e < piece; e += 4)
-                add_four(output + e, factor, f.output[w][row][four_at((d + e) / 4)]);
-        }
-        if (a.splits == 1) {
-            store_y<T>(a, p, row, d, output, whole.sum);
-            continue;
-        }
-        float *to = part_at(a, p, row, (int)blockIdx.x);
-#pragma unroll
-        for (int e = 0; e < piece; e += 4)
-            store_four(to + d + e, {output[e], output[e + 1], output[e + 2], output[e + 3]});
-        if (d == 0)
-            *(b2_softmax *)(to + a.head_size) = whole;
-    }
-    if (a.splits == 1 || !last_to_arrive(a, p))
-        return;
-    for (int i = threadIdx.x; i < p.n * pieces; i += B2_ATTENTION_THREADS) {
-        int row = i / pieces, d = i % pieces * piece;
-        const float *from = part_at(a, p, row, 0);
-        int distance = a.head_size + 4;
-        b2_softmax whole = b2_softmax_none();
-        float output[piece] = {};
-
-        for (int split = 0; split < a.splits; split++)
-            whole.most = fmaxf(whole.most, from[split * distance + a.head_size]);
-        for (int split = 0; split < a.splits; split++, from += distance) {
-            b2_softmax softmax = *(const b2_softmax *)(from + a.head_size);
-            float factor = b2_softmax_part(softmax, whole);
-
-            whole.sum += factor * softmax.sum;
-#pragma unroll
-            for (int e = 0; e < piece; e += 4)
-                add_four(output + e, factor, *(const float4 *)(from + d + e));
-        }
-        store_y<T>(a, p, row, d, output, whole.sum);
-    }
-}
+#include "decode.cuh"
 
 /* ---- 16-bit types: tensor cores ------------------------------------------------------------ */
 
@@ -318,104 +126,152 @@ __device__ inline void add_values(float output[width / 8][4], const uint32_t wei
     }
 }
 
+/* A lane's share of a group: keys g and g + 8; values of keys 2c, 2c + 1, 2c + 8, 2c + 9. */
+template <int width> struct fragments {
+    uint32_t k[2][width / 16][2];
+    value_row<width> v[4];
+};
+
+/* The keys of the group that the lane holds k[t] and v[i] of. */
+__device__ inline int key_of(int j, int t, int lane) {
+    return j + t * 8 + lane / 4;
+}
+
+__device__ inline int value_of(int j, int i, int lane) {
+    return j + lane % 4 * 2 + (i & 1) + (i >> 1) * 8;
+}
+
+template <typename T, int width>
+__device__ inline void load_group(fragments<width> *f, const b2_attention_args &a, const part &p,
+                                  int j, int lane) {
+    group<T> g = group_at<T>(a, p, j);
+#pragma unroll
+    for (int t = 0; t < 2; t++) {
+        int key = key_of(j, t, lane);
+
+        load_steps<T, width>(f->k[t], key_row<T>(a, p, g, B2_KEYS, key), a.head_size, key < p.last,
+                             lane % 4);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int key = value_of(j, i, lane);
+
+        load_values<T, width>(&f->v[i], key_row<T>(a, p, g, B2_VALUES, key), a.head_size,
+                              key < p.last, lane / 4);
+    }
+}
+
+/* New keys and values of the group into their pages. */
+template <typename T, int width>
+__device__ inline void store_new(const fragments<width> &f, const b2_attention_args &a,
+                                 const part &p, int j, int lane) {
+#pragma unroll
+    for (int t = 0; t < 2; t++) {
+        int key = key_of(j, t, lane);
+
+        if (key >= p.old && key < p.last)
+            store_steps<T, width>(new_row<T>(a, p, B2_KEYS, key), f.k[t], a.head_size, lane % 4);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int key = value_of(j, i, lane);
+
+        if (key >= p.old && key < p.last)
+            store_values<T, width>(new_row<T>(a, p, B2_VALUES, key), f.v[i], a.head_size, lane / 4);
+    }
+}
+
+/* Rows g and g + 8 of the segment as A fragments; rows past its end are zeros. */
+template <typename T, int width>
+__device__ inline void load_queries(uint32_t q[width / 16][4], const b2_attention_args &a,
+                                    const part &p, int lane) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int row = lane / 4 + i * 8;
+        const T *from = (const T *)a.q + (p.start + row) * a.q_stride + p.h * a.head_size;
+        uint32_t step[width / 16][2];
+
+        load_steps<T, width>(step, from, a.head_size, row < p.n, lane % 4);
+#pragma unroll
+        for (int k = 0; k < width / 16; k++) {
+            q[k][i] = step[k][0];
+            q[k][i + 2] = step[k][1];
+        }
+    }
+}
+
+/* A lane's output and softmax of rows g and g + 8, to where merge reads them. */
+template <int width>
+__device__ inline void write_down(findings<width> *found, const part &p,
+                                  const float output[width / 8][4], const b2_softmax softmax[2],
+                                  int warp, int lane) {
+    constexpr int tiles = width / 8;
+    float sums[2] = {b2_warp_sum<4>(softmax[0].sum), b2_warp_sum<4>(softmax[1].sum)};
+    int c = lane % 4;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        int row = lane / 4 + i * 8;
+        float4 *to = found->output[warp][row];
+
+        if (row >= p.n)
+            break;
+            /* Of 64 elements: columns 2c and 2c + 1 of eight tiles are units 2c and 2c + 1. */
+#pragma unroll
+        for (int t = 0; t < width / 64 * 8; t += 4)
+#pragma unroll
+            for (int u = 0; u < 2; u++)
+                to[four_at(t / 8 * 16 + c * 4 + u * 2 + t / 4 % 2)] = {
+                    output[t][2 * i + u], output[t + 1][2 * i + u], output[t + 2][2 * i + u],
+                    output[t + 3][2 * i + u]};
+        /* Of the last 16: even and odd ones. */
+        if constexpr (width % 64 != 0)
+            to[four_at(width / 64 * 16 + c)] = {output[tiles - 2][2 * i], output[tiles - 1][2 * i],
+                                                output[tiles - 2][2 * i + 1],
+                                                output[tiles - 1][2 * i + 1]};
+        if (c == 0)
+            found->softmax[warp][row] = {softmax[i].most, sums[i]};
+    }
+}
+
 template <typename T, int width> __device__ inline void attend(const b2_attention_args &a) {
-    constexpr int steps = width / 16, tiles = width / 8;
     static_assert(width % 64 == 0 || width % 64 == 16, "the last loads are of one step");
     __shared__ findings<width> found;
     int lane = threadIdx.x & (B2_LANES - 1), warp = threadIdx.x / B2_LANES;
-    int g = lane / 4, c = lane % 4, size = a.head_size;
     part p = part_of(a);
-    uint32_t q[steps][4];
-    float output[tiles][4] = {};
+    uint32_t q[width / 16][4];
+    float output[width / 8][4] = {};
     b2_softmax softmax[2] = {b2_softmax_none(), b2_softmax_none()};
 
     if (p.n == 0)
         return;
     /* What every row sees. */
     int all_first = b2_seen_keys(a, p.s, ROWS - 1).first, all_last = b2_seen_keys(a, p.s, 0).last;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const T *row = (const T *)a.q + (p.start + g + i * 8) * a.q_stride + p.h * size;
-        uint32_t step[steps][2];
 
-        load_steps<T, width>(step, row, size, g + i * 8 < p.n, c);
-#pragma unroll
-        for (int k = 0; k < steps; k++) {
-            q[k][i] = step[k][0];
-            q[k][i + 2] = step[k][1];
-        }
-    }
+    load_queries<T, width>(q, a, p, lane);
     for (int j = p.first + warp * GROUP; j < p.last; j += WARPS * GROUP) {
-        group<T> keys = group_at<T>(a, p, j);
-        uint32_t k[2][steps][2], weights[1][4];
-        value_row<width> v[4];
+        int row = lane / 4, key = j + lane % 4 * 2;
         float scores[2][4] = {}, multiplier = a.scale * B2_LOG2_E;
-#pragma unroll
-        for (int t = 0; t < 2; t++) {
-            int key = j + t * 8 + g;
+        uint32_t weights[1][4];
+        fragments<width> f;
 
-            load_steps<T, width>(k[t], key_row<T>(a, p, keys, B2_KEYS, key), size, key < p.last, c);
-        }
+        load_group<T, width>(&f, a, p, j, lane);
+        if (j + GROUP > p.old)
+            store_new<T, width>(f, a, p, j, lane);
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            int key = j + c * 2 + (i & 1) + (i >> 1) * 8;
-
-            load_values<T, width>(&v[i], key_row<T>(a, p, keys, B2_VALUES, key), size, key < p.last,
-                                  g);
-        }
-        if (j + GROUP > p.old) {
-#pragma unroll
-            for (int t = 0; t < 2; t++) {
-                int key = j + t * 8 + g;
-
-                if (key >= p.old && key < p.last)
-                    store_steps<T, width>(new_row<T>(a, p, B2_KEYS, key), k[t], size, c);
-            }
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                int key = j + c * 2 + (i & 1) + (i >> 1) * 8;
-
-                if (key >= p.old && key < p.last)
-                    store_values<T, width>(new_row<T>(a, p, B2_VALUES, key), v[i], size, g);
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < steps; i++)
+        for (int i = 0; i < width / 16; i++)
 #pragma unroll
             for (int t = 0; t < 2; t++)
-                b2_mma<T>(scores[t], q[i], k[t][i][0], k[t][i][1]);
+                b2_mma<T>(scores[t], q[i], f.k[t][i][0], f.k[t][i][1]);
         if (a.bias != NULL) {
-            b2_add_bias<GROUP>(a, p.s, p.h, scores, multiplier, g, j + c * 2);
+            b2_add_bias<GROUP>(a, p.s, p.h, scores, multiplier, row, key);
             multiplier = 1.0f;
         }
         if (j < all_first || j + GROUP > all_last)
-            b2_hide_keys<GROUP>(a, p.s, scores, g, j + c * 2);
-        b2_weigh<T, tiles, GROUP>(weights, scores, output, softmax, multiplier);
-        add_values<T, width>(output, weights[0], v);
+            b2_hide_keys<GROUP>(a, p.s, scores, row, key);
+        b2_weigh<T, width / 8, GROUP>(weights, scores, output, softmax, multiplier);
+        add_values<T, width>(output, weights[0], f.v);
     }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int row = g + i * 8;
-
-        softmax[i].sum = b2_warp_sum<4>(softmax[i].sum);
-        if (row >= p.n)
-            continue;
-            /* Of 64 elements: columns 2c and 2c + 1 of eight tiles are units 2c and 2c + 1. */
-#pragma unroll
-        for (int t = 0; t < width / 64 * 8; t += 4)
-#pragma unroll
-            for (int u = 0; u < 2; u++)
-                found.output[warp][row][four_at(t / 8 * 16 + c * 4 + u * 2 + t / 4 % 2)] = {
-                    output[t][2 * i + u], output[t + 1][2 * i + u], output[t + 2][2 * i + u],
-                    output[t + 3][2 * i + u]};
-        /* Of the last 16: even and odd ones. */
-        if constexpr (width % 64 != 0)
-            found.output[warp][row][four_at(width / 64 * 16 + c)] = {
-                output[tiles - 2][2 * i], output[tiles - 1][2 * i], output[tiles - 2][2 * i + 1],
-                output[tiles - 1][2 * i + 1]};
-        if (c == 0)
-            found.softmax[warp][row] = softmax[i];
-    }
+    write_down<width>(&found, p, output, softmax, warp, lane);
     merge<T, width>(a, p, found);
 }
 
@@ -459,6 +315,27 @@ __device__ inline void see(const b2_attention_args &a, const part &p, int row, i
     }
 }
 
+/* Keys and values j .. j + BATCH - 1, four d from d on; with `store` new ones go to their pages. */
+__device__ inline void load_batch(float4 k[BATCH], float4 v[BATCH], const b2_attention_args &a,
+                                  const part &p, int j, int d, bool store) {
+    group<float> g = group_at<float>(a, p, j);
+#pragma unroll
+    for (int i = 0; i < BATCH; i++) {
+        bool there = j + i < p.last && d < a.head_size;
+
+        k[i] = load_four(key_row(a, p, g, B2_KEYS, j + i) + d, there);
+        v[i] = load_four(key_row(a, p, g, B2_VALUES, j + i) + d, there);
+    }
+    if (!store || j + BATCH <= p.old || d >= a.head_size)
+        return;
+#pragma unroll
+    for (int i = 0; i < BATCH; i++)
+        if (j + i >= p.old && j + i < p.last) {
+            store_four(new_row<float>(a, p, B2_KEYS, j + i) + d, k[i]);
+            store_four(new_row<float>(a, p, B2_VALUES, j + i) + d, v[i]);
+        }
+}
+
 __device__ inline void attend_f32(const b2_attention_args &a) {
     constexpr int width = B2_LANES * 4;
     __shared__ findings<width> found;
@@ -475,34 +352,17 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
             q[r] = load_four(row + p.h * a.head_size + d, first + r < p.n && d < a.head_size);
             softmax[r] = b2_softmax_none();
         }
-        for (int j = p.first + warp * GROUP; j < p.last; j += WARPS * GROUP)
-#pragma unroll
-            for (int half = 0; half < GROUP; half += BATCH) {
-                group<float> keys = group_at<float>(a, p, j);
-                float4 k[BATCH], v[BATCH];
-#pragma unroll
-                for (int i = 0; i < BATCH; i++) {
-                    int key = j + half + i;
-                    bool there = key < p.last && d < a.head_size;
+        /* Two batches are a group. */
+        for (int j = p.first + warp * GROUP; j < p.last;
+             j += j % GROUP == 0 ? BATCH : (WARPS - 1) * GROUP + BATCH) {
+            float4 k[BATCH], v[BATCH];
 
-                    k[i] = load_four(key_row(a, p, keys, B2_KEYS, key) + d, there);
-                    v[i] = load_four(key_row(a, p, keys, B2_VALUES, key) + d, there);
-                }
-                if (first == 0 && j + GROUP > p.old)
+            load_batch(k, v, a, p, j, d, first == 0);
 #pragma unroll
-                    for (int i = 0; i < BATCH; i++) {
-                        int key = j + half + i;
-
-                        if (key >= p.old && key < p.last && d < a.head_size) {
-                            store_four(new_row<float>(a, p, B2_KEYS, key) + d, k[i]);
-                            store_four(new_row<float>(a, p, B2_VALUES, key) + d, v[i]);
-                        }
-                    }
-#pragma unroll
-                for (int r = 0; r < PASS; r++)
-                    if (first + r < p.n)
-                        see(a, p, first + r, j + half, q[r], k, v, &output[r], &softmax[r]);
-            }
+            for (int r = 0; r < PASS; r++)
+                if (first + r < p.n)
+                    see(a, p, first + r, j, q[r], k, v, &output[r], &softmax[r]);
+        }
 #pragma unroll
         for (int r = 0; r < PASS; r++)
             if (first + r < p.n) {
@@ -516,7 +376,7 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
 }
 
 /* blocks of an SM: what the registers are kept low enough for, with all loads of a group in flight:
- * up to 128 of them for width 64, 164 for 80, 234 for 128, 209 for fp32 (sm_80 to sm_120, no
+ * up to 128 of them for width 64, 165 for 80, 234 for 128, 209 for fp32 (sm_80 to sm_120, no
  * spills); 18 to 35 KiB of shared memory. A block then has 16 to 32 KiB of keys and values on their
  * way; by arithmetic (3.35 TB/s, about 0.6 us, 132 SMs) an H100 wants 16 KiB an SM. */
 #define B2_DECODE(name, call, blocks)                                                              \

@@ -19,7 +19,7 @@
  * too.
  *
  * Two tiles of K and V take 32 to 48 KiB: static memory, at least two blocks on every GPU from
- * sm_80 on. ViT-g (257 keys, D 88) is 4 % of its tower's time here; nothing finer pays.         */
+ * sm_80 on. Attention is 3 % of ViT-g's arithmetic (257 keys, D 88): nothing finer pays.        */
 #include "keys.cuh"
 #include "scores.cuh"
 
@@ -170,32 +170,65 @@ __device__ inline void store(const b2_attention_args &a, int s, int h, int row, 
     }
 }
 
+/* Where a warp stands: 16 rows of a segment and head, and the keys that all of them see. */
+struct place {
+    int s, h, row;
+    int all_first, all_last;
+};
+
+/* The warp's rows see the tile of keys from key j on. */
+template <typename T, int units, int keys>
+__device__ inline void see(const b2_attention_args &a, const place &p, rows<units> &r,
+                           uint32_t tile, int j, int lane) {
+    float scores[keys / 8][4], multiplier = a.scale * B2_LOG2_E;
+    int row = p.row + lane / 4, key = j + lane % 4 * 2;
+    uint32_t weights[keys / 16][4];
+
+    score<T, units, keys>(scores, r, tile, lane);
+    if (a.bias != NULL) {
+        b2_add_bias<keys>(a, p.s, p.h, scores, multiplier, row, key);
+        multiplier = 1.0f;
+    }
+    if (j < p.all_first || j + keys > p.all_last)
+        b2_hide_keys<keys>(a, p.s, scores, row, key);
+    b2_weigh<T, units, keys>(weights, scores, r.o, r.softmax, multiplier);
+    add_values<T, units, keys>(r, weights, tile, lane);
+}
+
+/* Begins to copy the warp's rows of Q, as far as there are any. */
+template <typename T, int units>
+__device__ inline void copy_queries(const b2_attention_args &a, const place &p, uint32_t tile,
+                                    int warp, int lane) {
+    int64_t row = a.q_start[p.s] + p.row;
+    int count = a.q_start[p.s + 1] - (int)row;
+    const T *q = (const T *)a.q;
+
+    if (count > 0)
+        q += row * a.q_stride + p.h * a.head_size;
+    copy_group<T, units>(tile, warp * 16, {q, a.q_stride}, count, a.head_size / 8, lane);
+}
+
 template <typename T, int units, int keys>
 __device__ inline void attend(const b2_attention_args &a) {
     constexpr int tile_units = 2 * keys * units; /* keys, then values */
     static_assert(tile_units >= B2_ATTENTION_ROWS * units, "Q and y pass through one tile");
     __shared__ uint4 shared[2][tile_units];
     int lane = threadIdx.x & (B2_LANES - 1), warp = threadIdx.x / B2_LANES;
-    int s = (int)blockIdx.z, h = (int)blockIdx.y, stage = 0;
-    int start = a.q_start[s], n = a.q_start[s + 1] - start;
+    int s = (int)blockIdx.z, h = (int)blockIdx.y, n = a.q_start[s + 1] - a.q_start[s];
     int block_row = (int)blockIdx.x * B2_ATTENTION_ROWS, row = block_row + warp * 16;
     bool idle = row >= n; /* this warp has no rows and only copies */
-    rows<units> r;
+    rows<units> r = {{}, {}, {b2_softmax_none(), b2_softmax_none()}};
 
     if (block_row >= n)
         return;
-    /* Keys that any row of the block sees, in whole groups at the front; and that every row of the
-     * warp sees. */
+    /* Keys that any row of the block sees, in whole groups at the front. */
     int first = b2_seen_keys(a, s, block_row).first / GROUP * GROUP;
-    int last = b2_seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last;
-    int all_first = b2_seen_keys(a, s, row + 15).first, all_last = b2_seen_keys(a, s, row).last;
+    int last = b2_seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last, stage = 0;
+    place p = {s, h, row, b2_seen_keys(a, s, row + 15).first, b2_seen_keys(a, s, row).last};
 
     /* Q goes through the second tile. Each warp reads only what it copied itself. */
     uint32_t q = b2_shared_address(shared[1]);
-    b2_head_rows<T> q_rows = {(const T *)a.q, 0};
-    if (!idle)
-        q_rows = {(const T *)a.q + (start + row) * a.q_stride + h * a.head_size, a.q_stride};
-    copy_group<T, units>(q, warp * 16, q_rows, n - row, a.head_size / 8, lane);
+    copy_queries<T, units>(a, p, q, warp, lane);
     b2_copy_commit();
     if (first < last)
         copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[0]), first, last, warp, lane);
@@ -205,18 +238,7 @@ __device__ inline void attend(const b2_attention_args &a) {
 #pragma unroll
     for (int k = 0; k < units / 2; k++)
         b2_load_matrices(r.q[k], unit_at<units>(q, 2 * k + lane / 16, warp * 16 + lane % 16));
-    r.softmax[0] = r.softmax[1] = b2_softmax_none();
-#pragma unroll
-    for (int i = 0; i < units; i++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            r.o[i][e] = 0.0f;
-
     for (int j = first; j < last; j += keys, stage ^= 1) {
-        uint32_t tile = b2_shared_address(shared[stage]);
-        float scores[keys / 8][4], multiplier = a.scale * B2_LOG2_E;
-        uint32_t weights[keys / 16][4];
-
         b2_copy_wait<0>();
         /* Orders all copies of this tile before their reads, and the reads of the tile before (of
          * Q, the first time) before the copies that now replace it. */
@@ -225,25 +247,16 @@ __device__ inline void attend(const b2_attention_args &a) {
             copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[stage ^ 1]), j + keys, last,
                                       warp, lane);
         b2_copy_commit();
-        if (idle)
-            continue;
-        score<T, units, keys>(scores, r, tile, lane);
-        if (a.bias != NULL) {
-            b2_add_bias<keys>(a, s, h, scores, multiplier, row + lane / 4, j + lane % 4 * 2);
-            multiplier = 1.0f;
-        }
-        if (j < all_first || j + keys > all_last)
-            b2_hide_keys<keys>(a, s, scores, row + lane / 4, j + lane % 4 * 2);
-        b2_weigh<T, units, keys>(weights, scores, r.o, r.softmax, multiplier);
-        add_values<T, units, keys>(r, weights, tile, lane);
+        if (!idle)
+            see<T, units, keys>(a, p, r, b2_shared_address(shared[stage]), j, lane);
     }
     /* shared[stage] would have been the next tile: all warps are done with it. */
     if (!idle)
         store<T, units>(a, s, h, row, r, shared[stage] + warp * 16 * units, lane);
 }
 
-/* Three blocks of an SM: 168 registers, which every head size needs (64 to 80 are the fragments,
- * the rest is what ptxas keeps in flight). Four blocks of head size 64 spill 12 to 56 bytes. */
+/* Three blocks of an SM: 168 registers, which every head size takes (80 to 112 are fragments, the
+ * rest is what ptxas keeps in flight). Four blocks of head size 64 spill 12 to 56 bytes. */
 #define B2_PREFILL(type, T, width, keys)                                                           \
     extern "C" __global__ void __launch_bounds__(B2_ATTENTION_THREADS, 3)                          \
         b2_attention_##type##_##width(const __grid_constant__ b2_attention_args a) {               \
