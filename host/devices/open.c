@@ -30,9 +30,7 @@ static blip2_status open_auto(b2_device **out, const b2_device_options *options)
 #else
 static blip2_status open_cuda(b2_device **out, const char *name, const b2_device_options *options) {
     (void)out, (void)options;
-    return b2_fail(BLIP2_ENOTSUP,
-                   "no device '%s': this build has only cpu; build with -DBLIP2_CUDA=ON for cuda",
-                   name);
+    return b2_fail(BLIP2_ENOTSUP, "no device '%s': this build has only cpu", name);
 }
 
 static blip2_status open_auto(b2_device **out, const b2_device_options *options) {
