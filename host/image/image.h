@@ -5,6 +5,7 @@
  * checksum in its pixel data, or holds fewer pixels than it says. */
 #ifndef B2_IMAGE_H
 #define B2_IMAGE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,18 @@ struct blip2_image {
  * many more rows than columns). All sides > 0. EINVAL, ENOMEM. */
 blip2_status b2_image_resize(uint8_t *out, uint32_t width, uint32_t height, const uint8_t *rgb,
                              uint32_t in_width, uint32_t in_height);
+
+/* What that resize does, for devices that do it themselves: a pass along the rows and one along the
+ * columns, each rounded to bytes; one whose axis keeps its size is left out. The columns go first
+ * where this says so. */
+bool b2_image_down_first(uint32_t width, uint32_t height, uint32_t in_width, uint32_t in_height);
+/* Most weights that one of `out` pixels of an axis of `in` can have. */
+size_t b2_image_taps(uint32_t out, uint32_t in);
+/* Output i is the sum of weights[i, k] * input[first[i] + k], k < count[i], in 22-bit fixed point
+ * and modulo 2^32, plus a half, shifted right as a signed number and clamped to 0 .. 255. first,
+ * count: [out]; weights: [out, taps], zeros past count. ENOMEM. */
+blip2_status b2_image_weights(int32_t *first, int32_t *count, int32_t *weights, uint32_t out,
+                              uint32_t in);
 
 /* pixels [3, height, width] = (rgb / 255 - mean) / std in fp32, each step rounded as torch does. */
 void b2_image_normalise(float *pixels, const uint8_t *rgb, uint32_t width, uint32_t height,

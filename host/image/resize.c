@@ -225,6 +225,31 @@ static blip2_status resize_across(uint8_t *out, const uint8_t *rgb, size_t rows,
     return BLIP2_OK;
 }
 
+/* ---- tables for devices -----------------------------------------------------------------------
+ */
+
+size_t b2_image_taps(uint32_t out, uint32_t in) {
+    return make_axis(in, out).taps;
+}
+
+blip2_status b2_image_weights(int32_t *first, int32_t *count, int32_t *weights, uint32_t out,
+                              uint32_t in) {
+    axis a = make_axis(in, out);
+    double *scratch = b2_alloc_array(a.taps, sizeof *scratch);
+
+    if (scratch == NULL)
+        return b2_fail_memory();
+    memset(weights, 0, (size_t)out * a.taps * sizeof *weights);
+    for (uint32_t i = 0; i < out; i++) {
+        span s = make_weights(weights + i * a.taps, scratch, &a, i);
+
+        first[i] = (int32_t)s.first;
+        count[i] = (int32_t)s.count;
+    }
+    b2_free(scratch);
+    return BLIP2_OK;
+}
+
 /* ---- both --------------------------------------------------------------------------------------
  */
 
@@ -260,8 +285,8 @@ static blip2_status down_then_across(uint8_t *out, const uint8_t *rgb, const axi
 
 /* Pillow >= 13 goes down first where that takes more than twice as many rows away as columns. The
  * order shows: the result of the first pass is rounded. */
-static bool down_first(const axis *x, const axis *y) {
-    int64_t rows = (int64_t)y->in - y->out, columns = (int64_t)x->in - x->out;
+bool b2_image_down_first(uint32_t width, uint32_t height, uint32_t in_width, uint32_t in_height) {
+    int64_t rows = (int64_t)in_height - height, columns = (int64_t)in_width - width;
 
     return rows > 0 && rows > 2 * columns;
 }
@@ -283,6 +308,7 @@ blip2_status b2_image_resize(uint8_t *out, uint32_t width, uint32_t height, cons
         return resize_across(out, rgb, height, &x);
     if (in_width == width)
         return resize_down(out, rgb, 0, (size_t)width * 3, &y);
-    return down_first(&x, &y) ? down_then_across(out, rgb, &x, &y)
-                              : across_then_down(out, rgb, &x, &y);
+    return b2_image_down_first(width, height, in_width, in_height)
+               ? down_then_across(out, rgb, &x, &y)
+               : across_then_down(out, rgb, &x, &y);
 }

@@ -74,7 +74,10 @@ static void pools_slot(pools *p, int64_t row, int32_t page, int64_t key, uint32_
 static pools make_pages(op_context *t, const attention_case *c, const segments *l, op_mat new_k,
                         op_mat new_v) {
     int64_t width = c->heads * c->head_size, pages = 0, most = 1, keys = l->keys;
-    b2_type compute = t->device->compute, type = compute == B2_F32 ? c->kv_type : compute;
+    b2_type compute = t->device->compute;
+    /* Only the CPU stores rows in pages of another type. */
+    bool free = compute == B2_F32 && (c->kv != FRESH || strcmp(t->device->ops->name, "cpu") == 0);
+    b2_type type = free ? c->kv_type : compute;
     uint32_t layers = 3, layer = 1;
     pools made = {.k = op_host(t, (size_t)(keys * width) * 4),
                   .v = op_host(t, (size_t)(keys * width) * 4),

@@ -1,0 +1,36 @@
+/* Libraries of NVIDIA's that are found when a GPU is opened, not linked: a binary with CUDA starts
+ * on any machine. Each is a table of functions under the names and types of its header. */
+#ifndef B2_LIBRARIES_H
+#define B2_LIBRARIES_H
+#include <cublasLt.h>
+
+#include "base/status.h"
+
+#define B2_CUBLASLT_MAP(X)                                                                         \
+    X(Create)                                                                                      \
+    X(Destroy)                                                                                     \
+    X(GetStatusString)                                                                             \
+    X(Matmul)                                                                                      \
+    X(MatmulAlgoGetHeuristic)                                                                      \
+    X(MatmulDescCreate)                                                                            \
+    X(MatmulDescDestroy)                                                                           \
+    X(MatmulDescSetAttribute)                                                                      \
+    X(MatmulPreferenceCreate)                                                                      \
+    X(MatmulPreferenceDestroy)                                                                     \
+    X(MatmulPreferenceSetAttribute)                                                                \
+    X(MatrixLayoutCreate)                                                                          \
+    X(MatrixLayoutDestroy)
+
+typedef struct b2_cublaslt {
+    void *library; /* NULL: not open */
+#define B2_CUBLASLT_FIELD(name) __typeof__(cublasLt##name) *name;
+    B2_CUBLASLT_MAP(B2_CUBLASLT_FIELD)
+#undef B2_CUBLASLT_FIELD
+} b2_cublaslt;
+
+/* The functions that the program itself brings (tests have stand-ins), else those of the installed
+ * library. ENOTSUP: which file is missing and what to do. */
+blip2_status b2_cublaslt_open(b2_cublaslt *out);
+void b2_cublaslt_close(b2_cublaslt *cublaslt);
+
+#endif
