@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "image/image.h"
+#include "kinds.h"
 
 static blip2_status open_model(hf_batch *out, const char *device) {
     blip2_model_options options;
@@ -16,6 +17,7 @@ static blip2_status open_model(hf_batch *out, const char *device) {
         return b2_fail_memory();
     blip2_model_options_init(&options, sizeof options);
     options.device = device;
+    options.compute = (blip2_compute)bench_exact.compute;
     status = blip2_model_open(&out->model, directory, &options);
     b2_free(directory);
     if (status < 0)

@@ -21,7 +21,7 @@ static blip2_status part_open(part *p, const char *device, const lavis_model *mo
     char *path = NULL;
     blip2_status status;
 
-    if ((status = b2_device_open(&p->device, device, NULL)) < 0 ||
+    if ((status = b2_device_open(&p->device, device, &bench_exact)) < 0 ||
         (status = lavis_weights_path(model, "checkpoint", &path)) < 0)
         return status;
     status = b2_weights_open(&p->weights, path, NULL);

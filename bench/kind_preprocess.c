@@ -284,7 +284,7 @@ static blip2_status open_case(picture_case *c, const char *device) {
     c->jpeg = json_object_get(c->golden->tolerance, "jpeg") != NULL;
     if (c->jpeg && json_object_get(files, "decoded.png") == NULL)
         return golden_bad(c->golden, "expect.files", "decoded.png of a JPEG", files);
-    if ((status = b2_device_open(&c->device, device, NULL)) < 0 ||
+    if ((status = b2_device_open(&c->device, device, &bench_exact)) < 0 ||
         (status = open_image(c->golden, json_string_value(path), &c->decoded)) < 0)
         return status;
     return c->jpeg ? open_image(c->golden, "decoded.png", &c->original) : BLIP2_OK;

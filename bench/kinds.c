@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+const b2_device_options bench_exact = {.compute = B2_COMPUTE_F32};
+
 static bool has(const golden_case *golden, const char *input) {
     return json_object_get(golden->inputs, input) != NULL;
 }

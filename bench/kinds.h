@@ -1,6 +1,7 @@
 /* The kinds of golden cases, told by what case.json asks for, never by its name. */
 #ifndef BENCH_KINDS_H
 #define BENCH_KINDS_H
+#include "device.h"
 #include "verdict.h"
 
 typedef struct kind {
@@ -10,6 +11,9 @@ typedef struct kind {
      * message. EINVAL, EIO: the case's files are bad. NULL: the kind is not supported. */
     blip2_status (*run)(const golden_case *golden, const char *device, verdict *v);
 } kind;
+
+/* The tolerances of cases are those of fp32: every device is asked for it. */
+extern const b2_device_options bench_exact;
 
 /* The first kind that the case is; the last of them is any case. */
 const kind *kind_of(const golden_case *golden);

@@ -219,7 +219,7 @@ int verify_main(int argc, char **argv) {
     if (optind == argc)
         return bench_complain("verify: no CASE_DIR given; see blip2-bench verify --help");
     /* Asked for first: without the device every case would be "not supported". */
-    if (b2_device_open(&device, job.device, NULL) < 0)
+    if (b2_device_open(&device, job.device, &bench_exact) < 0)
         return bench_complain("--device %s: %s", job.device, blip2_error_message());
     b2_device_close(device);
     for (int i = optind; i < argc; i++)
