@@ -79,7 +79,10 @@ void suite_linear(Suite *suite);
 void suite_attention(Suite *suite);
 void suite_norm(Suite *suite);
 void suite_rows(Suite *suite);
+void suite_rope(Suite *suite);
+void suite_itc(Suite *suite);
 void suite_patch(Suite *suite);
 void suite_choose(Suite *suite);
+void suite_best(Suite *suite);
 
 #endif
