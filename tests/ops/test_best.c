@@ -82,13 +82,13 @@ static void run_top_k(op_context *t, op_mat logits, int64_t top, const char *wha
 START_TEST(top_k) {
     static const int64_t vocabularies[6] = {1, 5, 1027, 4100, 50272, 130};
     static const int64_t tops[6] = {1, 64, 10, 2, 64, 33};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 12; i++) {
-        op_context t;
         char what[64];
 
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         op_mat logits = op_mat_new(&t, B2_F32, i == 7 ? 0 : 1 + i % 2, vocabularies[i % 6],
                                    i % 3 == 0 ? 0 : i % 4, OP_RANDOM);
@@ -103,8 +103,9 @@ START_TEST(top_k) {
         snprintf(what, sizeof what, "top_k %d: best %lld of %lld", i, (long long)tops[i % 6],
                  (long long)vocabularies[i % 6]);
         run_top_k(&t, logits, tops[i % 6], what);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -249,12 +250,13 @@ START_TEST(samples) {
     int unsure = 0;
 
     ck_assert_uint_eq(philox(0, 0), 0x6627e8d5u); /* the paper's known answer */
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 10; i++) {
         int32_t tokens[DRAWS], same[DRAWS];
-        op_context t;
 
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         sample_input in = draw(&t, vocabularies[i % 5], i % 4);
         sample(&t, &in, tokens);
@@ -270,8 +272,9 @@ START_TEST(samples) {
             else if (tokens[r] != expected)
                 ck_abort_msg("sample %d: row %d is %d, expected %d", i, r, tokens[r], expected);
         }
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
     ck_assert_int_le(unsure, 4);
 }
 END_TEST
@@ -286,12 +289,11 @@ START_TEST(samples_of_odd_rows) {
                                     {NAN, -INFINITY, NAN, NAN, NAN},
                                     {1, 7, 3, 7, 7}};
     int32_t tokens[DRAWS], drawn = 0;
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (uint32_t i = 0; i < 20; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         sample_input in = {.logits = {.device = b2_mat_of(op_upload(&t, rows, sizeof rows), B2_F32,
                                                           ROWS, VOCABULARY),
                                       .host = rows[0]}};
@@ -308,8 +310,9 @@ START_TEST(samples_of_odd_rows) {
         ck_assert_int_eq(tokens[3], 1);
         ck_assert(tokens[4] == 1 || tokens[4] == 3 || tokens[4] == 4);
         drawn |= 1 << tokens[4];
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
     ck_assert_int_eq(drawn, 1 << 1 | 1 << 3 | 1 << 4);
 }
 END_TEST

@@ -35,17 +35,17 @@ static void run_l2(op_context *t, int64_t rows, int64_t cols, int64_t gap, float
 START_TEST(l2_normalise) {
     static const int64_t widths[7] = {1, 5, 256, 1024, 1027, 2500, 33};
     static const float sizes[3] = {1.0f, 1e-15f, 0.0f};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 14; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         run_l2(&t, i == 4 ? 0 : 1 + i, widths[i % 7], i % 4, sizes[i % 5 > 2 ? 0 : i % 3],
                i % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -84,16 +84,16 @@ static void run_itc_max(op_context *t, int64_t images, int64_t queries, int64_t 
 
 START_TEST(itc_max) {
     static const int64_t texts[5] = {1, 33, 256, 0, 700}, queries[3] = {32, 1, 5};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 15; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         run_itc_max(&t, i == 6 ? 0 : 1 + i % 4, queries[i % 3], texts[i % 5], false);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 

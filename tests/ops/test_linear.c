@@ -146,25 +146,26 @@ static void run_linear(op_context *t, const linear_case *c) {
 }
 
 START_TEST(listed) {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        op_context t;
+    op_context t;
 
-        if (!op_open(&t, _i))
-            return;
+    if (!op_open(&t, _i))
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_linear(&t, &cases[i]);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
 START_TEST(drawn) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
-    op_context draw;
+    op_context t;
 
-    if (!op_open(&draw, _i))
+    if (!op_open(&t, _i))
         return;
+    op_context draw = t; /* for random numbers alone */
     for (int i = 0; i < 60; i++) {
-        op_context t;
         linear_case c = {op_integer(&draw, 1, i % 3 == 0 ? 150 : 20),
                          op_integer(&draw, 1, 150),
                          op_integer(&draw, 1, 200),
@@ -177,19 +178,21 @@ START_TEST(drawn) {
                          op_integer(&draw, 0, 9),
                          i % 4 == 3};
 
-        ck_assert(op_open(&t, _i));
         t.random += (uint64_t)i;
         run_linear(&t, &c);
-        op_close(&t);
+        op_clear(&t);
     }
-    op_close(&draw);
+    op_close(&t);
 }
 END_TEST
 
 /* Inputs wide enough that every branch of the activations is met, one value an output. */
 START_TEST(activations) {
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
     for (int act = 0; act <= B2_ACT_SILU; act++) {
-        op_context t;
         enum { COUNT = 20011 };
         static const float one = 1.0f;
         b2_weight_part part = {&one, 1, B2_F32};
@@ -197,8 +200,6 @@ START_TEST(activations) {
         b2_weight *weight = NULL;
         char what[64];
 
-        if (!op_open(&t, _i))
-            return;
         desc.keep = t.device->compute;
         for (int scale = 0; scale < 4; scale++) {
             static const double widths[4] = {0.01, 1.0, 6.0, 100.0};
@@ -231,8 +232,9 @@ START_TEST(activations) {
             op_compare(what, type, op_mat_read(&t, y), exact, plain, COUNT);
             t.device->ops->weight_free(t.device, weight);
         }
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -241,14 +243,13 @@ END_TEST
 START_TEST(halves) {
     static const b2_type types[2] = {B2_F16, B2_BF16};
     enum { K = 16, M = 65536 / K };
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 2; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         if (op_kept(&t, types[i]) != types[i]) {
-            op_close(&t);
+            op_clear(&t);
             continue;
         }
         uint16_t *all = op_host(&t, (size_t)M * K * sizeof *all);
@@ -283,8 +284,9 @@ START_TEST(halves) {
                                      (double)expected[j * K + first % K + r]);
         }
         t.device->ops->weight_free(t.device, weight);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 

@@ -53,14 +53,15 @@ static void run_rope(op_context *t, const rope_case *c) {
 }
 
 START_TEST(listed) {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        op_context t;
+    op_context t;
 
-        if (!op_open(&t, _i))
-            return;
+    if (!op_open(&t, _i))
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_rope(&t, &cases[i]);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 

@@ -67,17 +67,17 @@ static void run_embed(op_context *t, b2_type file, b2_type keep, int64_t cols, i
 START_TEST(embed) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     static const int64_t widths[4] = {1, 7, 64, 700};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 36; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         run_embed(&t, types[i % 3], types[i / 3 % 3], widths[i % 4], i == 5 ? 0 : 1 + i % 11,
                   i % 2 == 0, i / 2 % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -123,15 +123,15 @@ static void run_copy(op_context *t, int64_t cols, int32_t count, bool from_given
 
 START_TEST(copy_rows) {
     static const int64_t widths[4] = {1, 5, 64, 1411};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 16; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         run_copy(&t, widths[i % 4], i == 3 ? 0 : 1 + 3 * i, i % 2 == 0, i / 2 % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -172,15 +172,15 @@ static void run_kv_write(op_context *t, b2_type type, int64_t head_size, int32_t
 START_TEST(kv_write) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     static const int64_t sizes[4] = {1, 5, 80, 64};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 12; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         run_kv_write(&t, types[i % 3], sizes[i % 4], i == 4 ? 0 : 1 + i);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -207,16 +207,16 @@ static void run_copy_pages(op_context *t, int64_t page_bytes, int32_t count) {
 
 START_TEST(kv_copy_pages) {
     static const int64_t sizes[5] = {16, 48, 4096, 16384, 16384 + 4096 + 16};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 10; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         run_copy_pages(&t, sizes[i % 5], i == 5 ? 0 : 1 + i % 4);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
