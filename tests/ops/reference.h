@@ -47,6 +47,8 @@ typedef struct ref_rope {
 /* The rules of b2_mask_rule said as a matrix entry: does row i of n see key j of m? */
 bool ref_sees(b2_mask_rule rule, int64_t i, int64_t j, int64_t n, int64_t m, int64_t queries);
 
+double ref_activate_f64(double v, b2_activation act);
+float ref_activate_f32(float v, b2_activation act);
 void ref_linear_f64(double *y, const ref_linear *op);          /* y [n, m] */
 void ref_linear_f32(float *y, const ref_linear *op);           /* y [n, m] */
 void ref_norm_f64(double *y, double *sum, const ref_norm *op); /* [rows, cols] */
