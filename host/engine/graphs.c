@@ -45,19 +45,15 @@ static void give_up(b2_graphs *graphs, const char *what) {
     graphs->off = true;
 }
 
+/* On failure *out may be part of a step, for give_up to free. */
 static blip2_status capture(b2_device *device, blip2_status (*queue)(void *context), void *context,
                             b2_graph **out) {
     blip2_status status = device->ops->capture_begin(device), queued;
 
-    *out = NULL;
     if (status < 0)
         return status;
     queued = queue(context);
     status = device->ops->capture_end(device, out);
-    if (queued < 0 && *out != NULL) { /* part of a step */
-        device->ops->graph_free(device, *out);
-        *out = NULL;
-    }
     return queued < 0 ? queued : status;
 }
 
