@@ -95,9 +95,10 @@ typedef enum blip2_compute {
 
 typedef struct blip2_model_options {
     size_t size;                   /* set by _init */
-    const char *device;            /* "auto", "cpu", "cuda", "cuda:N"; default "auto": a GPU where
-                                      one works, else the CPU */
-    uint32_t threads;              /* CPU threads; default: all cores this process may use */
+    const char *device;            /* "auto", "cpu", "cuda", "cuda:N"; default "auto": the first GPU
+                                      that works, else the CPU (the log says why) */
+    uint32_t threads;              /* CPU threads, at most 1024, cut to four a core; default: all
+                                      cores this process may use */
     blip2_weight_type weight_type; /* default AUTO */
     blip2_log_fn log;              /* NULL: no log */
     void *log_payload;

@@ -58,6 +58,7 @@ static blip2_status open_model(session *s) {
     options.device = settings->device;
     options.threads = settings->threads;
     options.weight_type = (blip2_weight_type)settings->weights;
+    options.compute = (blip2_compute)settings->compute;
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = s;
     options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
