@@ -19,10 +19,14 @@
  *            message for people in blip2_error_message(). On failure *out is set to NULL and the
  *            objects passed in are as they were.
  * Ownership  What arrives through `**out` is yours; its _close or _free accepts NULL and cannot
- *            fail. What a getter returns belongs to the object asked. Arguments are borrowed for
- *            the length of the call.
+ *            fail. What a getter returns belongs to the object asked (of NULL: 0 or NULL).
+ *            Arguments are borrowed for the length of the call; NULL for one that is needed is
+ *            BLIP2_EINVAL.
  * Threads    A model never changes once open: share it. An engine, an image being made and a
  *            result serve one thread at a time. Error messages are per thread.
+ * Callbacks  run on the calling thread, inside the call, and must not use its engine or model:
+ *            blip2_generate answers BLIP2_EINVAL there, blip2_engine_close waits for the end of
+ *            the call.
  * Options    Call _init(&o, sizeof o), then set fields; 0 means the default given here. NULL: all
  *            defaults. New fields are appended, so older programs keep working.             */
 #ifndef BLIP2_H

@@ -134,9 +134,11 @@ blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
     blip2_engine *engine;
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_engine_open: out is NULL");
     *out = NULL;
     if (model == NULL)
-        return b2_fail(BLIP2_EINVAL, "model is NULL");
+        return b2_fail(BLIP2_EINVAL, "blip2_engine_open: model is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_engine_options")) < 0)
         return status;
     if ((engine = b2_calloc(1, sizeof *engine)) == NULL)
@@ -161,6 +163,10 @@ void blip2_engine_close(blip2_engine *engine) {
 
     if (engine == NULL)
         return;
+    if (engine->in_call) {
+        engine->close_wanted = true;
+        return;
+    }
     device = engine->model->device;
     b2_pages_free(&engine->pages);
     b2_batch_free(&engine->batch);

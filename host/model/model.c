@@ -148,9 +148,11 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
     blip2_model_options known;
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_model_open: out is NULL");
     *out = NULL;
     if (directory == NULL)
-        return b2_fail(BLIP2_EINVAL, "directory is NULL");
+        return b2_fail(BLIP2_EINVAL, "blip2_model_open: directory is NULL");
     status = b2_options_copy(&known, sizeof known, options, "blip2_model_options");
     return status < 0 ? status : b2_model_load(out, directory, &known, true);
 }

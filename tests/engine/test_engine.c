@@ -230,6 +230,75 @@ START_TEST(options_out_of_range) {
 }
 END_TEST
 
+typedef struct nested {
+    blip2_engine *engine;
+    blip2_status status;
+    int calls;
+    bool close;
+} nested;
+
+static int call_again(size_t index, const char *text, size_t length, void *payload) {
+    nested *n = payload;
+    blip2_result *result = (blip2_result *)1;
+
+    (void)index, (void)text, (void)length;
+    n->calls++;
+    n->status = blip2_generate(n->engine, f.inputs, INPUTS, NULL, &result);
+    ck_assert_ptr_null(result);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "in a call"));
+    if (n->close)
+        blip2_engine_close(n->engine);
+    return 0;
+}
+
+START_TEST(callbacks_must_not_call_the_engine) {
+    blip2_generate_options options = generate_options();
+    nested n = {.engine = engine_of(2, 2, 0), .close = _i == 1};
+    blip2_engine *second;
+    blip2_result *result;
+
+    options.on_text = call_again;
+    options.payload = &n;
+    ck_assert_status_ok(blip2_generate(n.engine, f.inputs, INPUTS, &options, &result));
+    ck_assert_int_gt(n.calls, 0);
+    ck_assert_int_eq(n.status, BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(blip2_result_text(result, INPUTS - 1));
+    blip2_result_free(result);
+    if (n.close) { /* it is closed now, and the model is free for another one */
+        ck_assert_status_ok(blip2_engine_open(&second, f.model, NULL));
+        blip2_engine_close(second);
+        return;
+    }
+    options = generate_options();
+    assert_as_alone(n.engine, &options);
+}
+END_TEST
+
+START_TEST(null_is_refused) {
+    blip2_engine *engine = engine_of(1, 1, 0);
+    blip2_result *result = (blip2_result *)1;
+    size_t count = 7;
+
+    ck_assert_status(blip2_model_open(NULL, MODEL, NULL), BLIP2_EINVAL);
+    ck_assert_status(blip2_model_describe(NULL, MODEL), BLIP2_EINVAL);
+    ck_assert_status(blip2_engine_open(NULL, f.model, NULL), BLIP2_EINVAL);
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, NULL, NULL), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "out is NULL"));
+    ck_assert_status(blip2_generate(NULL, f.inputs, 1, NULL, &result), BLIP2_EINVAL);
+    ck_assert_ptr_null(result);
+    ck_assert_status(blip2_generate(engine, NULL, 1, NULL, &result), BLIP2_EINVAL);
+    ck_assert_uint_eq(blip2_image_width(NULL), 0);
+    ck_assert_uint_eq(blip2_image_height(NULL), 0);
+    ck_assert_uint_eq(blip2_result_count(NULL), 0);
+    ck_assert_ptr_null(blip2_result_text(NULL, 0));
+    ck_assert_ptr_null(blip2_result_tokens(NULL, 0, &count));
+    ck_assert_uint_eq(count, 0);
+    ck_assert_ptr_null(blip2_result_tokens(NULL, 0, NULL));
+    blip2_generate_options_init(NULL, 8);
+    blip2_engine_close(engine);
+}
+END_TEST
+
 START_TEST(engine_limits) {
     blip2_engine_options options;
     blip2_engine *engine;
@@ -277,6 +346,8 @@ int main(void) {
     tcase_add_test(tests, a_stop_leaves_a_usable_engine);
     tcase_add_test(tests, min_new_tokens_bans_the_end);
     tcase_add_test(tests, options_out_of_range);
+    tcase_add_loop_test(tests, callbacks_must_not_call_the_engine, 0, 2);
+    tcase_add_test(tests, null_is_refused);
     tcase_add_test(tests, engine_limits);
     tcase_add_test(tests, stage_1_checkpoint_cannot_generate);
     suite_add_tcase(suite, tests);
