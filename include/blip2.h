@@ -175,8 +175,10 @@ typedef struct blip2_generate_options {
     float repetition_penalty; /* > 0; default 1. Counts prompt and new tokens */
     /* A piece of text for input `index`, whole UTF-8 characters only; non-zero stops the call. */
     int (*on_text)(size_t index, const char *text, size_t length, void *payload);
-    /* Input `index` is finished. Inputs may finish in any order. May be NULL. */
-    void (*on_done)(size_t index, const char *text, void *payload);
+    /* Input `index` is finished, with what the result will say of it. Inputs may finish in any
+     * order. May be NULL. */
+    void (*on_done)(size_t index, const char *text, const int32_t *tokens, size_t count,
+                    void *payload);
     void *payload;
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);

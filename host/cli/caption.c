@@ -101,23 +101,14 @@ static int on_text(size_t index, const char *text, size_t length, void *payload)
     return s->group.stopped;
 }
 
-static void on_done(size_t index, const char *text, void *payload) {
+static void on_done(size_t index, const char *text, const int32_t *tokens, size_t count,
+                    void *payload) {
     session *s = payload;
 
-    b2_group_finish(&s->group, index, text, 0);
+    (void)tokens;
+    b2_group_finish(&s->group, index, text, count);
     b2_group_print(&s->group);
     s->done++;
-}
-
-/* JSON lines carry the number of tokens, which is known when the whole group is done. */
-static void finish_all(session *s, const blip2_result *result) {
-    for (size_t i = 0; i < blip2_result_count(result); i++) {
-        size_t tokens;
-
-        (void)blip2_result_tokens(result, i, &tokens);
-        b2_group_finish(&s->group, i, blip2_result_text(result, i), tokens);
-        s->done++;
-    }
 }
 
 static blip2_status generate(session *s) {
@@ -131,11 +122,9 @@ static blip2_status generate(session *s) {
     options.min_new_tokens = settings->min_new_tokens;
     options.repetition_penalty = settings->repetition_penalty;
     options.on_text = on_text;
-    options.on_done = settings->json ? NULL : on_done;
+    options.on_done = on_done;
     options.payload = s;
     status = blip2_generate(s->engine, s->group.inputs, s->group.input_count, &options, &result);
-    if (status == BLIP2_OK && settings->json)
-        finish_all(s, result);
     blip2_result_free(result);
     return status;
 }

@@ -69,7 +69,8 @@ static void finish(b2_request *request, void *payload) {
         if (c->status == BLIP2_OK)
             c->status = status;
     } else if (c->options->on_done != NULL) {
-        c->options->on_done(request->index, out->text, c->options->payload);
+        c->options->on_done(request->index, out->text, out->tokens, out->count,
+                            c->options->payload);
     }
 }
 

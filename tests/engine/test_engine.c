@@ -111,6 +111,9 @@ END_TEST
 typedef struct stream {
     char text[INPUTS][512];
     int done[INPUTS], pieces;
+    char final[INPUTS][512]; /* what on_done says */
+    int32_t tokens[INPUTS][12];
+    size_t count[INPUTS];
     int stop_after;
 } stream;
 
@@ -122,11 +125,15 @@ static int collect(size_t index, const char *text, size_t length, void *payload)
     return s->stop_after != 0 && s->pieces >= s->stop_after;
 }
 
-static void count_done(size_t index, const char *text, void *payload) {
+static void count_done(size_t index, const char *text, const int32_t *tokens, size_t count,
+                       void *payload) {
     stream *s = payload;
 
-    ck_assert_ptr_nonnull(text);
     s->done[index]++;
+    s->count[index] = count;
+    ck_assert_uint_le(count, 12);
+    memcpy(s->tokens[index], tokens, count * sizeof *tokens);
+    (void)snprintf(s->final[index], sizeof s->final[index], "%s", text);
 }
 
 START_TEST(stream_gives_the_text) {
@@ -140,8 +147,14 @@ START_TEST(stream_gives_the_text) {
     options.payload = &s;
     ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &result));
     for (size_t i = 0; i < INPUTS; i++) {
+        size_t count;
+        const int32_t *tokens = blip2_result_tokens(result, i, &count);
+
         ck_assert_ptr_nonnull(strstr(s.text[i], blip2_result_text(result, i)));
         ck_assert_int_eq(s.done[i], 1);
+        ck_assert_str_eq(s.final[i], blip2_result_text(result, i));
+        ck_assert_uint_eq(s.count[i], count);
+        ck_assert_mem_eq(s.tokens[i], tokens, count * sizeof *tokens);
     }
     ck_assert_int_gt(s.pieces, INPUTS);
     blip2_result_free(result);
