@@ -147,8 +147,12 @@ static void print_table(const char *directory, const json_t *root) {
     const char *architecture = json_string_value(json_object_get(root, "architecture"));
     const json_t *unused = json_object_get(root, "unused_tensors");
 
-    (void)printf("%s\n  what         %s (%s)\n  tasks        ", directory,
-                 type != NULL ? type : "?", architecture != NULL ? architecture : "?");
+    b2_print_name(directory);
+    (void)fputs("\n  what         ", stdout);
+    b2_print_text(type != NULL ? type : "?");
+    (void)fputs(" (", stdout);
+    b2_print_text(architecture != NULL ? architecture : "?");
+    (void)fputs(")\n  tasks        ", stdout);
     print_list(json_object_get(root, "tasks"), SIZE_MAX, "none yet");
     (void)fputs("  device       ", stdout);
     print_device(json_object_get(root, "device"));

@@ -98,6 +98,17 @@ START_TEST(json_lines_are_well_formed) {
 }
 END_TEST
 
+START_TEST(names_stay_in_their_line) {
+    outcome o;
+
+    link_file("a\nb\x1b[2J\t.png", PICTURE);
+    RUN(&o, CAPTION, in_folder("."));
+    expect_success(&o);
+    ck_assert_uint_eq(count_lines(o.out), 1);
+    ck_assert_ptr_nonnull(strstr(o.out, "/a?b?[2J?.png: "));
+}
+END_TEST
+
 START_TEST(prompt_makes_it_an_answer) {
     outcome caption, plain, o;
     json_t *root;
@@ -174,6 +185,7 @@ TCase *output_tests(void) {
     tcase_add_checked_fixture(tests, make_folder, remove_folder);
     tcase_add_test(tests, one_picture_gives_its_caption_alone);
     tcase_add_test(tests, terminal_shows_the_same_text_as_it_comes);
+    tcase_add_test(tests, names_stay_in_their_line);
     tcase_add_test(tests, json_lines_are_well_formed);
     tcase_add_test(tests, prompt_makes_it_an_answer);
     tcase_add_loop_test(tests, unwritable_output_is_told, 0, 6);
