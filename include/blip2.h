@@ -24,6 +24,8 @@
  *            BLIP2_EINVAL.
  * Threads    A model never changes once open: share it. An engine, an image being made and a
  *            result serve one thread at a time. Error messages are per thread.
+ *            The CPU device's own threads are OpenMP's, which ends the process where the system
+ *            refuses to make them: ask for fewer where threads or address space are limited.
  * Callbacks  run on the calling thread, inside the call, and must not use its engine or model:
  *            blip2_generate answers BLIP2_EINVAL there, blip2_engine_close waits for the end of
  *            the call.
@@ -39,8 +41,8 @@ extern "C" {
 #define BLIP2_API __attribute__((visibility("default")))
 
 /* Name, ABI value (append, never renumber), what it means. */
-#define BLIP2_STATUS_MAP(X)                                                                        \
-    X(BLIP2_OK, 0, "success")                                                                      \
+#define BLIP2_STATUS_MAP(X) X(BLIP2_OK, 0, "success") BLIP2_ERROR_MAP(X)
+#define BLIP2_ERROR_MAP(X)                                                                         \
     X(BLIP2_EINVAL, -1, "an argument is outside its documented range")                             \
     X(BLIP2_ENOMEM, -2, "out of host memory")                                                      \
     X(BLIP2_EDEVMEM, -3, "out of device memory")                                                   \
@@ -52,9 +54,10 @@ extern "C" {
     X(BLIP2_EINTERNAL, -9, "a mistake in this library; please report it")
 
 typedef enum blip2_status {
-#define BLIP2_STATUS_ENUM(name, value, text) name = value,
-    BLIP2_STATUS_MAP(BLIP2_STATUS_ENUM)
-#undef BLIP2_STATUS_ENUM
+    BLIP2_OK = 0
+#define BLIP2_ERROR_ENUM(name, value, text) , name = value
+    BLIP2_ERROR_MAP(BLIP2_ERROR_ENUM)
+#undef BLIP2_ERROR_ENUM
 } blip2_status;
 
 BLIP2_API const char *blip2_status_name(blip2_status status); /* "BLIP2_EIO"; never NULL */
