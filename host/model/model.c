@@ -104,6 +104,9 @@ static blip2_status load(blip2_model *model, const char *directory,
     b2_loader *loader = &model->loader;
     blip2_status status;
 
+    if ((unsigned)options->log_level > BLIP2_LOG_DEBUG)
+        return b2_fail(BLIP2_EINVAL, "log_level: %d is none of ERROR, WARNING, INFO, DEBUG",
+                       (int)options->log_level);
     model->log = (b2_log){options->log, options->log_payload,
                           options->log_level != 0 ? options->log_level : BLIP2_LOG_WARNING};
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
@@ -151,8 +154,8 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_model_open: out is NULL");
     *out = NULL;
-    if (directory == NULL)
-        return b2_fail(BLIP2_EINVAL, "blip2_model_open: directory is NULL");
+    if (directory == NULL || *directory == '\0')
+        return b2_fail(BLIP2_EINVAL, "blip2_model_open: no directory is named");
     status = b2_options_copy(&known, sizeof known, options, "blip2_model_options");
     return status < 0 ? status : b2_model_load(out, directory, &known, true);
 }

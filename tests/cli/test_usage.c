@@ -96,6 +96,8 @@ static const struct {
     {"'int8'", {"caption", PICTURE, "--compute=int8"}},
     {"'tpu'", {"caption", PICTURE, "--device=tpu", "--model=" TINY_MODEL}},
     {"GPUs are named", {"caption", PICTURE, "--device=cuda:x", "--model=" TINY_MODEL}},
+    {"no directory", {"caption", PICTURE, "--model="}},
+    {"no directory", {"info", ""}},
     {"one folder", {"info", "a", "b"}},
     {"min_new_tokens", {"caption", PICTURE, "--model=" TINY_MODEL, "--min-new-tokens=31"}},
     {"max_tokens", {"caption", PICTURE, "--model=" TINY_MODEL, "--max-tokens=5"}},
