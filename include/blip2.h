@@ -154,8 +154,9 @@ typedef struct blip2_engine_options {
     size_t size;           /* set by _init */
     uint32_t max_requests; /* requests that run together in one step; default 8 */
     uint32_t max_images;   /* pictures encoded together in one step; default 4 */
-    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request; default 256
-                              or what the language model can, if less */
+    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request, less the
+                              answer's last token; default 256 or what the language model can, if
+                              less */
     uint64_t max_kv_bytes; /* memory for keys and values; default: max_requests x max_tokens */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);

@@ -19,7 +19,7 @@ enum {
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
                                 const blip2_engine_options *options) {
     uint32_t positions = model->config.opt.positions;
-    uint32_t least = model->config.qformer.queries + 2; /* a start token and a new one */
+    uint32_t least = model->config.qformer.queries + 1; /* a start token; a new one is not fed */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
     uint32_t tokens = options->max_tokens != 0 ? options->max_tokens

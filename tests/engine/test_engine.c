@@ -206,6 +206,44 @@ START_TEST(min_new_tokens_bans_the_end) {
 }
 END_TEST
 
+/* The last token is not fed: with 8 queries and </s> 92 new tokens take 100 rows, 120 take 128. A
+ * longer answer begins as a shorter one, also where the longer one fills the pages, the history and
+ * the positions to the end. */
+START_TEST(as_long_as_rows_last) {
+    blip2_generate_options options = generate_options();
+    blip2_engine_options limits;
+    blip2_engine *engine = engine_of(2, 2, 0);
+    blip2_result *some, *all;
+    size_t n, m;
+
+    options.repetition_penalty = 1.2f;
+    options.max_new_tokens = options.min_new_tokens = 92;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &some));
+    blip2_engine_close(engine);
+    blip2_engine_options_init(&limits, sizeof limits);
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+    options.max_new_tokens = options.min_new_tokens = 121;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &all), BLIP2_EINVAL);
+    options.max_new_tokens = options.min_new_tokens = 120;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &all));
+    const int32_t *x = blip2_result_tokens(some, 0, &n), *y = blip2_result_tokens(all, 0, &m);
+    ck_assert_uint_eq(n, 92);
+    ck_assert_uint_eq(m, 120);
+    ck_assert_mem_eq(x, y, 92 * sizeof *x);
+    blip2_result_free(some);
+    blip2_result_free(all);
+    limits.max_tokens = 9; /* just a start token and its answer */
+    blip2_engine_close(engine);
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+    options.max_new_tokens = options.min_new_tokens = 1;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &all));
+    (void)blip2_result_tokens(all, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    blip2_result_free(all);
+    blip2_engine_close(engine);
+}
+END_TEST
+
 START_TEST(options_out_of_range) {
     blip2_generate_options options = generate_options();
     blip2_engine *engine = engine_of(1, 1, 0), *second;
@@ -222,7 +260,7 @@ START_TEST(options_out_of_range) {
     options.repetition_penalty = -1.0f;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
     options = generate_options();
-    options.max_new_tokens = 92; /* with 8 queries and </s>: 101 rows, max_tokens is 100 */
+    options.max_new_tokens = 93; /* with 8 queries and </s>: 101 rows, max_tokens is 100 */
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
     options.max_new_tokens = UINT32_MAX;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
@@ -319,7 +357,7 @@ START_TEST(engine_limits) {
     blip2_engine_options_init(&options, sizeof options);
     options.max_tokens = 129; /* the tiny OPT has 128 positions */
     ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    options.max_tokens = 9; /* 8 queries, a start token and no room for an answer */
+    options.max_tokens = 8; /* 8 queries and no room for a start token */
     ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
     options.max_tokens = 0;
     options.max_kv_bytes = 1000;
@@ -358,6 +396,7 @@ int main(void) {
     tcase_add_test(tests, stream_gives_the_text);
     tcase_add_test(tests, a_stop_leaves_a_usable_engine);
     tcase_add_test(tests, min_new_tokens_bans_the_end);
+    tcase_add_test(tests, as_long_as_rows_last);
     tcase_add_test(tests, options_out_of_range);
     tcase_add_loop_test(tests, callbacks_must_not_call_the_engine, 0, 2);
     tcase_add_test(tests, null_is_refused);
