@@ -21,21 +21,38 @@ typedef struct session {
     b2_group group;
     blip2_model *model;
     blip2_engine *engine;
-    bool stream;  /* one picture, and a terminal to show its text as it comes */
-    bool started; /* past the white space in front of the streamed text */
-    size_t warnings;
+    bool stream;                    /* one picture, and a terminal to show its text as it comes */
+    bool started;                   /* past the white space in front of the streamed text */
+    char *warnings[SHOWN_WARNINGS]; /* of loading, kept until it has succeeded */
+    size_t warning_count;
 } session;
 
 static void on_log(blip2_log_level level, const char *line, void *payload) {
     session *s = payload;
     bool warning = level == BLIP2_LOG_WARNING;
 
-    /* What an error line says in full, the failing call's own message says in short. */
-    if (!s->settings->verbose &&
-        (level == BLIP2_LOG_ERROR || (warning && ++s->warnings > SHOWN_WARNINGS)))
-        return;
-    b2_progress_erase(&s->progress);
-    b2_complain("%s%s", warning ? "warning: " : "", line);
+    if (s->settings->verbose) {
+        b2_progress_erase(&s->progress);
+        b2_complain("%s%s", warning ? "warning: " : "", line);
+    } else if (warning) { /* what errors say in full, the failing call's message says in short */
+        if (s->warning_count < SHOWN_WARNINGS)
+            s->warnings[s->warning_count] = b2_strdup(line);
+        s->warning_count++;
+    }
+}
+
+/* A model that cannot be used has its error, which warnings must not hide. */
+static void tell_warnings(session *s, bool show) {
+    size_t shown = b2_size_min(s->warning_count, SHOWN_WARNINGS);
+
+    for (size_t i = 0; i < shown; i++) {
+        if (show)
+            b2_complain("warning: %s", s->warnings[i] != NULL ? s->warnings[i] : "out of memory");
+        b2_free(s->warnings[i]);
+    }
+    if (show && s->warning_count > shown)
+        b2_complain("warning: and %zu more; --verbose shows all", s->warning_count - shown);
+    s->warning_count = 0;
 }
 
 static int on_load(uint64_t done, uint64_t total, void *payload) {
@@ -67,8 +84,6 @@ static blip2_status open_model(session *s) {
     status =
         blip2_model_open(&s->model, settings->model != NULL ? settings->model : fallback, &options);
     b2_progress_erase(&s->progress);
-    if (s->warnings > SHOWN_WARNINGS && !settings->verbose)
-        b2_complain("warning: and %zu more; --verbose shows all", s->warnings - SHOWN_WARNINGS);
     b2_free(fallback);
     return status;
 }
@@ -136,8 +151,13 @@ static blip2_status run_group(session *s) {
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
     b2_group_print(&s->group);
     if (s->group.input_count > 0 && !s->group.stopped) {
-        if (s->model == NULL && ((status = open_model(s)) < 0 || (status = open_engine(s)) < 0))
-            return status;
+        if (s->model == NULL) {
+            if ((status = open_model(s)) == BLIP2_OK)
+                status = open_engine(s);
+            tell_warnings(s, status == BLIP2_OK);
+            if (status < 0)
+                return status;
+        }
         status = generate(s);
     }
     if (status == BLIP2_OK)
