@@ -63,7 +63,7 @@ static void make_folder(const char *before, const char *after) {
     size_t size;
     char *path, *at;
 
-    strcpy(folder, "/tmp/blip2-model-XXXXXX");
+    temporary_path(folder, sizeof folder, "model-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     for (int i = 0; i < FILES; i++) {
         char *from = b2_path_join(MODEL, files[i]);
