@@ -1,4 +1,4 @@
-/* What a test may ask of cuDNN's stand-in. */
+/* What a test may ask of cuDNN's stand-in (cudnn.c). */
 #ifndef VM_CUDNN_H
 #define VM_CUDNN_H
 #include <stdint.h>
