@@ -45,6 +45,7 @@ static void cuda_close(b2_device *device) {
     (void)cudaSetDevice(cuda->ordinal);
     if (cuda->stream != NULL)
         (void)cudaStreamSynchronize(cuda->stream);
+    b2_convolver_close(cuda);
     b2_matmul_close(cuda);
     b2_cublaslt_close(&cuda->cublaslt);
     b2_kernels_close(cuda);
@@ -199,6 +200,7 @@ blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_opt
     cuda->device.ops = &cuda_ops;
     cuda->ordinal = (int)ordinal;
     (void)snprintf(cuda->device.name, sizeof cuda->device.name, "cuda:%u", ordinal);
+    cuda->patch_path = options->patch_path;
     if ((status = set_compute(cuda, options->compute)) < 0 || (status = open_gpu(cuda)) < 0) {
         cuda_close(&cuda->device);
         return status;

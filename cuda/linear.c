@@ -236,7 +236,7 @@ static b2_kernel convert_kernel(b2_type type) {
     return type == B2_F16 ? b2_convert_f16_kernel : b2_convert_bf16_kernel;
 }
 
-static blip2_status convert(b2_cuda *cuda, b2_mat to, b2_mat from) {
+blip2_status b2_convert_queue(b2_cuda *cuda, b2_mat to, b2_mat from) {
     const b2_convert_args args = {.x = from.data,
                                   .y = to.data,
                                   .x_stride = from.stride,
@@ -261,7 +261,7 @@ static blip2_status find_bias(b2_cuda *cuda, const b2_linear *op, const void **o
         return BLIP2_OK;
     if (cuda->capturing) /* a conversion would be recorded, and nobody know when it is done */
         return b2_cuda_refuse(cuda, "captured before the weight has met its bias");
-    status = convert(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
+    status = b2_convert_queue(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
     if (status == BLIP2_OK)
         w->half_bias_of = op->bias;
     return status;
@@ -305,7 +305,7 @@ static blip2_status run_piece(b2_cuda *cuda, const b2_linear *whole, const void 
     if (how->converts) {
         b2_mat x = b2_mat_of(scratch, op.w->type, n, op.x.cols);
 
-        status = convert(cuda, x, op.x);
+        status = b2_convert_queue(cuda, x, op.x);
         op.x = x;
     }
     product = op;

@@ -293,9 +293,18 @@ typedef enum b2_compute {                  /* T */
                           B2_COMPUTE_BF16
 } b2_compute;
 
+/* How the CUDA device makes patches of pictures: by its rule, or as a test or a measurement says.
+ */
+typedef enum b2_patch_path {
+    B2_PATCH_AUTO,
+    B2_PATCH_GEMM,
+    B2_PATCH_CUDNN /* where cuDNN is there and takes the shape, else GEMM */
+} b2_patch_path;
+
 typedef struct b2_device_options {
     uint32_t threads; /* of the CPU device; 0: all cores this process may use */
     b2_compute compute;
+    b2_patch_path patch_path;
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU
