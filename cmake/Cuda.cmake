@@ -36,9 +36,10 @@ find_package(Threads REQUIRED)
 
 set(cuda_dir ${CMAKE_SOURCE_DIR}/cuda)
 # The files whose kernels the device launches (cuda/image.h).
-set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose activate patch
-  resize)
-file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh)
+set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose top_k sample
+  activate rope itc patch resize)
+file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh
+  ${CMAKE_SOURCE_DIR}/host/draw.h)
 set(nvcc_flags -std=c++17 -Werror all-warnings)
 
 # blip2_cuda_images(OUT DIRECTORY ENDING nvcc-option...): an assembler file for each image, made in

@@ -150,16 +150,22 @@ blip2_status b2_cuda_capture_end(b2_device *device, b2_graph **out);
 blip2_status b2_cuda_graph_run(b2_device *device, b2_graph *graph);
 void b2_cuda_graph_free(b2_device *device, b2_graph *graph);
 
-/* ---- attention.c, rows.c, patch.c, resize.c ---- */
+/* ---- attention.c, rows.c, rope.c, choose.c, patch.c, resize.c ---- */
 
 blip2_status b2_cuda_attention(b2_device *device, const b2_attention *op);
 blip2_status b2_cuda_kv_write(b2_device *device, const b2_kv_write *op);
 blip2_status b2_kv_write_queue(b2_cuda *cuda, const b2_kv_write *op);
+blip2_status b2_cuda_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op);
+blip2_status b2_cuda_rope(b2_device *device, const b2_rope *op);
 blip2_status b2_cuda_norm(b2_device *device, const b2_norm *op);
 blip2_status b2_cuda_embed(b2_device *device, const b2_embed *op);
 blip2_status b2_cuda_copy_rows(b2_device *device, const b2_copy_rows *op);
 blip2_status b2_cuda_choose(b2_device *device, const b2_choose *op);
 blip2_status b2_cuda_patch_embed(b2_device *device, const b2_patch_embed *op);
+blip2_status b2_cuda_l2_normalise(b2_device *device, const b2_l2_normalise *op);
+blip2_status b2_cuda_itc_max(b2_device *device, const b2_itc_max *op);
+blip2_status b2_cuda_top_k(b2_device *device, const b2_top_k *op);
+blip2_status b2_cuda_sample(b2_device *device, const b2_sample *op);
 blip2_status b2_cuda_resize_normalise(b2_device *device, const b2_resize_normalise *op);
 
 /* Is m a present matrix [rows, cols] of a type, its rows and columns within the kernels' range? */
