@@ -205,8 +205,8 @@ static blip2_status multiply(b2_cuda *cuda, const b2_linear *op, const void *bia
                      .x_stride = op->x.stride,
                      .residual_stride = residual ? op->residual.stride : 0,
                      .y_stride = op->y.stride,
-                     .type = op->x.type,
-                     .y_type = op->y.type,
+                     .type = (int32_t)op->x.type,
+                     .y_type = (int32_t)op->y.type,
                      .relu = relu,
                      .residual = residual,
                      .x_align = alignment_of(op->x.data),
@@ -237,7 +237,7 @@ static b2_kernel convert_kernel(b2_type type) {
     return type == B2_F16 ? b2_convert_f16_kernel : b2_convert_bf16_kernel;
 }
 
-static blip2_status convert(b2_cuda *cuda, b2_mat to, b2_mat from) {
+blip2_status b2_convert_queue(b2_cuda *cuda, b2_mat to, b2_mat from) {
     const b2_convert_args args = {.x = from.data,
                                   .y = to.data,
                                   .x_stride = from.stride,
@@ -258,8 +258,11 @@ static blip2_status find_bias(b2_cuda *cuda, const b2_linear *op, const void **o
     if (op->bias == NULL || op->y.type == B2_F32)
         return BLIP2_OK;
     *out = w->half_bias;
-    if (w->half_bias_of != op->bias)
-        status = convert(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
+    if (w->half_bias_of == op->bias)
+        return BLIP2_OK;
+    if (cuda->capturing) /* a conversion would be recorded, and nobody know when it is done */
+        return b2_cuda_refuse(cuda, "captured before the weight has met its bias");
+    status = b2_convert_queue(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
     if (status == BLIP2_OK)
         w->half_bias_of = op->bias;
     return status;
@@ -275,7 +278,7 @@ static blip2_status activate(b2_cuda *cuda, const b2_linear *op, b2_mat product)
                                    .y_stride = op->y.stride,
                                    .rows = (int32_t)op->y.rows,
                                    .cols = (int32_t)op->y.cols,
-                                   .act = op->act,
+                                   .act = (int32_t)op->act,
                                    .gated = op->gated};
 
     return b2_launch_rows(cuda, b2_kernel_of_type(b2_activate_f32_kernel, op->y.type), op->y.rows,
@@ -304,7 +307,7 @@ static blip2_status run_piece(b2_cuda *cuda, const b2_linear *whole, const void 
     if (how->converts) {
         b2_mat x = b2_mat_of(scratch, op.w->type, n, op.x.cols);
 
-        status = convert(cuda, x, op.x);
+        status = b2_convert_queue(cuda, x, op.x);
         op.x = x;
     }
     product = op;

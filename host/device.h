@@ -31,6 +31,7 @@
 
 typedef struct b2_device b2_device;
 typedef struct b2_weight b2_weight; /* a weight matrix in whatever form the device likes best */
+typedef struct b2_graph b2_graph;   /* captured operations, likewise */
 
 /* A matrix [rows, cols], rows `stride` elements apart. data NULL: absent. */
 typedef struct b2_mat {
@@ -178,7 +179,7 @@ typedef struct b2_attention {
     const float *bias;      /* [H, bias_span] or NULL */
     uint32_t bias_zero, bias_span;
     uint32_t segments, heads, head_size;
-    uint32_t max_q, max_k; /* host's knowledge: most query rows and keys of a segment */
+    uint32_t max_q, max_k; /* host's knowledge: no segment has more query rows, keys */
     float scale;
     b2_mask_rule rule;
 } b2_attention;
@@ -334,12 +335,31 @@ typedef struct b2_device_ops {
     blip2_status (*sample)(b2_device *device, const b2_sample *op);
     blip2_status (*resize_normalise)(b2_device *device, const b2_resize_normalise *op);
     blip2_status (*choose)(b2_device *device, const b2_choose *op);
+
+    /* Capture: operations are recorded once and run again with one call, for steps of many small
+     * ones. NULL, all four: this device gains nothing by it.
+     *
+     * Between begin and end operations are recorded and not run. Nothing may be uploaded,
+     * downloaded, allocated, freed or waited for meanwhile (EINTERNAL), and no weight gets its
+     * first bias: run an operation once before it is captured. Whatever an operation said, end
+     * follows begin, and a graph that lacks one is the caller's to throw away. A failure of these
+     * four, or of an operation while capturing, leaves the device usable and not capturing. */
+    blip2_status (*capture_begin)(b2_device *device);
+    blip2_status (*capture_end)(b2_device *device, b2_graph **out);
+    /* Queue the operations as they were recorded: same pointers, sizes and numbers, new contents of
+     * memory. On failure none of them is queued. */
+    blip2_status (*graph_run)(b2_device *device, b2_graph *graph);
+    void (*graph_free)(b2_device *device, b2_graph *graph); /* not running; NULL is allowed */
 } b2_device_ops;
 
 /* The first member of every device. */
 struct b2_device {
     const b2_device_ops *ops;
-    b2_type compute; /* T */
+    b2_type compute;  /* T */
+    char name[16];    /* as b2_device_open takes it: "cpu", "cuda:1" */
+    char about[320];  /* for people: "NVIDIA H100 80GB HBM3, compute 9.0, 79 GiB" */
+    char no_gpu[512]; /* opened as "auto": why that took no GPU; else empty */
+    bool gpu_unused;  /* the same, though this machine seems to have one: worth a warning */
 };
 
 typedef enum b2_compute {                  /* T */
@@ -351,9 +371,18 @@ typedef enum b2_compute {                  /* T */
                           B2_COMPUTE_BF16
 } b2_compute;
 
+/* How the CUDA device makes patches of pictures: by its rule, or as a test or a measurement says.
+ */
+typedef enum b2_patch_path {
+    B2_PATCH_AUTO,
+    B2_PATCH_GEMM,
+    B2_PATCH_CUDNN /* where cuDNN is there and takes the shape, else GEMM */
+} b2_patch_path;
+
 typedef struct b2_device_options {
     uint32_t threads; /* of the CPU device; 0: all cores this process may use */
     b2_compute compute;
+    b2_patch_path patch_path;
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU

@@ -13,8 +13,9 @@
 #include "device.h"
 #include "run.h"
 
-/* A device under test; case i of a loop test runs on target i. */
-enum { OP_TARGETS = 8 };
+/* A device under test; case i of a loop test runs on target i. Those behind OP_TARGETS differ from
+ * others in patch_embed only. */
+enum { OP_TARGETS = 8, OP_PATCH_TARGETS = 11 };
 
 typedef struct op_context {
     b2_device *device;
@@ -76,6 +77,7 @@ void op_compare_sensitive(const char *what, b2_type type, double sensitivity, co
                           const double *exact, const float *plain, int64_t count);
 
 void op_add_case(Suite *suite, const char *name, const TTest *test);
+void op_add_patch_case(Suite *suite, const char *name, const TTest *test);
 void suite_device(Suite *suite);
 void suite_linear(Suite *suite);
 void suite_attention(Suite *suite);
