@@ -204,8 +204,8 @@ static blip2_status multiply(b2_cuda *cuda, const b2_linear *op, const void *bia
                      .x_stride = op->x.stride,
                      .residual_stride = residual ? op->residual.stride : 0,
                      .y_stride = op->y.stride,
-                     .type = op->x.type,
-                     .y_type = op->y.type,
+                     .type = (int32_t)op->x.type,
+                     .y_type = (int32_t)op->y.type,
                      .relu = relu,
                      .residual = residual,
                      .x_align = alignment_of(op->x.data),
@@ -277,7 +277,7 @@ static blip2_status activate(b2_cuda *cuda, const b2_linear *op, b2_mat product)
                                    .y_stride = op->y.stride,
                                    .rows = (int32_t)op->y.rows,
                                    .cols = (int32_t)op->y.cols,
-                                   .act = op->act};
+                                   .act = (int32_t)op->act};
 
     return b2_launch_rows(cuda, b2_kernel_of_type(b2_activate_f32_kernel, op->y.type), op->y.rows,
                           &args);

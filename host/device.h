@@ -277,7 +277,11 @@ typedef struct b2_device_ops {
 /* The first member of every device. */
 struct b2_device {
     const b2_device_ops *ops;
-    b2_type compute; /* T */
+    b2_type compute;  /* T */
+    char name[16];    /* as b2_device_open takes it: "cpu", "cuda:1" */
+    char about[320];  /* for people: "NVIDIA H100 80GB HBM3, compute 9.0, 79 GiB" */
+    char no_gpu[512]; /* opened as "auto": why that took no GPU; else empty */
+    bool gpu_unused;  /* the same, though this machine seems to have one: worth a warning */
 };
 
 typedef enum b2_compute {                  /* T */

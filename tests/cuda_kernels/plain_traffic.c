@@ -51,6 +51,11 @@ START_TEST(norm_traffic) {
                (unsigned)(width > B2_NORM_WARP_COLS ? rows : rows / B2_NORM_ROWS), 1, 1,
                B2_ROW_THREADS, &a, "norm");
     lean("b2_norm_f16", (rows - 1) * 8.0 * width);
+    plain_free(&x);
+    plain_free(&add);
+    plain_free(&gamma);
+    plain_free(&y);
+    plain_free(&sum);
 }
 END_TEST
 
@@ -86,6 +91,11 @@ START_TEST(row_traffic) {
                (unsigned)((pages.page_bytes + B2_COPY_BYTES - 1) / B2_COPY_BYTES), 1, 1,
                B2_ROW_THREADS, &pages, "copy_pages");
     lean("b2_kv_copy_pages", 0);
+    plain_free(&table);
+    plain_free(&k);
+    plain_free(&x);
+    plain_free(&y);
+    plain_free(&pool);
 }
 END_TEST
 
@@ -124,6 +134,11 @@ START_TEST(pointwise_traffic) {
     lean("b2_l2_normalise", 0);
     kernel_run(kernel_file("itc"), "b2_itc_max", 2, 1, 1, B2_ROW_THREADS, &best, "itc_max");
     lean("b2_itc_max", 0);
+    plain_free(&x);
+    plain_free(&bias);
+    plain_free(&f);
+    plain_free(&y);
+    plain_free(&h);
 }
 END_TEST
 
@@ -154,6 +169,7 @@ START_TEST(choice_traffic) {
     lean("b2_top_k", 0);
     kernel_run(kernel_file("sample"), "b2_sample", 1, 1, 1, B2_CHOOSE_THREADS, &sample, "sample");
     lean("b2_sample", 0);
+    plain_free(&logits);
 }
 END_TEST
 
@@ -165,6 +181,7 @@ START_TEST(picture_traffic) {
     kernel_run(kernel_file("resize"), "b2_normalise", 8, 1, 1, B2_ROW_THREADS, &normalise,
                "pixels");
     lean("b2_normalise", 0);
+    plain_free(&y);
 }
 END_TEST
 
