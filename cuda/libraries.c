@@ -48,7 +48,7 @@ blip2_status b2_cublaslt_open(b2_cublaslt *out) {
     if (out->library != NULL)
         return BLIP2_OK;
     return b2_fail(BLIP2_ENOTSUP,
-                   "device cuda: %s was not found: install cuBLAS of CUDA 13 or 12, or add its "
+                   "device cuda: %s was not found; install cuBLAS of CUDA 13 or 12, or add its "
                    "folder to LD_LIBRARY_PATH",
                    files[1]);
 }

@@ -53,11 +53,17 @@ bool op_open(op_context *context, int target) {
     return true;
 }
 
-void op_close(op_context *context) {
+void op_clear(op_context *context) {
     for (int i = 0; i < context->device_count; i++)
         context->device->ops->free(context->device, context->device_blocks[i]);
     for (int i = 0; i < context->host_count; i++)
         free(context->host_blocks[i]);
+    context->device_count = context->host_count = 0;
+    context->random = seed();
+}
+
+void op_close(op_context *context) {
+    op_clear(context);
     b2_device_close(context->device);
 }
 

@@ -30,6 +30,8 @@ typedef struct op_context {
  * print. */
 bool op_open(op_context *context, int target);
 void op_close(op_context *context);
+/* As newly opened, for the next case of a loop: opening a GPU takes longer than most cases. */
+void op_clear(op_context *context);
 
 double op_uniform(op_context *context, double low, double high);
 int64_t op_integer(op_context *context, int64_t low, int64_t high); /* both ends included */
@@ -81,7 +83,10 @@ void suite_linear(Suite *suite);
 void suite_attention(Suite *suite);
 void suite_norm(Suite *suite);
 void suite_rows(Suite *suite);
+void suite_rope(Suite *suite);
+void suite_itc(Suite *suite);
 void suite_patch(Suite *suite);
 void suite_choose(Suite *suite);
+void suite_best(Suite *suite);
 
 #endif
