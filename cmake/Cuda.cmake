@@ -3,6 +3,8 @@
 # It takes nvcc, the headers of CUDA's runtime and of cuBLASLt, and the static runtime; nothing else is
 # linked, cuBLASLt is found when a GPU is opened. Kernels run on a GPU in software in the tests, so
 # building and testing ask for no GPU.
+# BLIP2_WITH_CUDNN: the headers of cuDNN 9 are there too. The library is looked for when a picture is
+# to go through it.
 set(BLIP2_WITH_CUDA OFF)
 set(BLIP2_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING
   "Compute capabilities that kernels are compiled for; later GPUs compile the last one's PTX")
@@ -21,14 +23,23 @@ if(BLIP2_WITHOUT_CUDA)
 endif()
 message(STATUS "cuda: the device is built with ${BLIP2_NVCC}")
 set(BLIP2_WITH_CUDA ON)
+find_path(BLIP2_CUDNN_INCLUDE cudnn_graph.h # new in version 9
+  HINTS ${BLIP2_CUDA_INCLUDE} /usr/local/cuda/include)
+set(BLIP2_WITH_CUDNN OFF)
+if(BLIP2_CUDNN_INCLUDE)
+  set(BLIP2_WITH_CUDNN ON)
+else()
+  message(STATUS "cuda: built without cuDNN, its headers (cudnn.h of version 9) are missing")
+endif()
 enable_language(ASM)
 find_package(Threads REQUIRED)
 
 set(cuda_dir ${CMAKE_SOURCE_DIR}/cuda)
 # The files whose kernels the device launches (cuda/image.h).
-set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose activate patch
-  resize)
-file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh)
+set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose top_k sample
+  activate rope itc patch resize)
+file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh
+  ${CMAKE_SOURCE_DIR}/host/draw.h)
 set(nvcc_flags -std=c++17 -Werror all-warnings)
 
 # blip2_cuda_images(OUT DIRECTORY ENDING nvcc-option...): an assembler file for each image, made in

@@ -164,7 +164,7 @@ int vm_enqueue_call(void *stream, const char *who, bool (*run)(const void *argum
     vm_enter();
     s = vm_stream_of(stream);
     if (!s) {
-        return vm_leave(cudaErrorInvalidResourceHandle);
+        return (int)vm_leave(cudaErrorInvalidResourceHandle);
     }
     op.arguments = memcpy(vm_malloc(bytes), arguments, bytes);
     return (int)vm_leave(vm_queue(s, &op));
