@@ -15,8 +15,8 @@
  * What it cannot see. A store to global memory is there for everybody at once and in program order,
  * so a missing __threadfence() or volatile shows nothing; global memory is not checked for races,
  * within a block or between blocks (shared memory is), so two blocks that write one place, or one
- * that reads what another writes without an atomic between them, pass. Blocks are done one after the
- * other on each thread of the host: a kernel that waits for a block not yet started hangs until
+ * that reads what another writes without an atomic between them, pass. Blocks are done one after
+ * the other on each thread of the host: a kernel that waits for a block not yet started hangs until
  * VM_TRAP, though a GPU might run it. Time, caches and registers are a compiler's and a GPU's to
  * tell.
  *
