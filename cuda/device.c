@@ -9,12 +9,19 @@
 blip2_status b2_cuda_begin(b2_cuda *cuda, const char *operation) {
     if (cuda->broken[0] != '\0')
         return b2_fail(BLIP2_EDEVICE, "%s", cuda->broken);
+    if (operation == NULL && cuda->capturing)
+        return b2_fail(BLIP2_EINTERNAL, "cuda: memory and waiting are not for a capture");
     if (operation != NULL)
         cuda->operation = operation;
     return b2_cuda_check(cuda, cudaSetDevice(cuda->ordinal), "choosing the GPU");
 }
 
 blip2_status b2_cuda_break(b2_cuda *cuda, const char *what, const char *why) {
+    if (cuda->capturing) {
+        (void)cudaGetLastError();
+        return b2_fail(BLIP2_ENOTSUP, "cuda:%d cannot capture %s (%s): %s", cuda->ordinal,
+                       cuda->operation, what, why);
+    }
     /* A kernel's fault comes to light later: what ran is at or before the operation named here. */
     if (cuda->broken[0] == '\0')
         (void)snprintf(cuda->broken, sizeof cuda->broken, "cuda:%d failed at or before %s (%s): %s",
@@ -38,6 +45,7 @@ static void cuda_close(b2_device *device) {
     (void)cudaSetDevice(cuda->ordinal);
     if (cuda->stream != NULL)
         (void)cudaStreamSynchronize(cuda->stream);
+    b2_convolver_close(cuda);
     b2_matmul_close(cuda);
     b2_cublaslt_close(&cuda->cublaslt);
     b2_kernels_close(cuda);
@@ -63,11 +71,21 @@ static const b2_device_ops cuda_ops = {
     .norm = b2_cuda_norm,
     .attention = b2_cuda_attention,
     .kv_write = b2_cuda_kv_write,
+    .kv_copy_pages = b2_cuda_kv_copy_pages,
+    .rope = b2_cuda_rope,
     .embed = b2_cuda_embed,
     .copy_rows = b2_cuda_copy_rows,
     .patch_embed = b2_cuda_patch_embed,
+    .l2_normalise = b2_cuda_l2_normalise,
+    .itc_max = b2_cuda_itc_max,
+    .top_k = b2_cuda_top_k,
+    .sample = b2_cuda_sample,
     .resize_normalise = b2_cuda_resize_normalise,
     .choose = b2_cuda_choose,
+    .capture_begin = b2_cuda_capture_begin,
+    .capture_end = b2_cuda_capture_end,
+    .graph_run = b2_cuda_graph_run,
+    .graph_free = b2_cuda_graph_free,
 };
 
 uint32_t b2_cuda_count(void) {
@@ -188,6 +206,7 @@ blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_opt
     cuda->device.ops = &cuda_ops;
     cuda->ordinal = (int)ordinal;
     (void)snprintf(cuda->device.name, sizeof cuda->device.name, "cuda:%u", ordinal);
+    cuda->patch_path = options->patch_path;
     if ((status = set_compute(cuda, options->compute)) < 0 || (status = open_gpu(cuda)) < 0) {
         cuda_close(&cuda->device);
         return status;
