@@ -53,10 +53,11 @@ static blip2_status fill(kernel_work *w, void *to, b2_type type, size_t bytes) {
     return status;
 }
 
+/* Columns of another matrix are filled with it. */
 static blip2_status fill_mat(kernel_work *w, b2_mat m) {
-    return m.data == NULL || m.type > B2_BF16
-               ? BLIP2_OK
-               : fill(w, m.data, m.type, (size_t)(m.rows * m.stride) * b2_type_size(m.type));
+    if (m.data == NULL || m.type > B2_BF16 || m.stride != m.cols)
+        return BLIP2_OK;
+    return fill(w, m.data, m.type, (size_t)(m.rows * m.stride) * b2_type_size(m.type));
 }
 
 /* to [count] = (first + i * step) % modulo */

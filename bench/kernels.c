@@ -122,14 +122,14 @@ static int64_t at_most(int64_t value, int64_t most) {
 
 /* Of the same kind, but small: what a GPU in software does in an instant. */
 static kernel_shape tiny_of(kernel_shape s) {
-    bool picture = s.op == KERNEL_PATCH;
+    bool picture = s.op == KERNEL_PATCH, square = s.n == s.m;
 
     s.n = at_most(s.n, s.op == KERNEL_COPY ? 4096 : s.op == KERNEL_ATTENTION ? 20 : 5);
     s.m = at_most(s.m, picture ? 28 : s.op == KERNEL_KV_WRITE ? s.n : 40);
     s.k = at_most(s.k, 64);
     s.heads = (uint32_t)at_most(s.heads, 2);
-    if (s.op == KERNEL_ATTENTION && s.m < s.n)
-        s.n = s.m;
+    if (s.op == KERNEL_ATTENTION && square)
+        s.m = s.n;
     return s;
 }
 
