@@ -150,7 +150,7 @@ def ours(check, program, batch, compute):
                "--compute", compute, "--requests", batch, "--new-tokens", 3 if check.dry else
                NEW_TOKENS, "--repeat", 1 if check.dry else 3, "--prompt", PROMPT, "--json"]
     sampler = Sampler(check)
-    result = check.run(command, 90)
+    result = check.run(command, max(20, check.left() / 3))
     sampled = sampler.stop()
     lines = json_lines(result.out)
     if not result.ok or not lines:
