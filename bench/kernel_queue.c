@@ -66,11 +66,10 @@ static blip2_status embed_patches(b2_device *d, const kernel_shape *s, const ker
                                                     .y = set->y});
 }
 
-blip2_status kernel_work_queue(void *work, uint32_t i) {
-    const kernel_work *w = work;
-    const kernel_shape *s = &w->shape;
-    const kernel_set *set = &w->set[i % w->sets];
-    b2_device *d = w->device;
+blip2_status kernel_work_queue(const kernel_work *work, uint32_t i) {
+    const kernel_shape *s = &work->shape;
+    const kernel_set *set = &work->set[i % work->sets];
+    b2_device *d = work->device;
 
     switch (s->op) {
     case KERNEL_COPY:

@@ -55,8 +55,8 @@ typedef struct kernel_work {
 /* cache_bytes: what the sets together should exceed. */
 blip2_status kernel_work_open(kernel_work *out, b2_device *device, const kernel_shape *shape,
                               size_t cache_bytes);
-/* Queue the operation on set i modulo sets: a b2_timed_work. */
-blip2_status kernel_work_queue(void *work, uint32_t i);
+/* Queue the operation on set i modulo sets. */
+blip2_status kernel_work_queue(const kernel_work *work, uint32_t i);
 void kernel_work_close(kernel_work *work);
 
 #endif

@@ -22,6 +22,7 @@ static const char usage[] =
     "\n"
     "  --device NAME    a GPU (default: cuda)\n"
     "  --compute TYPE   f32, tf32, f16 or bf16 (default: bf16)\n"
+    "  --patch PATH     gemm or cudnn: how patches of pictures are made (default: by rule)\n"
     "  --only TEXT      operations whose name contains it\n"
     "  --samples N      times each is measured (default: 15)\n"
     "  --tiny           small shapes, to see that it runs\n"
@@ -103,8 +104,9 @@ static const struct {
 enum { TABLE_ROWS = sizeof table / sizeof *table };
 
 typedef struct wish {
-    const char *device, *compute_name, *only;
+    const char *device, *compute_name, *patch_name, *only;
     b2_compute compute;
+    b2_patch_path patch;
     uint32_t samples;
     bool tiny, help;
 } wish;
@@ -149,14 +151,23 @@ static int compare_numbers(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* Calls 0 .. calls-1 captured into a graph, and its time. */
 static blip2_status time_calls(kernel_work *work, uint32_t calls, uint32_t samples,
                                double *seconds) {
-    b2_timed *timed;
-    blip2_status status = b2_timed_record(&timed, work->device, kernel_work_queue, work, calls);
+    b2_device *device = work->device;
+    b2_graph *graph = NULL;
+    blip2_status status = device->ops->sync(device), ended;
 
+    if (status < 0 || (status = device->ops->capture_begin(device)) < 0)
+        return status;
+    for (uint32_t i = 0; i < calls && status == BLIP2_OK; i++)
+        status = kernel_work_queue(work, i);
+    ended = device->ops->capture_end(device, &graph);
     if (status == BLIP2_OK)
-        status = b2_timed_run(timed, samples, seconds);
-    b2_timed_close(timed);
+        status = ended;
+    if (status == BLIP2_OK)
+        status = b2_gpu_time(device, graph, samples, seconds);
+    device->ops->graph_free(device, graph);
     return status;
 }
 
@@ -205,11 +216,15 @@ static const char *activations_type(const kernel_work *work) {
 
 static int print_result(const wish *w, const kernel_work *work, const measured *m) {
     const kernel_shape *s = &work->shape;
+    char name[64];
 
+    (void)snprintf(name, sizeof name, "%s%s%s", s->name,
+                   s->op == KERNEL_PATCH && w->patch_name != NULL ? "." : "",
+                   s->op == KERNEL_PATCH && w->patch_name != NULL ? w->patch_name : "");
     return print(json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:f, s:f, "
         "s:f, s:f, s:f, s:f}",
-        "name", s->name, "op", op_name(s->op), "compute", w->compute_name, "activations",
+        "name", name, "op", op_name(s->op), "compute", w->compute_name, "activations",
         activations_type(work), "batch", (int)m->batch, "n", (json_int_t)s->n, "m",
         (json_int_t)s->m, "k", (json_int_t)s->k, "segments", (int)s->segments, "heads",
         (int)s->heads, "head_size", (int)s->head_size, "causal", s->rule == B2_MASK_CAUSAL, "paged",
@@ -291,14 +306,18 @@ static bool read_compute(const char *text, wish *w) {
     return false;
 }
 
+static bool read_patch(const char *text, wish *w) {
+    w->patch_name = text;
+    w->patch = strcmp(text, "gemm") == 0 ? B2_PATCH_GEMM : B2_PATCH_CUDNN;
+    return strcmp(text, "gemm") == 0 || strcmp(text, "cudnn") == 0;
+}
+
 static int read_options(int argc, char **argv, wish *w) {
-    static const struct option options[] = {{"device", required_argument, NULL, 'd'},
-                                            {"compute", required_argument, NULL, 'c'},
-                                            {"only", required_argument, NULL, 'o'},
-                                            {"samples", required_argument, NULL, 's'},
-                                            {"tiny", no_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"device", required_argument, NULL, 'd'},  {"compute", required_argument, NULL, 'c'},
+        {"patch", required_argument, NULL, 'p'},   {"only", required_argument, NULL, 'o'},
+        {"samples", required_argument, NULL, 's'}, {"tiny", no_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -312,6 +331,10 @@ static int read_options(int argc, char **argv, wish *w) {
             if (!read_compute(optarg, w))
                 return bench_complain("kernels: --compute %s: expected f32, tf32, f16 or bf16",
                                       optarg);
+            break;
+        case 'p':
+            if (!read_patch(optarg, w))
+                return bench_complain("kernels: --patch %s: expected gemm or cudnn", optarg);
             break;
         case 'o':
             w->only = optarg;
@@ -350,6 +373,7 @@ int kernels_main(int argc, char **argv) {
     if (w.help)
         return fputs(usage, stdout) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
     options.compute = w.compute;
+    options.patch_path = w.patch;
     if (b2_device_open(&device, w.device, &options) < 0 || b2_gpu_facts_of(device, &facts) < 0) {
         code = bench_complain("--device %s: %s", w.device, blip2_error_message());
     } else {

@@ -6,12 +6,6 @@
 #include "base/alloc.h"
 #include "gpu.h"
 
-struct b2_timed {
-    b2_cuda *cuda;
-    cudaGraph_t graph;
-    cudaGraphExec_t exec;
-};
-
 blip2_status b2_gpu_facts_of(b2_device *device, b2_gpu_facts *out) {
     b2_cuda *cuda = b2_cuda_of(device);
     struct cudaDeviceProp prop;
@@ -42,75 +36,17 @@ blip2_status b2_gpu_facts_of(b2_device *device, b2_gpu_facts *out) {
     return BLIP2_OK;
 }
 
-/* ---- graphs ------------------------------------------------------------------------------- */
-
-static blip2_status capture(b2_timed *t, b2_timed_work work, void *payload, uint32_t count) {
-    b2_cuda *cuda = t->cuda;
-    cudaError_t error;
-    blip2_status status =
-        b2_cuda_check(cuda, cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal),
-                      "beginning a graph");
-
-    if (status < 0)
-        return status;
-    for (uint32_t i = 0; i < count && status == BLIP2_OK; i++)
-        status = work(payload, i);
-    error = cudaStreamEndCapture(cuda->stream, &t->graph); /* also where work failed */
-    return status < 0 ? status : b2_cuda_check(cuda, error, "ending a graph");
-}
-
-blip2_status b2_timed_record(b2_timed **out, b2_device *device, b2_timed_work work, void *payload,
-                             uint32_t count) {
-    b2_cuda *cuda = b2_cuda_of(device);
-    b2_timed *t;
-    blip2_status status = b2_cuda_sync(device);
-
-    *out = NULL;
-    if (status < 0)
-        return status;
-    if ((t = b2_calloc(1, sizeof *t)) == NULL)
-        return b2_fail_memory();
-    t->cuda = cuda;
-    if ((status = capture(t, work, payload, count)) < 0 ||
-        (status = b2_cuda_check(cuda, cudaGraphInstantiate(&t->exec, t->graph, 0),
-                                "making a graph")) < 0) {
-        b2_timed_close(t);
-        return status;
-    }
-    *out = t;
-    return BLIP2_OK;
-}
-
-void b2_timed_close(b2_timed *timed) {
-    if (timed == NULL)
-        return;
-    if (timed->exec != NULL)
-        (void)cudaGraphExecDestroy(timed->exec);
-    if (timed->graph != NULL)
-        (void)cudaGraphDestroy(timed->graph);
-    b2_free(timed);
-}
-
-/* ---- time --------------------------------------------------------------------------------- */
-
-static blip2_status queue_run(b2_timed *t, cudaEvent_t after) {
-    blip2_status status =
-        b2_cuda_check(t->cuda, cudaGraphLaunch(t->exec, t->cuda->stream), "launching a graph");
-
-    return status < 0 ? status
-                      : b2_cuda_check(t->cuda, cudaEventRecord(after, t->cuda->stream),
-                                      "recording an event");
-}
-
 /* events [samples + 1], made here */
-static blip2_status run(b2_timed *t, uint32_t samples, cudaEvent_t *events, double *seconds) {
-    b2_cuda *cuda = t->cuda;
+static blip2_status time_runs(b2_cuda *cuda, b2_graph *graph, uint32_t samples, cudaEvent_t *events,
+                              double *seconds) {
     blip2_status status = b2_cuda_sync(&cuda->device);
 
     for (uint32_t i = 0; i <= samples && status == BLIP2_OK; i++)
         status = b2_cuda_check(cuda, cudaEventCreate(&events[i]), "making an event");
     for (uint32_t i = 0; i <= samples && status == BLIP2_OK; i++)
-        status = queue_run(t, events[i]);
+        if ((status = b2_cuda_graph_run(&cuda->device, graph)) == BLIP2_OK)
+            status =
+                b2_cuda_check(cuda, cudaEventRecord(events[i], cuda->stream), "recording an event");
     if (status == BLIP2_OK)
         status = b2_cuda_sync(&cuda->device);
     for (uint32_t i = 0; i < samples && status == BLIP2_OK; i++) {
@@ -123,13 +59,13 @@ static blip2_status run(b2_timed *t, uint32_t samples, cudaEvent_t *events, doub
     return status;
 }
 
-blip2_status b2_timed_run(b2_timed *timed, uint32_t samples, double *seconds) {
+blip2_status b2_gpu_time(b2_device *device, b2_graph *graph, uint32_t samples, double *seconds) {
     cudaEvent_t *events = b2_calloc((size_t)samples + 1, sizeof(cudaEvent_t));
     blip2_status status;
 
     if (events == NULL)
         return b2_fail_memory();
-    status = run(timed, samples, events, seconds);
+    status = time_runs(b2_cuda_of(device), graph, samples, events, seconds);
     for (uint32_t i = 0; i <= samples; i++)
         if (events[i] != NULL)
             (void)cudaEventDestroy(events[i]);

@@ -11,6 +11,7 @@ from parts import bench_program
 
 COMPUTES = ("bf16", "f16", "f32", "tf32")
 PEERED = ("bf16", "f16")
+PATCHES = ("gemm", "cudnn")
 BATCHES = (1, 8, 32)
 MODEL, NEW_TOKENS, PROMPT = "blip2-opt-2.7b", 30, "a photo of"
 PICTURE = ROOT / "models/demo/pictures/007.png"
@@ -82,14 +83,19 @@ def kernels(check):
     computes = COMPUTES[:1] if check.light else COMPUTES
     sampler, rows, problems = Sampler(check), [], []
     files = {}
-    for compute in computes:
-        result = check.run([program, "kernels", "--device", DEVICE, "--compute", compute, *tiny], 60)
+    jobs = [(compute, []) for compute in computes]
+    jobs += [("f16", ["--patch", path, "--only", "patch_embed"]) for path in PATCHES]
+    for compute, extra in jobs:
+        result = check.run([program, "kernels", "--device", DEVICE, "--compute", compute, *extra,
+                            *tiny], 60)
         lines = json_lines(result.out)
         check.figures.setdefault("device", lines[0] if lines else {})
         rows += lines[1:]
         problems += [f"{r['name']} ({compute}): {r['error']}" for r in lines[1:] if "error" in r]
         if not result.ok:
             problems.append(f"{compute}: {result.why()}")
+        if extra:
+            continue
         files[compute] = check.work / f"kernels.{compute}.jsonl"
         files[compute].write_text(result.out)
     check.figures["kernels"] = rows

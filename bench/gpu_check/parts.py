@@ -80,7 +80,7 @@ def environment(check):
         model = re.search(r"model name\s*: (.*)", file.read())
     facts["cpu"] = model.group(1) if model else platform.machine()
     folders = tools.library_folders()
-    if folders:
+    if folders and not check.dry:  # the stand-ins' programs look for libraries too
         path = ":".join(folders + [check.env.get("LD_LIBRARY_PATH", "")]).rstrip(":")
         check.env["LD_LIBRARY_PATH"] = path
         facts["libraries"] = ":".join(folders)
