@@ -9,7 +9,7 @@
 #include "model/run.h"
 #include "timing.h"
 
-enum { POOL = 1 << 20 }; /* numbers in a pool */
+enum { POOL = 1 << 18 }; /* numbers in a pool */
 
 /* ---- random numbers ----------------------------------------------------------------------- */
 
@@ -75,25 +75,27 @@ static blip2_status fill_index(kernel_work *w, int32_t *to, int64_t count, int64
     return status;
 }
 
-/* W [rows, cols] kept in the compute type. */
+/* W [rows, cols] kept in the compute type, the same for all sets. */
 static blip2_status make_weight(kernel_work *w, b2_weight **out, int64_t rows, int64_t cols,
                                 unsigned uses) {
     b2_type type = w->device->compute;
     size_t count = (size_t)(rows * cols), size = b2_type_size(type);
-    char *host = b2_alloc_array(b2_size_max(count, POOL), size);
-    b2_weight_part part = {.data = host, .rows = rows, .type = type};
+    b2_weight_part part = {.rows = rows, .type = type};
     b2_weight_desc desc = {
         .parts = &part, .part_count = 1, .cols = cols, .keep = type, .uses = uses};
-    blip2_status status;
 
-    if (host == NULL)
-        return b2_fail_memory();
-    fill_pool(host, type);
-    for (size_t at = POOL; at < count; at += POOL)
-        memcpy(host + at * size, host, b2_size_min(POOL, count - at) * size);
-    status = w->device->ops->weight_create(w->device, &desc, out);
-    b2_free(host);
-    return status;
+    if (w->weights == NULL) {
+        char *host = b2_alloc_array(b2_size_max(count, POOL), size);
+
+        if (host == NULL)
+            return b2_fail_memory();
+        fill_pool(host, type);
+        for (size_t at = POOL; at < count; at += POOL)
+            memcpy(host + at * size, host, b2_size_min(POOL, count - at) * size);
+        w->weights = host;
+    }
+    part.data = w->weights;
+    return w->device->ops->weight_create(w->device, &desc, out);
 }
 
 /* ---- operands ----------------------------------------------------------------------------- */
@@ -335,5 +337,6 @@ void kernel_work_close(kernel_work *work) {
     for (int i = 0; i < 3; i++)
         work->device->ops->free(work->device, work->pool[i]);
     b2_free(work->set);
+    b2_free(work->weights);
     *work = (kernel_work){0};
 }

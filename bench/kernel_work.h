@@ -48,6 +48,7 @@ typedef struct kernel_work {
     kernel_shape shape;
     uint32_t sets;       /* so many, that a set has left the cache when its turn comes again */
     kernel_set *set;     /* [sets] */
+    void *weights;       /* host: what every weight is made of; NULL: none yet */
     void *pool[3];       /* device: random numbers of F32, F16, BF16 */
     double bytes, flops; /* the least that one run of the operation moves and computes */
 } kernel_work;

@@ -37,7 +37,7 @@ class Sampler:
         smi = check.tools.get("nvidia-smi")
         if smi and not check.dry:
             self.process = subprocess.Popen(
-                [smi, f"--query-gpu={SAMPLED}", "--format=csv,noheader,nounits", "-lms", "500"],
+                [smi, "--id=0", f"--query-gpu={SAMPLED}", "--format=csv,noheader,nounits", "-lms", "500"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             self.thread = threading.Thread(target=self.read, daemon=True)
             self.thread.start()

@@ -79,6 +79,7 @@ def find_tools(work):
         "ninja": shutil.which("ninja") or find([DEPS], "tools/ninja"),
         "pkg-config": shutil.which("pkg-config") or find([DEPS], "tools/pkg-config"),
         "cc": shutil.which("cc") or shutil.which("gcc"),
+        "c++": shutil.which("c++") or shutil.which("g++"),  # nvcc leaves half of its work to it
         "nvidia-smi": shutil.which("nvidia-smi") or find([Path("/usr/local/nvidia")], "bin/nvidia-smi"),
         "compute-sanitizer": shutil.which("compute-sanitizer") or
         find(roots, "bin/compute-sanitizer", "compute-sanitizer/compute-sanitizer"),
