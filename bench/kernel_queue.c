@@ -106,6 +106,22 @@ blip2_status kernel_work_queue(const kernel_work *work, uint32_t i) {
         return attend(d, s, set);
     case KERNEL_CHOOSE:
         return choose(d, set);
+    case KERNEL_TOP_K:
+        return d->ops->top_k(d, &(b2_top_k){.logits = set->x,
+                                            .top = (uint32_t)s->m,
+                                            .log_prob = set->vector[0],
+                                            .ids = set->index[0]});
+    case KERNEL_L2:
+        return d->ops->l2_normalise(d, &(b2_l2_normalise){.x = set->x, .y = set->y});
+    case KERNEL_ITC:
+        return d->ops->itc_max(
+            d, &(b2_itc_max){.products = set->x, .queries = (uint32_t)s->m, .y = set->y});
+    case KERNEL_ROPE:
+        return d->ops->rope(d, &(b2_rope){.x = set->x,
+                                          .positions = set->index[0],
+                                          .cos_sin = set->vector[0],
+                                          .heads = s->heads,
+                                          .head_size = s->head_size});
     case KERNEL_PATCH:
         return embed_patches(d, s, set);
     }

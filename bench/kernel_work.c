@@ -182,6 +182,21 @@ static void carve(const kernel_work *w, kernel_set *set, b2_carver *carver) {
         for (int i = 0; i < 4; i++)
             set->index[i] = b2_carve(carver, (size_t)s->n, sizeof(int32_t));
         break;
+    case KERNEL_TOP_K:
+        set->x = b2_carve_mat(carver, B2_F32, s->n, s->k);
+        set->vector[0] = b2_carve(carver, (size_t)(s->n * s->m), sizeof(float));
+        set->index[0] = b2_carve(carver, (size_t)(s->n * s->m), sizeof(int32_t));
+        break;
+    case KERNEL_L2:
+    case KERNEL_ITC:
+        set->x = b2_carve_mat(carver, B2_F32, s->n, s->k);
+        set->y = b2_carve_mat(carver, B2_F32, s->op == KERNEL_L2 ? s->n : s->n / s->m, s->k);
+        break;
+    case KERNEL_ROPE:
+        set->x = b2_carve_mat(carver, t, s->n, c);
+        set->vector[0] = b2_carve(carver, (size_t)s->m * s->head_size, sizeof(float));
+        set->index[0] = b2_carve(carver, (size_t)s->n, sizeof(int32_t));
+        break;
     case KERNEL_PATCH:
         set->x = b2_carve_mat(carver, B2_F32, s->n * 3 * s->m, s->m);
         set->a = b2_carve_mat(carver, t, s->n * g, (int64_t)3 * s->patch * s->patch);
@@ -200,6 +215,8 @@ static blip2_status fill_indices(kernel_work *w, kernel_set *set) {
     switch (s->op) {
     case KERNEL_EMBED:
         return fill_index(w, set->index[0], s->n, 0, 7919, s->m); /* here and there */
+    case KERNEL_ROPE:
+        return fill_index(w, set->index[0], s->n, 0, 1, s->m);
     case KERNEL_COPY_ROWS:
         return fill_index(w, set->index[0], s->n, 0, 7919, s->n);
     case KERNEL_KV_WRITE:
@@ -279,7 +296,17 @@ static void count(kernel_work *w) {
         w->flops = 4 * s->segments * pairs * c;
         break;
     case KERNEL_CHOOSE:
+    case KERNEL_TOP_K:
         w->bytes = n * k * 4;
+        break;
+    case KERNEL_L2:
+        w->bytes = n * k * 8;
+        break;
+    case KERNEL_ITC:
+        w->bytes = n * k * 4 * (1 + 1 / m);
+        break;
+    case KERNEL_ROPE:
+        w->bytes = 2 * n * c * t;
         break;
     case KERNEL_PATCH: {
         double g = m * m / ((double)s->patch * s->patch), p3 = 3.0 * s->patch * s->patch;

@@ -13,6 +13,10 @@ typedef enum kernel_op {
     KERNEL_KV_WRITE,  /* n rows of heads * head_size */
     KERNEL_ATTENTION, /* segments of n rows and m keys */
     KERNEL_CHOOSE,    /* [n, k] */
+    KERNEL_TOP_K,     /* the m best of [n, k] */
+    KERNEL_L2,        /* [n, k] */
+    KERNEL_ITC,       /* [n, k], the largest of each m rows */
+    KERNEL_ROPE,      /* n rows of heads * head_size at m positions */
     KERNEL_PATCH      /* n pictures of 3 x m x m to tokens [, k] */
 } kernel_op;
 

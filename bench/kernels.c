@@ -98,6 +98,10 @@ static const struct {
     {{"kv_write.large", KERNEL_KV_WRITE, LARGE / 2, LARGE / 2, .segments = 1, .heads = 32,
       .head_size = 80}, ONCE},
     {{"choose", KERNEL_CHOOSE, 1, .k = OPT_V}, ROWS},
+    {{"top_k", KERNEL_TOP_K, 1, 10, .k = OPT_V}, ROWS},
+    {{"l2_normalise.large", KERNEL_L2, LARGE, .k = 256}, ONCE},
+    {{"itc_max.large", KERNEL_ITC, LARGE / 2, QF_N, .k = 1024}, ONCE},
+    {{"rope.large", KERNEL_ROPE, LARGE / 2, 2048, .heads = 32, .head_size = 128}, ONCE},
     {{"patch_embed", KERNEL_PATCH, 1, 224, VIT_C, .patch = 14}, ROWS},
 };
 /* clang-format on */
@@ -126,7 +130,9 @@ static int64_t at_most(int64_t value, int64_t most) {
 static kernel_shape tiny_of(kernel_shape s) {
     bool picture = s.op == KERNEL_PATCH, square = s.n == s.m;
 
-    s.n = at_most(s.n, s.op == KERNEL_COPY ? 4096 : s.op == KERNEL_ATTENTION ? 20 : 5);
+    s.n = at_most(s.n, s.op == KERNEL_COPY                              ? 4096
+                       : s.op == KERNEL_ATTENTION || s.op == KERNEL_ITC ? 32
+                                                                        : 5);
     s.m = at_most(s.m, picture ? 28 : s.op == KERNEL_KV_WRITE ? s.n : 40);
     s.k = at_most(s.k, 64);
     s.heads = (uint32_t)at_most(s.heads, 2);
@@ -205,7 +211,8 @@ static int print(json_t *object) {
 
 static const char *op_name(kernel_op op) {
     static const char *const names[] = {"copy",     "linear",    "norm",   "embed", "copy_rows",
-                                        "kv_write", "attention", "choose", "patch"};
+                                        "kv_write", "attention", "choose", "top_k", "l2_normalise",
+                                        "itc_max",  "rope",      "patch"};
 
     return names[op];
 }
