@@ -147,8 +147,9 @@ class Check:
         """A part may take its share of the time that is left; what it does not take stays."""
         begin = time.monotonic()
         left = self.deadline - begin
-        self.part, self.part_end = part.name, begin + left * part.share / shares_left
-        print(f"-- {part.name} (at most {max(left * part.share / shares_left, 0):.0f} s)", flush=True)
+        limit = max(0, left * part.share / shares_left)
+        self.part, self.part_end = part.name, begin + limit
+        print(f"-- {part.name} (at most {limit:.0f} s)", flush=True)
         try:
             status, line = (SKIPPED, "no time was left") if left < 2 else part.function(self)
         except Exception as error:  # the parts after it are worth running

@@ -34,7 +34,8 @@ def shape_text(row):
     if row["op"] == "attention":
         kind = " causal" if row["causal"] else ""
         return (f"{row['segments']} x [{row['n']} on {row['m']}], {row['heads']} x "
-                f"{row['head_size']}{kind}{', paged' if row['paged'] else ''}, {row['activations']}")
+                f"{row['head_size']}{kind}{', paged' if row['paged'] else ''}, "
+                f"{row['activations']}")
     return f"{row['n']} x {row['m']} x {row['k']}, {row['activations']}"
 
 
@@ -125,11 +126,12 @@ def markdown(check):
                                                for r in check.results])
     out += ["## Machine and versions", ""]
     out += table(["", ""], list(facts.items()) + list(figures.get("gpu", {}).items()))
-    for name, lines in (("operations", None), ("golden", None), ("sanitizer", None)):
+    for name in ("operations", "golden", "sanitizer"):
         value = figures.get(name)
         if value:
             lines = value if isinstance(value, list) else value["failures"]
-            out += [f"## {name.capitalize()}", ""] + ([f"* {line}" for line in lines] or ["No failure."])
+            out += [f"## {name.capitalize()}", ""]
+            out += [f"* {line}" for line in lines] or ["No failure."]
             out.append("")
     if "conformance" in figures:
         out += ["## The software GPU beside the hardware", ""]
@@ -152,7 +154,8 @@ def markdown(check):
 def without_paths(text, check):
     """Folders of this machine say nothing to a reader."""
     for folder, name in ((check.build, "build"), (ROOT, "."), (Path.home(), "~")):
-        text = text.replace(f"{folder}/", f"{name}/" if name != "." else "").replace(str(folder), name)
+        text = text.replace(f"{folder}/", "" if name == "." else f"{name}/")
+        text = text.replace(str(folder), name)
     return text
 
 

@@ -80,7 +80,8 @@ def find_tools(work):
         "pkg-config": shutil.which("pkg-config") or find([DEPS], "tools/pkg-config"),
         "cc": shutil.which("cc") or shutil.which("gcc"),
         "c++": shutil.which("c++") or shutil.which("g++"),  # nvcc leaves half of its work to it
-        "nvidia-smi": shutil.which("nvidia-smi") or find([Path("/usr/local/nvidia")], "bin/nvidia-smi"),
+        "nvidia-smi": shutil.which("nvidia-smi") or
+        find([Path("/usr/local/nvidia")], "bin/nvidia-smi"),
         "compute-sanitizer": shutil.which("compute-sanitizer") or
         find(roots, "bin/compute-sanitizer", "compute-sanitizer/compute-sanitizer"),
         "ptxas": shutil.which("ptxas") or find(roots, "bin/ptxas"),
