@@ -28,8 +28,10 @@ static blip2_status embed_images(b2_cuda *cuda, const b2_patch_embed *op, int64_
                                              .images = (int32_t)count,
                                              .patches_per_image = (int32_t)g,
                                              .cols = (int32_t)y.cols};
+    int64_t groups = b2_ceil_div(op->width / op->patch, B2_IM2COL_PATCHES);
     blip2_status status =
-        b2_launch_rows(cuda, b2_kernel_of_type(b2_im2col_f32_kernel, x.type), count * g, &columns);
+        b2_launch_rows(cuda, b2_kernel_of_type(b2_im2col_f32_kernel, x.type),
+                       count * (int64_t)(op->height / op->patch) * groups, &columns);
 
     if (status == BLIP2_OK)
         status =
