@@ -110,7 +110,7 @@ def count_code(text):
 def tool(folder, name):
     """A program of the disassembler: in its folder or in PATH."""
     for place in [folder] + os.environ.get("PATH", "").split(os.pathsep):
-        path = os.path.join(place, name) if place else ""
+        path = os.path.abspath(os.path.join(place, name)) if place else ""
         if path and os.access(path, os.X_OK):
             return path
     raise Missing(f"{name} is missing; scripts/get-disassembler fetches it")

@@ -55,6 +55,8 @@ def main():
     parser.add_argument("--tools", default="", metavar="FOLDER", help="of the disassembler")
     parser.add_argument("--nvcc", default="nvcc", help="that made the images")
     parser.add_argument("--counts", metavar="FILE", help="what the software GPU counted")
+    parser.add_argument("--model", metavar="FILE", help="the same in a whole model")
+    parser.add_argument("--layers", type=int, help="of that model's parts")
     parser.add_argument("--output", metavar="FILE")
     arguments = parser.parse_args()
     try:
