@@ -4,12 +4,14 @@
  *   step:  admit queued requests while places and pages last
  *          encode up to max_images pictures           (model.h)
  *          pack all pending rows, up to step_rows     (batch.h)
- *          run the language model, choose tokens, hand them to their requests
+ *          run the language model, choose tokens      (graphs.h)
+ *          hand them to their requests
  *
  * A call submits its requests and steps until they are done. An engine serves one thread.     */
 #ifndef B2_ENGINE_H
 #define B2_ENGINE_H
 #include "engine/batch.h"
+#include "engine/graphs.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 
@@ -42,9 +44,12 @@ struct blip2_engine {
     b2_mat soft; /* [max_requests * Q, E] soft prompts of running requests, by place */
     b2_batch batch;
     b2_pages pages;
+    b2_graphs graphs;      /* of decode steps */
     b2_request **running;  /* [max_requests]; NULL: a free place */
     b2_request **encoding; /* [max_images] those being encoded in this step */
     b2_request *queue, *queue_end;
+    bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
+    bool close_wanted; /* by that callback: done when the call is over */
 };
 
 /* Queue a request. EINVAL if it can never fit. */

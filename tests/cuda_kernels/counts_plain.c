@@ -47,6 +47,11 @@ START_TEST(norms) {
         width > B2_NORM_WARP_COLS ? rows : (rows + B2_NORM_ROWS - 1) / B2_NORM_ROWS, B2_ROW_THREADS,
         &a);
     counts_check("b2_norm_f16", shapes[_i].shape, COUNTS_MEMORY, (rows - 1) * 8.0 * width);
+    plain_free(&x);
+    plain_free(&add);
+    plain_free(&gamma);
+    plain_free(&y);
+    plain_free(&sum);
 }
 END_TEST
 
@@ -67,7 +72,7 @@ START_TEST(rows_that_move) {
         slots[i] = i + 20;
     }
     const b2_embed_args embed = {
-        table.data, device_copy(ids, sizeof ids), NULL, y.data, WIDE, WIDE, ROWS, WIDE, 0};
+        table.data, device_copy(ids, sizeof ids), NULL, y.data, WIDE, WIDE, ROWS, WIDE, 0, 0};
     const b2_copy_rows_args copy = {x.data,   y.data,   NULL, device_copy(slots, sizeof slots),
                                     4 * WIDE, 4 * WIDE, 8,    4 * WIDE};
     const b2_kv_write_args write = {k.data,
@@ -76,9 +81,10 @@ START_TEST(rows_that_move) {
                                     WIDE,
                                     {pool.data, PAGE, 0, 32, 16, 80},
                                     device_copy(slots, sizeof slots),
-                                    ROWS};
-    const b2_kv_copy_args pages = {pool.data, 2 * PAGE, device_copy(from, 4), device_copy(to, 4),
-                                   1};
+                                    ROWS,
+                                    0};
+    const b2_kv_copy_args pages = {pool.data,          2 * PAGE, device_copy(from, 4),
+                                   device_copy(to, 4), 1,        0};
 
     run("rows", "b2_embed_f16", ROWS, B2_ROW_THREADS, &embed);
     counts_check("b2_embed_f16", "OPT-2.7b, 40 ids", COUNTS_MEMORY, 0);
@@ -89,6 +95,12 @@ START_TEST(rows_that_move) {
     run("kv", "b2_kv_copy_pages", (pages.page_bytes + B2_COPY_BYTES - 1) / B2_COPY_BYTES,
         B2_ROW_THREADS, &pages);
     counts_check("b2_kv_copy_pages", "a layer of OPT-2.7b's page", COUNTS_MEMORY, 0);
+    plain_free(&table);
+    plain_free(&k);
+    plain_free(&v);
+    plain_free(&x);
+    plain_free(&y);
+    plain_free(&pool);
 }
 END_TEST
 
@@ -113,6 +125,10 @@ START_TEST(activations) {
     counts_check("b2_activate_f16", "ViT-g, 257 x 6,144", COUNTS_MEMORY, (ROWS - 1) * 4.0 * FFN);
     run("activate", "b2_convert_f16", ROWS, B2_ROW_THREADS, &convert);
     counts_check("b2_convert_f16", "ViT-g, 257 x 1,408", COUNTS_MEMORY, 0);
+    plain_free(&x);
+    plain_free(&bias);
+    plain_free(&f);
+    plain_free(&h);
 }
 END_TEST
 
@@ -126,12 +142,12 @@ START_TEST(positions_and_contrast) {
     plain_matrix products = plain_input(B2_F32, 32, TEXTS, dense, &seed, -1, 1);
     plain_matrix y = plain_output(B2_F32, 32, TEXTS, dense);
     const b2_l2_args l2 = {products.data, y.data, 256, 256, 32, 256};
-    const b2_itc_max_args best = {products.data, y.data, TEXTS, TEXTS, 1, 32, TEXTS};
+    const b2_itc_max_args best = {products.data, y.data, TEXTS, TEXTS, 1, 32, TEXTS, 0};
 
     for (int i = 0; i < ROWS; i++)
         places[i] = i;
     const b2_rope_args rope = {
-        x.data, device_copy(places, sizeof places), angles.data, WIDE, ROWS, HEADS, D};
+        x.data, device_copy(places, sizeof places), angles.data, WIDE, ROWS, HEADS, D, 0};
 
     run("rope", "b2_rope_f16", ROWS, B2_ROW_THREADS, &rope);
     /* A warp turns two heads by the same angles. */
@@ -140,6 +156,10 @@ START_TEST(positions_and_contrast) {
     counts_check("b2_l2_normalise", "32 x 256", COUNTS_MEMORY, 0);
     run("itc", "b2_itc_max", 1, B2_ROW_THREADS, &best);
     counts_check("b2_itc_max", "32 queries, 1,000 texts", COUNTS_MEMORY, 0);
+    plain_free(&x);
+    plain_free(&angles);
+    plain_free(&products);
+    plain_free(&y);
 }
 END_TEST
 
@@ -159,7 +179,7 @@ START_TEST(choices) {
                              .tokens = ids,
                              .rows = 1,
                              .vocab = 50272};
-    b2_top_k_args top = {logits.data, 50272, out, ids, 1, 50272, 10};
+    b2_top_k_args top = {logits.data, 50272, out, ids, 1, 50272, 10, 0};
     b2_sample_args sample = {
         logits.data, 50272, unit, unit, device_copy(k, sizeof k), device_copy(start, sizeof start),
         none,        ids,   1,    50272};
@@ -170,6 +190,7 @@ START_TEST(choices) {
     counts_check("b2_top_k", "50,272 ids", COUNTS_MEMORY, 0);
     run("sample", "b2_sample", 1, B2_CHOOSE_THREADS, &sample);
     counts_check("b2_sample", "50,272 ids", COUNTS_MEMORY, 0);
+    plain_free(&logits);
 }
 END_TEST
 
@@ -223,6 +244,7 @@ START_TEST(resizing) {
     run("resize", "b2_normalise", SIDE, B2_ROW_THREADS, &normalise);
     counts_check("b2_normalise", "224 x 224", COUNTS_MEMORY, 0);
     free(photo);
+    plain_free(&pixels);
 }
 END_TEST
 
@@ -236,12 +258,18 @@ START_TEST(patches) {
     plain_matrix y = plain_output(B2_F32, 1 + PATCHES, VIT, dense);
     const b2_im2col_args im2col = {pixels.data, columns.data, columns.stride, 1, SIDE, SIDE, PATCH};
     const b2_add_positions_args add = {products.data, cls.data, places.data, y.data, VIT,
-                                       VIT,           1,        PATCHES,     VIT};
+                                       VIT,           1,        PATCHES,     VIT,    0};
 
     run("patch", "b2_im2col_f16", PATCHES / B2_IM2COL_PATCHES, B2_ROW_THREADS, &im2col);
     counts_check("b2_im2col_f16", "224 x 224, patches of 14", COUNTS_MEMORY, 0);
     run("patch", "b2_add_positions", 1 + PATCHES, B2_ROW_THREADS, &add);
     counts_check("b2_add_positions", "ViT-g, 257 x 1,408", COUNTS_MEMORY, 0);
+    plain_free(&pixels);
+    plain_free(&columns);
+    plain_free(&products);
+    plain_free(&places);
+    plain_free(&cls);
+    plain_free(&y);
 }
 END_TEST
 

@@ -4,12 +4,12 @@ budgets.txt has a line for every kernel:
 
     kernel  threads  registers of each architecture  shared  HMMA  loads  stores
 
-Registers: the most, in the units of 8 in which the hardware gives them out. shared: the most bytes of
-static shared memory. HMMA: the least number of matrix instructions. loads, stores: how many
+Registers: the most, in the units of 8 in which the hardware gives them out. shared: the most bytes
+of static shared memory. HMMA: the least number of matrix instructions. loads, stores: how many
 instructions, at least, move so many bits a lane or more: 128x4,64x10 are 4 of 16 bytes and 6 of 8
-(half of what nvcc made when the line was written, as compilers unroll differently); narrower ones are
-named only where there are no wide ones. Nothing spills and nothing has a stack frame: there is no
-column for what is not allowed at all.
+(half of what nvcc made when the line was written, as compilers unroll differently); narrower ones
+are named only where there are no wide ones. Nothing spills and nothing has a stack frame: there is
+no column for what is not allowed at all.
 
 reasons.txt has paragraphs "pattern ...: reason", patterns of kernel names.
 """
@@ -24,7 +24,7 @@ LOW = 0.5  # of the warps that an SM can hold: below this a reason is wanted
 Budget = collections.namedtuple("Budget", "threads registers shared hmma loads stores")
 HEAD = """\
 # What is allowed of each kernel; tests/kernel_report/budgets.py says what the columns mean.
-# Written by `scripts/kernel-report --budgets` from what nvcc made. A change here is to be looked at.
+# Written by `scripts/kernel-report --budgets` from what nvcc made; look at what changes.
 """
 
 
@@ -142,8 +142,8 @@ def reason_for(reasons, name):
 def check_reasons(shares, reasons):
     """shares: {(kernel, architecture): share of the SM's warps}"""
     low = sorted({name for (name, _), share in shares.items() if share < LOW})
-    complaints = [f"{name}: fills less than {LOW:.0%} of an SM's warps, and reasons.txt does not say "
-                  "why" for name in low if reason_for(reasons, name) is None]
+    complaints = [f"{name}: fills less than {LOW:.0%} of an SM's warps, and reasons.txt does not "
+                  "say why" for name in low if reason_for(reasons, name) is None]
     for patterns, _ in reasons:
         complaints += [f"reasons.txt: no kernel that fills less than {LOW:.0%} of an SM is called "
                        f"{pattern}" for pattern in patterns

@@ -81,7 +81,8 @@ def read_logs(images):
 # ---- machine code --------------------------------------------------------------------------------
 
 FUNCTION = re.compile(r"^\s*\.text\.(\w+):", re.M)
-INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?"  # address, predicate
+                         r"([A-Z][A-Z0-9_]*(?:\.[A-Za-z0-9_]+)*)")
 WIDTH = re.compile(r"\.(?:[US])?(8|16|64|128)(?:\.|$)")
 MEMORY = {"LDG": "load", "STG": "store", "LDGSTS": "copy"}
 

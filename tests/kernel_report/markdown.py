@@ -51,7 +51,7 @@ def kilo(size):
 
 
 def paragraph(text, indent=""):
-    return textwrap.fill(text, 104, subsequent_indent=indent, break_on_hyphens=False,
+    return textwrap.fill(text, 100, subsequent_indent=indent, break_on_hyphens=False,
                          break_long_words=False)
 
 
@@ -69,18 +69,19 @@ def head(arguments):
     release = release[2] if release else "?"
     return f"""# The kernels, as compilers made them and as the software GPU counted them
 
-Written by `scripts/kernel-report` with nvcc {release}; run it after a change to a kernel. No GPU has been
-asked: registers, spills and instructions are what ptxas and the disassembler say of the images that the
-library holds; occupancy follows from the documented limits of an SM; bytes and requests are counted by
-`tests/ptx_vm`, which executes the kernels' PTX. There are no times here: those need hardware.
+Written by `scripts/kernel-report` with nvcc {release}; run it after a change to a kernel. No GPU
+has been asked: registers, spills and instructions are what ptxas and the disassembler say of the
+images that the library holds; occupancy follows from the documented limits of an SM; bytes and
+requests are counted by `tests/ptx_vm`, which executes the kernels' PTX. There are no times here:
+those need hardware.
 
-How to read it. Work on memory is counted in requests (one instruction of one warp) and sectors (32 bytes,
-the least that moves). *Moved* is sectors against the least bytes, which is every byte that the kernel
-touches once: 1.00 cannot be beaten, {MARGIN} is allowed. *Coalesced* are requests that move no sector
-more than their bytes need; {100 * COALESCED:.0f} % are wanted. *Ways* is how many passes a request to shared memory
-takes for one; {MARGIN} is allowed in attention. The same limits are tests: `kernel_counts`,
-`kernel_ptxas` and `kernel_code` under ctest, against `tests/kernel_report/budgets.txt` and
-`reasons.txt`.
+How to read it. Work on memory is counted in requests (one instruction of one warp) and sectors (32
+bytes, the least that moves). *Moved* is sectors against the least bytes, which is every byte that
+the kernel touches once: 1.00 cannot be beaten, {MARGIN} is allowed. *Coalesced* are requests that
+move no sector more than their bytes need; {100 * COALESCED:.0f} % are wanted. *Ways* is how many
+passes a request to shared memory takes for one; {MARGIN} is allowed in attention. The same limits
+are tests: `kernel_counts`, `kernel_ptxas` and `kernel_code` under ctest, against
+`tests/kernel_report/budgets.txt` and `reasons.txt`.
 """
 
 
@@ -105,8 +106,8 @@ def summary(kernels, threads, cases):
     text = (f"{len(threads)} kernels on sm_" + ", sm_".join(map(str, ARCHITECTURES)) + ". "
             + (f"{spilling} of {len(kernels)} spill or have a stack frame." if spilling else
                "None spills, none has a stack frame.")
-            + " Ranges are over architectures. Counts are of the worst of a kernel's shapes (below; "
-              "other types of it run the same code on other widths); *moved* says in brackets what "
+            + " Ranges are over architectures. Counts are of the worst of a kernel's shapes "
+              "(below; other types of it run the same code on other widths); *moved* says in brackets what "
               "else than memory a kernel is bound by.")
     return ["## Summary", "", paragraph(text), ""] + table(
                 ["kernel", "registers", "shared, bytes", "warps of an SM", "HMMA",
@@ -123,28 +124,29 @@ def occupancy_reasons(kernels, threads, reasons):
     lines = ["## Why some kernels fill little of an SM", "",
              f"Kernels below {LOW:.0%} of an SM's warps on some architecture.", ""]
     for reason, names in groups.items():
-        lines.append(paragraph("* " + ", ".join(f"`{name}`" for name in names) + f": {reason}", "  "))
+        names = ", ".join(f"`{name}`" for name in names)
+        lines.append(paragraph(f"* {names}: {reason}", "  "))
     return lines + [""]
 
 
 REMARKS = """\
-Kernels bound by memory move what they must. *Tables* are bytes read again of vectors of a few KB that all
-blocks use (gamma, biases, angles): they come from the L1 cache, which the software GPU does not have, and
-are not in *moved*. Three kinds do not meet the line, and why:
+Kernels bound by memory move what they must. *Tables* are bytes read again of vectors of a few KB
+that all blocks use (gamma, biases, angles): they come from the L1 cache, which the software GPU
+does not have, and are not in *moved*. Three kinds do not meet the line, and why:
 
 * `b2_resize_rows` reads the weights of a row of pixels for every row (30 KB beside 2 KB of photo);
-  `b2_resize_cols` reads each row of 672 bytes for every output row that it has a part in. Both re-read
-  from the L1 and L2 caches (a photo of 640 x 480 is 0.9 MB), all requests are coalesced, and each byte
-  of the photo and of the results moves once between them and memory.
-* Prefill reads keys and values once for every 64 rows of queries, from the L2 cache; it is bound by its
-  tensor cores. A row of ViT-g's heads is 176 bytes, five sectors and a half, so six have to move. Four
-  lanes copy a row in three requests; the third asks for a sector and a half of each of eight rows and
-  counts as not coalesced, as does every store. A row a request would count as coalesced, and take
-  nearly three times the requests for the same sectors.
+  `b2_resize_cols` reads each row of 672 bytes for every output row that it has a part in. Both
+  re-read from the L1 and L2 caches (a photo of 640 x 480 is 0.9 MB), all requests are coalesced,
+  and each byte of the photo and of the results moves once between them and memory.
+* Prefill reads keys and values once for every 64 rows of queries, from the L2 cache; it is bound by
+  its tensor cores. A row of ViT-g's heads is 176 bytes, five sectors and a half, so six have to
+  move. Four lanes copy a row in three requests; the third asks for a sector and a half of each of
+  eight rows and counts as not coalesced, as does every store. A row a request would count as
+  coalesced, and take nearly three times the requests for the same sectors.
 * The exact fp32 kernel reads keys once for every 16 rows; it is bound by arithmetic.
 
-`b2_rope` is counted with Vicuna's heads of 128. Heads of 80 are not: a half of one is
-two sectors and a half, so three would move, but OPT, whose heads these are, looks its positions up."""
+`b2_rope` is counted with Vicuna's heads of 128. Heads of 80 are not: a half of one is two sectors
+and a half, so three would move, but OPT, whose heads these are, looks its positions up."""
 
 
 def counts(cases):
@@ -163,8 +165,8 @@ def whole_model(lines, layers):
     phases = {"picture": "A picture and its prompt", "step": "A step of decoding"}
     text = ["## Counted in a whole model", "",
             paragraph("BLIP-2 with OPT-2.7b in fp16, true widths, random weights, "
-                      f"{layers} layers each of ViT-g, Q-Former and OPT: a picture of the demo through "
-                      "the engine as users run it. *Read again* is what requests move against the "
+                      f"{layers} layers each of ViT-g, Q-Former and OPT: a picture of the demo "
+                      "through the engine as users run it. *Read again* is what requests move against the "
                       "bytes touched, tables included."), ""]
     for phase, title in phases.items():
         rows = []
@@ -185,10 +187,10 @@ def whole_model(lines, layers):
                  + f", {allocations} allocations on the device and {pinned} of pinned memory, "
                    f"{copies} copies, {waits} wait for the device (for the chosen tokens).")
         if phase == "step":
-            words += (f" These are 7 for each of {layers} layers (norm, QKV, attention with its append, "
-                      f"output, norm, FFN up and down) and {around} around them. What attention reads "
-                      "again are index arrays, a sector for each four bytes, beside so few keys; with "
-                      "100 keys and more (above) they do not count.")
+            words += (f" These are 7 for each of {layers} layers (norm, QKV, attention with its "
+                      f"append, output, norm, FFN up and down) and {around} around them. What attention "
+                      "reads again are index arrays, a sector for each four bytes, beside so few keys; "
+                      "with 100 keys and more (above) they do not count.")
         text += [paragraph(words), ""]
         text += table(["kernel", "launches", "least, KB", "read again", "coalesced"], rows)
     return text
@@ -196,8 +198,8 @@ def whole_model(lines, layers):
 
 def details(kernels, threads):
     text = ["## Every kernel on every architecture", "",
-            paragraph("*Blocks x warps* fit on an SM at once; *limit* is what keeps more away. `LDG`, "
-                      "`STG` and `LDGSTS` (cp.async) by bits a lane; narrow ones beside wide ones are "
+            paragraph("*Blocks x warps* fit on an SM at once; *limit* is what keeps more away. "
+                      "`LDG`, `STG` and `LDGSTS` (cp.async) by bits a lane; narrow ones beside wide ones are "
                       "index arrays and the paths for rows that do not start at whole units."), ""]
     for arch in ARCHITECTURES:
         limits = LIMITS[arch]
@@ -208,14 +210,15 @@ def details(kernels, threads):
             code = kernel.code
             loads = [str(code["load", w]) for w in (128, 64, 32)]
             loads.append(str(code["load", 16] + code["load", 8]))
+            stores = [str(code["store", w]) for w in (128, 64, 32, 16, 8)]
             rows.append([f"`{name}`", kernel.registers, kernel.shared, kernel.stack,
                          f"{kernel.spill_stores}/{kernel.spill_loads}",
                          f"{fits.blocks} x {threads[name] // 32}", f"{fits.share:.0%}", fits.limit,
                          code["all"], code["HMMA"], code["LDSM"], code["copy", 128],
-                         " ".join(loads), " ".join(str(code["store", w]) for w in (128, 64, 32, 16, 8))])
+                         " ".join(loads), " ".join(stores)])
         text += [f"### sm_{arch}", "",
-                 f"An SM holds {limits.warps} warps, {limits.blocks} blocks, {limits.shared >> 10} KB of "
-                 "shared memory.", ""]
+                 f"An SM holds {limits.warps} warps, {limits.blocks} blocks, "
+                 f"{limits.shared >> 10} KB of shared memory.", ""]
         text += table(["kernel", "registers", "shared", "stack", "spills, stores/loads",
                        "blocks x warps", "warps", "limit", "instructions", "HMMA", "LDSM",
                        "LDGSTS.128", "LDG 128 64 32 less", "STG 128 64 32 16 8"], rows)

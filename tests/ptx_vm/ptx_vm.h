@@ -12,6 +12,14 @@
  *   memory, shared        device memory and shared memory with what is known about every byte
  *   report, counters      what was found, what was counted
  *
+ * What it cannot see. A store to global memory is there for everybody at once and in program order,
+ * so a missing __threadfence() or volatile shows nothing; global memory is not checked for races,
+ * within a block or between blocks (shared memory is), so two blocks that write one place, or one
+ * that reads what another writes without an atomic between them, pass. Blocks are done one after
+ * the other on each thread of the host: a kernel that waits for a block not yet started hangs until
+ * VM_TRAP, though a GPU might run it. Time, caches and registers are a compiler's and a GPU's to
+ * tell.
+ *
  * Everything here is a development tool: it takes plain malloc (the allocators under test must not
  * fail inside it) and ends the process when that returns NULL.                                  */
 #ifndef PTX_VM_H
@@ -121,6 +129,7 @@ typedef struct vm_host_counters {
     uint64_t allocations, frees, host_allocations;
     uint64_t copies, copied_bytes, sets;
     uint64_t live_bytes, peak_bytes; /* of device memory */
+    uint64_t live_graphs;            /* captured or instantiated, and not destroyed */
 } vm_host_counters;
 
 const vm_host_counters *vm_host(void);
@@ -132,7 +141,10 @@ void vm_set_threads(unsigned threads);        /* that share the blocks of a laun
 void vm_set_warp_limit(uint64_t limit);       /* instructions of one warp before VM_TRAP */
 void vm_set_device_memory(uint64_t bytes);    /* what cudaMalloc can give out; default 8 GiB */
 void vm_set_capability(int major, int minor); /* and its limits; default 9.0 */
-void vm_fail_allocation(uint64_t nth);        /* the nth cudaMalloc from now fails; 0: none */
+void vm_fail_allocation(uint64_t nth);        /* the nth from now fails; 0: none. Graphs take one */
+/* The nth of these from now fails, 0: none: begin and end of a capture, work queued into one,
+ * instantiation and launch of a graph. */
+void vm_fail_graph(uint64_t nth);
 
 /* Forget everything: memory, libraries, findings, counters and the sticky error. */
 void vm_reset(void);

@@ -60,13 +60,13 @@ struct CUevent_st {
 };
 
 struct CUkern_st {
-    vm_kernel *kernel;
+    vm_kernel kernel; /* what it points to belongs to the library's image */
 };
 
 struct CUlib_st {
     struct CUlib_st *next;
-    ptx_module *module;
-    struct CUkern_st *kernels; /* [module->kernel_count] */
+    struct vm_image *image;
+    struct CUkern_st *kernels; /* one for each of the module */
 };
 
 struct CUgraph_st {
@@ -91,9 +91,17 @@ void vm_drain(struct CUstream_st *stream);
 void vm_drain_all(void);
 /* Do as much of the event's stream as its record number `sequence` needs. */
 void vm_stream_reach(struct CUevent_st *event, uint64_t sequence);
-bool vm_any_capture(void);
+/* Starts a call that capturing forbids: true while a stream captures, whose capture is then broken.
+ */
+bool vm_capture_forbids(void);
 void vm_stream_end_capture(const struct CUgraph_st *graph); /* in all streams that joined */
 void vm_streams_reset(void);
+
+/* runtime_graph.c */
+bool vm_graph_call_fails(void); /* counts for vm_fail_graph */
+
+/* runtime.c */
+bool vm_allocation_fails(void); /* counts for vm_fail_allocation */
 
 /* runtime_op.c */
 void vm_op_run(struct CUstream_st *stream, const vm_op *op);
@@ -102,7 +110,8 @@ vm_op vm_op_copy(const vm_op *op);
 void vm_ops_release(vm_ops *ops);
 vm_op *vm_ops_add(vm_ops *ops, const vm_op *op);
 
-/* runtime_launch.c */
+/* runtime_library.c */
+vm_kernel *vm_kernel_of(const void *handle); /* NULL: no kernel of a loaded library */
 void vm_libraries_reset(void);
 
 extern int vm_capability[2];
