@@ -4,7 +4,10 @@
  *   load     opening the model, once
  *   encode   preprocessing, vision tower, Q-Former and projection of all N pictures, one batch
  *   prefill  from there until every request has its first new token
- *   decode   from there to the end; the end token is banned, so that all are equally long      */
+ *   decode   from there to the end; the end token is banned, so that all are equally long
+ *
+ * The engine runs a step that somebody watches without its graph, so nobody watches longer than it
+ * takes to see a phase end.                                                                   */
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -29,20 +32,24 @@ static const char usage[] =
     "  --prompt TEXT    prompt of each (default: none)\n"
     "  --repeat K       repeats; medians are reported (default: 3)\n"
     "  --device NAME    device to run on (default: cpu)\n"
+    "  --compute TYPE   auto, f32, tf32, f16 or bf16 (default: auto)\n"
     "  --threads N      CPU threads (default: all that this process may use)\n"
+    "  --no-graphs      launch the kernels of decoding one by one\n"
     "  --json           the report as one JSON object\n"
     "  --help           this text\n";
 
 enum { MAX_REPEATS = 1000, MAX_REQUESTS = 1024, MAX_TOKENS = 1 << 16 };
 
 typedef struct wish {
-    const char *model, *image, *prompt, *device;
+    const char *model, *image, *prompt, *device, *compute_name;
+    blip2_compute compute;
     uint32_t requests, new_tokens, repeats, threads;
     bool json, help;
+    bool no_graphs;
 } wish;
 
 typedef struct phases { /* seconds */
-    double encode, prefill, decode;
+    double encode, prefill, decode, total;
 } phases;
 
 typedef struct speed {
@@ -79,16 +86,16 @@ static void see_encoded(void *payload, const char *name, uint32_t index, const b
         return;
     (void)s->model->device->ops->sync(s->model->device);
     s->encoded = now();
+    s->engine->run.trace = NULL;
 }
 
 static void see_logits(b2_request *request, const b2_mat *row, void *payload) {
     speed *s = payload;
 
     (void)row;
-    if (request->decoding.new_count > 0)
-        return;
     (void)s->model->device->ops->sync(s->model->device);
     s->first = now();
+    request->on_logits = NULL;
 }
 
 static blip2_status open_all(speed *s) {
@@ -102,6 +109,7 @@ static blip2_status open_all(speed *s) {
     blip2_model_options_init(&model, sizeof model);
     model.device = w->device;
     model.threads = w->threads;
+    model.compute = w->compute;
     if ((status = blip2_model_open(&s->model, w->model, &model)) < 0)
         return status;
     s->load = now() - start;
@@ -120,7 +128,7 @@ static blip2_status open_all(speed *s) {
     if ((status = blip2_engine_open(&s->engine, s->model, &engine)) < 0)
         return status;
     s->trace = (b2_trace){see_encoded, s};
-    s->engine->run.trace = &s->trace;
+    s->engine->graphs.off = w->no_graphs;
     s->requests = b2_calloc(w->requests, sizeof(b2_request *));
     s->repeats = b2_calloc(w->repeats, sizeof *s->repeats);
     return s->requests != NULL && s->repeats != NULL ? BLIP2_OK : b2_fail_memory();
@@ -133,6 +141,7 @@ static blip2_status submit_all(speed *s) {
                                         .repetition_penalty = 1.0f};
     blip2_status status;
 
+    s->engine->run.trace = &s->trace;
     for (uint32_t i = 0; i < s->wish->requests; i++) {
         b2_request *request;
 
@@ -149,13 +158,14 @@ static blip2_status submit_all(speed *s) {
 
 static blip2_status measure(speed *s, phases *out) {
     bool busy = true;
-    double start;
+    double start, end;
     blip2_status status = submit_all(s);
 
     start = now();
     while (status == BLIP2_OK && busy)
         status = b2_engine_step(s->engine, &busy);
-    *out = (phases){s->encoded - start, s->first - s->encoded, now() - s->first};
+    end = now();
+    *out = (phases){s->encoded - start, s->first - s->encoded, end - s->first, end - start};
     for (uint32_t i = 0; i < s->wish->requests; i++) {
         if (s->requests[i] != NULL && status == BLIP2_OK)
             status = s->requests[i]->status;
@@ -226,7 +236,7 @@ static int report(const speed *s) {
     int threads =
         strcmp(s->model->device->ops->name, "cpu") == 0 ? b2_cpu_of(s->model->device)->threads : 0;
     char cpu[128];
-    double encode, prefill, decode, new_tokens = (double)w->requests * (w->new_tokens - 1);
+    double encode, prefill, decode, total, new_tokens = (double)w->requests * (w->new_tokens - 1);
     uint64_t peak = peak_bytes();
     json_t *object;
 
@@ -235,16 +245,18 @@ static int report(const speed *s) {
     encode = median(s, offsetof(phases, encode), scratch) / w->requests;
     prefill = rate((double)w->requests * s->rows, median(s, offsetof(phases, prefill), scratch));
     decode = rate(new_tokens, median(s, offsetof(phases, decode), scratch));
+    total = rate(w->requests, median(s, offsetof(phases, total), scratch));
     b2_free(scratch);
     read_cpu_model(cpu, sizeof cpu);
     if (w->json) {
         object =
-            json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "model",
-                      w->model, "device", w->device, "cpu", cpu, "threads", threads, "requests",
-                      (json_int_t)w->requests, "prompt_rows", (json_int_t)s->rows, "new_tokens",
-                      (json_int_t)w->new_tokens, "repeats", (json_int_t)w->repeats, "load_s",
-                      s->load, "encode_s_per_image", encode, "prefill_tokens_per_s", prefill,
-                      "decode_tokens_per_s", decode, "peak_rss_bytes", (json_int_t)peak);
+            json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}",
+                      "model", w->model, "device", w->device, "compute", w->compute_name, "cpu",
+                      cpu, "threads", threads, "requests", (json_int_t)w->requests, "prompt_rows",
+                      (json_int_t)s->rows, "new_tokens", (json_int_t)w->new_tokens, "repeats",
+                      (json_int_t)w->repeats, "load_s", s->load, "encode_s_per_image", encode,
+                      "prefill_tokens_per_s", prefill, "decode_tokens_per_s", decode,
+                      "captions_per_s", total, "peak_rss_bytes", (json_int_t)peak);
         if (object == NULL || json_dumpf(object, stdout, JSON_REAL_PRECISION(6)) != 0)
             return bench_complain("the report could not be written");
         json_decref(object);
@@ -258,6 +270,7 @@ static int report(const speed *s) {
     (void)printf("encode    %.1f ms a picture\n", encode * 1e3);
     (void)printf("prefill   %.1f tokens/s\n", prefill);
     (void)printf("decode    %.1f tokens/s\n", decode);
+    (void)printf("captions  %.2f captions/s\n", total);
     (void)printf("peak RSS  %.3f GiB\n", (double)peak / (1 << 30));
     return fflush(stdout) == 0 ? EXIT_SUCCESS : bench_complain("the report could not be written");
 }
@@ -274,15 +287,29 @@ static bool read_count(const char *text, uint32_t most, uint32_t *out) {
     return true;
 }
 
+static bool read_compute(const char *text, wish *w) {
+    static const char *const names[] = {"auto", "f32", "tf32", "f16", "bf16"};
+
+    for (int i = 0; i <= BLIP2_COMPUTE_BF16; i++)
+        if (strcmp(text, names[i]) == 0) {
+            w->compute = (blip2_compute)i;
+            w->compute_name = names[i];
+            return true;
+        }
+    return false;
+}
+
 static int read_options(int argc, char **argv, wish *w) {
     static const struct option options[] = {{"model", required_argument, NULL, 'm'},
                                             {"image", required_argument, NULL, 'i'},
                                             {"prompt", required_argument, NULL, 'p'},
                                             {"device", required_argument, NULL, 'd'},
+                                            {"compute", required_argument, NULL, 'c'},
                                             {"requests", required_argument, NULL, 'r'},
                                             {"new-tokens", required_argument, NULL, 'n'},
                                             {"repeat", required_argument, NULL, 'k'},
                                             {"threads", required_argument, NULL, 't'},
+                                            {"no-graphs", no_argument, NULL, 'g'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
@@ -304,6 +331,11 @@ static int read_options(int argc, char **argv, wish *w) {
         case 'd':
             w->device = optarg;
             break;
+        case 'c':
+            if (!read_compute(optarg, w))
+                return bench_complain("run: --compute %s: expected auto, f32, tf32, f16 or bf16",
+                                      optarg);
+            break;
         case 'r':
             good = read_count(optarg, MAX_REQUESTS, &w->requests);
             break;
@@ -315,6 +347,9 @@ static int read_options(int argc, char **argv, wish *w) {
             break;
         case 't':
             good = read_count(optarg, 1024, &w->threads);
+            break;
+        case 'g':
+            w->no_graphs = true;
             break;
         case 'j':
             w->json = true;
@@ -332,7 +367,12 @@ static int read_options(int argc, char **argv, wish *w) {
 }
 
 int run_main(int argc, char **argv) {
-    wish w = {.prompt = "", .device = "cpu", .requests = 1, .new_tokens = 30, .repeats = 3};
+    wish w = {.prompt = "",
+              .device = "cpu",
+              .compute_name = "auto",
+              .requests = 1,
+              .new_tokens = 30,
+              .repeats = 3};
     speed s = {.wish = &w};
     int code = read_options(argc, argv, &w);
     blip2_status status;

@@ -16,7 +16,9 @@
  * with y in fp32.
  *
  * A shape is asked about once, the answer is kept. cuDNN allocates on the host when it is asked,
- * and when the pointers of a shape change. */
+ * and when the pointers of a shape change.
+ *
+ * (Longer than a file should be: half of it spells out one graph, attribute by attribute.) */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -405,7 +407,7 @@ blip2_status b2_convolution_queue(b2_cuda *cuda, const b2_convolution *op, bool 
                      .width = op->width,
                      .patch = op->patch,
                      .cols = op->w->rows,
-                     .type = op->w->type,
+                     .type = (int32_t)op->w->type,
                      .x_align = alignment_of(x),
                      .w_align = alignment_of(op->w->data),
                      .bias_align = op->bias != NULL ? alignment_of(op->bias) : 0};

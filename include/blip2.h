@@ -136,8 +136,8 @@ typedef struct blip2_image_options {
 } blip2_image_options;
 BLIP2_API void blip2_image_options_init(blip2_image_options *options, size_t size);
 
-/* PNG or JPEG, told by content; decoded as Pillow's convert("RGB") does. Files that are cut short or
- * break their format are refused, some of which Pillow reads (docs/api.md). */
+/* PNG or JPEG, told by content; decoded as Pillow's convert("RGB") does. Files that are cut short
+ * or break their format are refused, some of which Pillow reads (docs/api.md). */
 BLIP2_API blip2_status blip2_image_open(blip2_image **out, const char *path,
                                         const blip2_image_options *options);
 BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *data, size_t size,
