@@ -24,6 +24,10 @@ void vm_report_quiet(bool quiet) {
     (void)quiet;
 }
 
+const vm_host_counters *vm_host(void) {
+    ck_abort_msg("only on the software GPU: counters of the host");
+}
+
 void vm_counters_clear(void) {
 }
 

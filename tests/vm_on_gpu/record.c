@@ -128,11 +128,6 @@ const vm_counters *__wrap_vm_counters_of(const char *kernel) {
     ck_abort_msg("only on the software GPU: counters of %s", kernel);
 }
 
-const vm_host_counters *__wrap_vm_host(void);
-const vm_host_counters *__wrap_vm_host(void) {
-    ck_abort_msg("only on the software GPU: counters of the host");
-}
-
 /* A file that is opened each time: tests may run in processes of their own, one after the other. */
 static void record(const void *data, size_t bytes) {
     const char *path = getenv("BLIP2_RECORD");
