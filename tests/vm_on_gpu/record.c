@@ -1,12 +1,15 @@
 /* Writes down what a test reads back from device memory, in order: to the file BLIP2_RECORD, behind
- * one line "kernel|instruction|bytes" each. The program is linked with --wrap for the three calls
+ * one line "kernel|instruction|bytes" each. The program is linked with --wrap for the calls
  * below. With BLIP2_RECORD_PTX=FOLDER every PTX text that is loaded goes into a file there, so that
  * the real assembler can be asked about it. */
+#include <check.h>
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ptx_vm.h"
 
 enum { SHORT_TEXT = 16384 }; /* longer ones come from nvcc: their kernels have names of their own */
 
@@ -116,6 +119,13 @@ cudaError_t __wrap_cudaLibraryGetKernel(cudaKernel_t *kernel, cudaLibrary_t libr
                                         const char *name) {
     (void)snprintf(kernel_name, sizeof kernel_name, "%s", name);
     return __real_cudaLibraryGetKernel(kernel, library, name);
+}
+
+/* Tests of what only the software GPU counts end here on both, so that both go the same way; the
+ * message is one that scripts/gpu-check knows. */
+const vm_counters *__wrap_vm_counters_of(const char *kernel);
+const vm_counters *__wrap_vm_counters_of(const char *kernel) {
+    ck_abort_msg("only on the software GPU: counters of %s", kernel);
 }
 
 /* A file that is opened each time: tests may run in processes of their own, one after the other. */
