@@ -164,6 +164,7 @@ void blip2_engine_close(blip2_engine *engine) {
     device = engine->model->device;
     b2_pages_free(&engine->pages);
     b2_batch_free(&engine->batch);
+    b2_encode_free(&engine->encode);
     b2_free(engine->running);
     b2_free(engine->encoding);
     device->ops->free(device, engine->kv);

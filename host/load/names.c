@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* BOTH: the .weight and the .bias of one module. */
+/* BOTH: the .weight and the .bias of one module; LAVIS_BOTH: of one that Hugging Face lacks. */
 #define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis}
+#define LAVIS_BOTH(id, meaning, lavis)                                                             \
+    [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight"},                                   \
+    [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias"}
 #define BOTH(id, meaning, hf, lavis)                                                               \
     [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
     [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
@@ -13,6 +16,7 @@
 #define LAVIS_VIT "visual_encoder.blocks.{}."
 #define HF_QF "qformer.encoder.layer.{}."
 #define LAVIS_QF "Qformer.bert.encoder.layer.{}."
+#define LAVIS_HEAD "Qformer.cls.predictions."
 #define HF_OPT "language_model.model.decoder."
 #define LAVIS_OPT "opt_model.model.decoder."
 #define HF_OPT_LAYER HF_OPT "layers.{}."
@@ -67,6 +71,25 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
          LAVIS_QF "output_query.dense"),
     BOTH(B2_QF_QUERY_LN, "Q-Former mlp norm", HF_QF "output_query.LayerNorm",
          LAVIS_QF "output_query.LayerNorm"),
+    BOTH(B2_QF_TEXT_FC1, "Q-Former text mlp in", HF_QF "intermediate.dense",
+         LAVIS_QF "intermediate.dense"),
+    BOTH(B2_QF_TEXT_FC2, "Q-Former text mlp out", HF_QF "output.dense", LAVIS_QF "output.dense"),
+    BOTH(B2_QF_TEXT_LN, "Q-Former text mlp norm", HF_QF "output.LayerNorm",
+         LAVIS_QF "output.LayerNorm"),
+    ONE(B2_QF_WORDS, "Q-Former word embedding", "embeddings.word_embeddings.weight",
+        "qformer.embeddings.word_embeddings.weight",
+        "Qformer.bert.embeddings.word_embeddings.weight"),
+    ONE(B2_QF_POSITIONS, "Q-Former position embedding", "embeddings.position_embeddings.weight",
+        "qformer.embeddings.position_embeddings.weight",
+        "Qformer.bert.embeddings.position_embeddings.weight"),
+    LAVIS_BOTH(B2_QF_HEAD_DENSE, "Q-Former head", LAVIS_HEAD "transform.dense"),
+    LAVIS_BOTH(B2_QF_HEAD_LN, "Q-Former head norm", LAVIS_HEAD "transform.LayerNorm"),
+    ONE(B2_QF_HEAD_BIAS, "Q-Former head bias", NULL, NULL, LAVIS_HEAD "bias"),
+    LAVIS_BOTH(B2_QF_HEAD_DECODER, "Q-Former head output", LAVIS_HEAD "decoder"),
+    BOTH(B2_ITC_VISION, "image-text contrast, image", "vision_projection", "vision_proj"),
+    BOTH(B2_ITC_TEXT, "image-text contrast, text", "text_projection", "text_proj"),
+    BOTH(B2_ITM, "image-text matching", "itm_head", "itm_head"),
+    ONE(B2_ITC_TEMPERATURE, "image-text contrast temperature", NULL, NULL, "temp"),
     BOTH(B2_PROJ, "language projection", "language_projection", "opt_proj"),
     /* OPT; a folder of OPT alone has the same names without "language_model." (weights.c) */
     ONE(B2_OPT_TOKENS, "OPT token embedding", HF_OPT "embed_tokens.weight", NULL,

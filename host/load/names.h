@@ -5,7 +5,7 @@
 
 typedef struct b2_weight_name {
     const char *meaning; /* for people: "Q-Former query tokens" */
-    const char *hf;      /* Hugging Face; {} stands for the layer */
+    const char *hf;      /* Hugging Face; {} stands for the layer; NULL: no such tensor there */
     const char *hf_too;  /* the same in another model class, or NULL */
     const char *lavis;   /* LAVIS; NULL: no such tensor there */
 } b2_weight_name;

@@ -125,7 +125,8 @@ static blip2_status note_missing(b2_weights *w, b2_weight_id id, uint32_t layer)
     const b2_weight_name *name = b2_weight_name_of(id);
     char text[B2_NAME_BYTES];
     b2_missing *missing = b2_arena_alloc(&w->list.arena, 1, sizeof *missing);
-    const char *pattern = w->lavis && name->lavis != NULL ? name->lavis : name->hf;
+    const char *pattern =
+        name->hf == NULL || (w->lavis && name->lavis != NULL) ? name->lavis : name->hf;
 
     if (!b2_weight_name_fill(text, sizeof text, pattern, layer))
         return b2_fail(BLIP2_EINTERNAL, "the name of weight %d is too long", (int)id);

@@ -81,6 +81,30 @@ typedef enum b2_weight_id {
     B2_QF_QUERY_FC2_B,
     B2_QF_QUERY_LN_W,
     B2_QF_QUERY_LN_B,
+    B2_QF_TEXT_FC1_W, /* [F, C] feed-forward of text rows; with the embeddings: models that read
+                         text */
+    B2_QF_TEXT_FC1_B,
+    B2_QF_TEXT_FC2_W, /* [C, F] */
+    B2_QF_TEXT_FC2_B,
+    B2_QF_TEXT_LN_W,
+    B2_QF_TEXT_LN_B,
+    B2_QF_WORDS,     /* [V, C] */
+    B2_QF_POSITIONS, /* [positions, C] */
+    /* stage 1 */
+    B2_QF_HEAD_DENSE_W, /* [C, C] of the head that writes captions; LAVIS only */
+    B2_QF_HEAD_DENSE_B,
+    B2_QF_HEAD_LN_W, /* [C] */
+    B2_QF_HEAD_LN_B,
+    B2_QF_HEAD_BIAS,      /* [V] */
+    B2_QF_HEAD_DECODER_W, /* the word embeddings once more */
+    B2_QF_HEAD_DECODER_B, /* B2_QF_HEAD_BIAS once more */
+    B2_ITC_VISION_W,      /* [itc width, C] */
+    B2_ITC_VISION_B,
+    B2_ITC_TEXT_W, /* [itc width, C] */
+    B2_ITC_TEXT_B,
+    B2_ITM_W, /* [2, C] */
+    B2_ITM_B,
+    B2_ITC_TEMPERATURE, /* [], of training */
     /* soft prompt */
     B2_PROJ_W, /* [language width, C] */
     B2_PROJ_B,

@@ -158,21 +158,28 @@ void blip2_model_close(blip2_model *model) {
 void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
                      uint32_t images) {
     size_t side = model->config.vit.image;
+    uint32_t queries = model->config.qformer.queries;
 
     out->images = images;
     out->pixels = b2_carve(carver, (size_t)images * 3, side * side * sizeof(float));
     b2_vit_carve(&out->vit, carver, &model->vit, images);
-    b2_qformer_carve(&out->qformer, carver, &model->qformer, images, model->vit.tokens);
-    out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * model->config.qformer.queries,
-                             model->projection.rows);
+    out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
+                                 model->qformer.cross_kv.rows);
+    b2_qformer_carve(&out->qformer, carver, &model->qformer, images * queries, 0);
+    b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
+    out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->projection.rows);
 }
 
-blip2_status b2_encode_prepare(const blip2_model *model, const b2_encode_space *space) {
-    blip2_status status = b2_fill_segments(model->device, &space->vit.segments, space->images);
+blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
+    blip2_status status = b2_qformer_pack_init(&space->pack);
 
     if (status < 0)
         return status;
-    return b2_qformer_prepare(model->device, &space->qformer, &model->qformer, space->images);
+    return b2_fill_segments(model->device, &space->vit.segments, space->images);
+}
+
+void b2_encode_free(b2_encode_space *space) {
+    b2_qformer_pack_free(&space->pack);
 }
 
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
@@ -190,16 +197,33 @@ blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *s
     return model->device->ops->resize_normalise(model->device, &op);
 }
 
-blip2_status b2_encode_run(const blip2_model *model, const b2_run *run,
-                           const b2_encode_space *space, uint32_t images, b2_mat *soft) {
+/* The Q-Former's image mode: *queries [images * Q, C]. */
+static blip2_status read_images(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                                uint32_t images, b2_mat features, b2_mat *queries) {
+    b2_mat cross_kv = b2_mat_rows(space->cross_kv, 0, features.rows);
+    uint32_t n = model->vit.tokens;
+    blip2_status status = b2_qformer_read_images(&model->qformer, run, features, cross_kv);
+
+    b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
+    for (uint32_t i = 0; i < images; i++)
+        (void)b2_qformer_pack_add(
+            &space->pack,
+            &(b2_qformer_segment){.has_queries = true, .image_first = i * n, .image_rows = n});
+    if (status < 0 || (status = b2_qformer_pack_send(&space->pack, model->device)) < 0)
+        return status;
+    return b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch, cross_kv,
+                          queries);
+}
+
+blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                           uint32_t images, b2_mat *soft) {
     b2_mat features, queries;
     blip2_status status;
 
     *soft = b2_mat_rows(space->soft, 0, (int64_t)images * model->config.qformer.queries);
     if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
             0 ||
-        (status =
-             b2_qformer_run(&model->qformer, run, &space->qformer, features, images, &queries)) < 0)
+        (status = read_images(model, run, space, images, features, &queries)) < 0)
         return status;
     b2_trace_mat(run, "qformer.out", 0, queries);
     status = b2_dense_run(run, *soft, queries, &model->projection, B2_ACT_NONE);

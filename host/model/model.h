@@ -37,19 +37,23 @@ blip2_status b2_model_load(blip2_model **out, const char *directory,
 typedef struct b2_encode_space {
     float *pixels; /* [B, 3, S, S] */
     b2_vit_space vit;
+    b2_mat cross_kv; /* [B*n, ..] what the Q-Former reads of the pictures */
     b2_qformer_space qformer;
+    b2_qformer_pack pack;
     b2_mat soft; /* [B*Q, E] */
     uint32_t images;
 } b2_encode_space;
 void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
                      uint32_t images);
-blip2_status b2_encode_prepare(const blip2_model *model, const b2_encode_space *space);
+/* Host memory and constant arrays, after carving. */
+blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space);
+void b2_encode_free(b2_encode_space *space);
 
 /* Preprocess image number `index` of the batch into space->pixels. */
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
                               uint32_t index, const blip2_image *image);
 /* Soft prompts of the pictures whose pixels are there: *soft [images * Q, E], in the workspace. */
-blip2_status b2_encode_run(const blip2_model *model, const b2_run *run,
-                           const b2_encode_space *space, uint32_t images, b2_mat *soft);
+blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                           uint32_t images, b2_mat *soft);
 
 #endif
