@@ -65,9 +65,11 @@ blip2_status lavis_vit_config(const lavis_model *model, uint32_t image, b2_vit_c
     const json_t *hyper = json_object_get(model->json, "hyper");
     char tower[32] = "", act[32] = "";
 
-    *out = (b2_vit_config){.image = image, .act = B2_ACT_GELU, .resize_positions = true};
+    *out = (b2_vit_config){.image = image, .resize_positions = true};
     b2_field_text(&fields, model->json, "vit_model", tower, sizeof tower);
-    if (fields.status == BLIP2_OK && strcmp(tower, "eva_clip_g") != 0)
+    out->clip = strcmp(tower, "clip_L") == 0;
+    out->act = out->clip ? B2_ACT_QUICK_GELU : B2_ACT_GELU;
+    if (fields.status == BLIP2_OK && !out->clip && strcmp(tower, "eva_clip_g") != 0)
         return b2_fail(BLIP2_ENOTSUP, "vision tower %s", tower);
     need_u32(&fields, hyper, "embed_dim", &out->width);
     need_u32(&fields, hyper, "depth", &out->layers);
@@ -76,8 +78,9 @@ blip2_status lavis_vit_config(const lavis_model *model, uint32_t image, b2_vit_c
     need_u32(&fields, hyper, "patch_size", &out->patch);
     need_f32(&fields, hyper, "block_ln_eps", &out->block_eps);
     b2_field_text(&fields, hyper, "act", act, sizeof act);
-    if (strcmp(act, "gelu_erf") != 0)
-        b2_field_fail(&fields, "act", "\"gelu_erf\"", json_object_get(hyper, "act"));
+    if (strcmp(act, out->clip ? "quick_gelu" : "gelu_erf") != 0)
+        b2_field_fail(&fields, "act", "\"gelu_erf\", of clip_L \"quick_gelu\"",
+                      json_object_get(hyper, "act"));
     if (fields.status == BLIP2_OK)
         b2_field_heads(&fields, out->width, out->heads);
     if (fields.status == BLIP2_OK && (image == 0 || image % out->patch != 0))

@@ -27,6 +27,7 @@ typedef struct b2_vit_config {
     b2_activation act;     /* GELU */
     float block_eps;       /* 1e-6 */
     float post_eps;        /* Hugging Face: as block_eps; LAVIS: 1e-5 */
+    bool clip;             /* CLIP's tower: a norm in front of the blocks, no bias of patches */
     bool resize_positions; /* LAVIS: a position table for another picture size is interpolated;
                               false: it is refused, as transformers does */
 } b2_vit_config;

@@ -3,8 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* BOTH: the .weight and the .bias of one module; LAVIS_BOTH: of one that Hugging Face lacks. */
+/* BOTH: the .weight and the .bias of one module; VIT: of one that a CLIP tower calls otherwise;
+ * LAVIS_BOTH: of one that Hugging Face lacks. */
 #define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis}
+#define VIT(id, meaning, hf, lavis, clip)                                                          \
+    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", clip ".weight"},           \
+    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", clip ".bias"}
 #define LAVIS_BOTH(id, meaning, lavis)                                                             \
     [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight"},                                   \
     [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias"}
@@ -14,6 +18,7 @@
 
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
+#define CLIP_VIT "visual_encoder.transformer.resblocks.{}."
 #define HF_QF "qformer.encoder.layer.{}."
 #define LAVIS_QF "Qformer.bert.encoder.layer.{}."
 #define LAVIS_HEAD "Qformer.cls.predictions."
@@ -25,19 +30,23 @@
 /* clang-format off: a table is read by its columns */
 static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     /* vision tower */
-    ONE(B2_VIT_CLS, "vision class token", "vision_model.embeddings.class_embedding", NULL,
-        "visual_encoder.cls_token"),
-    ONE(B2_VIT_POS, "vision positions", "vision_model.embeddings.position_embedding", NULL,
-        "visual_encoder.pos_embed"),
-    BOTH(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
-         "visual_encoder.patch_embed.proj"),
-    BOTH(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1"),
-    BOTH(B2_VIT_QKV, "vision qkv", HF_VIT "self_attn.qkv", LAVIS_VIT "attn.qkv"),
-    BOTH(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
-         LAVIS_VIT "attn.proj"),
-    BOTH(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2"),
-    BOTH(B2_VIT_FC1, "vision mlp in", HF_VIT "mlp.fc1", LAVIS_VIT "mlp.fc1"),
-    BOTH(B2_VIT_FC2, "vision mlp out", HF_VIT "mlp.fc2", LAVIS_VIT "mlp.fc2"),
+    [B2_VIT_CLS] = {"vision class token", "vision_model.embeddings.class_embedding", NULL,
+                    "visual_encoder.cls_token", "visual_encoder.class_embedding"},
+    [B2_VIT_POS] = {"vision positions", "vision_model.embeddings.position_embedding", NULL,
+                    "visual_encoder.pos_embed", "visual_encoder.positional_embedding"},
+    VIT(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
+        "visual_encoder.patch_embed.proj", "visual_encoder.conv1"),
+    LAVIS_BOTH(B2_VIT_PRE_LN, "vision first norm", "visual_encoder.ln_pre"),
+    VIT(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1", CLIP_VIT "ln_1"),
+    [B2_VIT_QKV_W] = {"vision qkv weight", HF_VIT "self_attn.qkv.weight", NULL,
+                      LAVIS_VIT "attn.qkv.weight", CLIP_VIT "attn.in_proj_weight"},
+    [B2_VIT_QKV_B] = {"vision qkv bias", HF_VIT "self_attn.qkv.bias", NULL,
+                      LAVIS_VIT "attn.qkv.bias", CLIP_VIT "attn.in_proj_bias"},
+    VIT(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
+        LAVIS_VIT "attn.proj", CLIP_VIT "attn.out_proj"),
+    VIT(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2", CLIP_VIT "ln_2"),
+    VIT(B2_VIT_FC1, "vision mlp in", HF_VIT "mlp.fc1", LAVIS_VIT "mlp.fc1", CLIP_VIT "mlp.c_fc"),
+    VIT(B2_VIT_FC2, "vision mlp out", HF_VIT "mlp.fc2", LAVIS_VIT "mlp.fc2", CLIP_VIT "mlp.c_proj"),
     BOTH(B2_VIT_POST_LN, "vision last norm", "vision_model.post_layernorm", "ln_vision"),
     /* Q-Former */
     ONE(B2_QF_QUERIES, "Q-Former queries", "query_tokens", NULL, "query_tokens"),

@@ -32,12 +32,14 @@ typedef struct b2_tensor {
 /* id, Hugging Face name, LAVIS name; {} stands for the layer. NULL: that format has no such
  * tensor. Weights with a _W end in ".weight", with a _B in ".bias". */
 typedef enum b2_weight_id {
-    /* vision tower (EVA) */
-    B2_VIT_CLS,     /* [C] (files: [1, 1, C]) */
-    B2_VIT_POS,     /* [1 + g, C] (files: [1, 1 + g, C]) */
-    B2_VIT_PATCH_W, /* [C, 3, P, P] */
-    B2_VIT_PATCH_B, /* [C] */
-    B2_VIT_LN1_W,   /* [C] per layer, so are the next ones */
+    /* vision tower (EVA, or CLIP's) */
+    B2_VIT_CLS,      /* [C] (files: [1, 1, C]) */
+    B2_VIT_POS,      /* [1 + g, C] (files: [1, 1 + g, C]) */
+    B2_VIT_PATCH_W,  /* [C, 3, P, P] */
+    B2_VIT_PATCH_B,  /* [C]; not in a CLIP tower */
+    B2_VIT_PRE_LN_W, /* [C], only in a CLIP tower */
+    B2_VIT_PRE_LN_B,
+    B2_VIT_LN1_W, /* [C] per layer, so are the next ones */
     B2_VIT_LN1_B,
     B2_VIT_QKV_W,  /* [3C, C] */
     B2_VIT_QKV_B,  /* [3C]; LAVIS: joined from q_bias, 0, v_bias */

@@ -28,20 +28,20 @@ START_TEST(positions_as_torch) {
         table[2 * i] = i == 0 ? 77.0f : powf((float)i, 1.5f);
         table[2 * i + 1] = -table[2 * i];
     }
-    ck_assert_status_ok(b2_positions_resize(out, 4, 5, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 4, 5, table, 10, 2, false));
     ck_assert(out[0] == 77.0f && out[1] == -77.0f);
     for (int i = 0; i < 20; i++) {
         ck_assert_float_eq_tol(out[2 + 2 * i], large[i], TOLERANCE);
         ck_assert_float_eq_tol(out[3 + 2 * i], -large[i], TOLERANCE);
     }
-    ck_assert_status_ok(b2_positions_resize(out, 2, 2, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 2, 2, table, 10, 2, false));
     for (int i = 0; i < 4; i++)
         ck_assert_float_eq_tol(out[2 + 2 * i], small[i], TOLERANCE);
-    ck_assert_status_ok(b2_positions_resize(out, 3, 3, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 3, 3, table, 10, 2, false));
     for (int i = 0; i < 20; i++)
         ck_assert(out[i] == table[i]);
-    ck_assert_status(b2_positions_resize(out, 2, 2, table, 9, 2), BLIP2_EFORMAT);
-    ck_assert_status(b2_positions_resize(out, 2, 2, table, 1, 2), BLIP2_EFORMAT);
+    ck_assert_status(b2_positions_resize(out, 2, 2, table, 9, 2, false), BLIP2_EFORMAT);
+    ck_assert_status(b2_positions_resize(out, 2, 2, table, 1, 2, false), BLIP2_EFORMAT);
 }
 END_TEST
 
