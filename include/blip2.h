@@ -143,12 +143,14 @@ BLIP2_API void blip2_image_free(blip2_image *image);
 /* ---- generation -------------------------------------------------------------------------- */
 
 typedef struct blip2_engine_options {
-    size_t size;           /* set by _init */
-    uint32_t max_requests; /* requests that run together in one step; default 8 */
-    uint32_t max_images;   /* pictures encoded together in one step; default 4 */
-    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request; default 256
-                              or what the language model can, if less */
-    uint64_t max_kv_bytes; /* memory for keys and values; default: max_requests x max_tokens */
+    size_t size;                /* set by _init */
+    uint32_t max_requests;      /* requests that run together in one step; default 8 */
+    uint32_t max_images;        /* pictures encoded together in one step; default 4 */
+    uint32_t max_tokens;        /* longest soft prompt + prompt + answer of one request; default 256
+                                   or what the language model can, if less */
+    uint64_t max_kv_bytes;      /* memory for keys and values; default: max_requests x max_tokens */
+    uint64_t image_cache_bytes; /* memory for pictures that are kept encoded, told by content; at
+                                   least max_requests pictures are; default 64 MiB */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 

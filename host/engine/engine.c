@@ -12,6 +12,8 @@ enum {
     DEFAULT_TOKENS = 256, /* 32 image, 32 prompt and 30 new tokens are BLIP-2's usual 94 */
     MOST_REQUESTS = 4096,
     PAGE_TOKENS = 16,
+    IMAGE_CACHE_BYTES = 64 << 20,
+    MOST_IMAGES = 1 << 20,
     STEP_ROWS = 512,  /* enough rows for GEMMs to be bound by arithmetic, not by weights */
     HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
 };
@@ -37,6 +39,18 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->step_rows =
         (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
     limits->page_tokens = PAGE_TOKENS;
+    return BLIP2_OK;
+}
+
+/* At least as many pictures as requests, so that no request waits for another one's. */
+static blip2_status plan_images(b2_engine_limits *limits, const blip2_model *model,
+                                uint64_t cache_bytes) {
+    size_t bytes = b2_images_place_bytes(model);
+    uint64_t places = (cache_bytes != 0 ? cache_bytes : IMAGE_CACHE_BYTES) / bytes;
+
+    if (places > MOST_IMAGES)
+        places = MOST_IMAGES;
+    limits->image_places = (uint32_t)b2_size_max((size_t)places, limits->max_requests);
     return BLIP2_OK;
 }
 
@@ -74,12 +88,10 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
 /* All device memory of the engine but the KV pool; with carver->base NULL only planned. */
 static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *model,
                   const b2_engine_limits *limits) {
-    int64_t queries = model->config.qformer.queries;
-
-    b2_encode_carve(&engine->encode, carver, model, limits->max_images);
+    b2_encode_carve(&engine->encode, carver, model, limits->max_images,
+                    b2_images_keep_cross(model));
     b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
-    engine->soft =
-        b2_carve_mat(carver, B2_F32, limits->max_requests * queries, model->projection.rows);
+    b2_images_carve(&engine->images, carver, model, limits->image_places);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
 }
@@ -98,6 +110,7 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
                        model->config.architecture[0] != '\0' ? model->config.architecture
                                                              : model->config.model_type);
     if ((status = plan_limits(&out->limits, model, options)) < 0 ||
+        (status = plan_images(&out->limits, model, options->image_cache_bytes)) < 0 ||
         (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
         return status;
     carve(&unused, &carver, model, &out->limits);
@@ -119,10 +132,10 @@ static blip2_status allocate(blip2_engine *engine) {
     carver.base = engine->workspace;
     carve(engine, &carver, engine->model, &plan->limits);
     engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
-    engine->encoding = b2_calloc(plan->limits.max_images, sizeof(b2_request *));
-    if (engine->running == NULL || engine->encoding == NULL)
+    if (engine->running == NULL)
         return b2_fail_memory();
-    if ((status = b2_batch_init(&engine->batch)) < 0 ||
+    if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
+        (status = b2_batch_init(&engine->batch)) < 0 ||
         (status = b2_pages_init(&engine->pages, plan->limits.page_count)) < 0)
         return status;
     return b2_encode_prepare(engine->model, &engine->encode);
@@ -166,7 +179,7 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_batch_free(&engine->batch);
     b2_encode_free(&engine->encode);
     b2_free(engine->running);
-    b2_free(engine->encoding);
+    b2_images_free(&engine->images);
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);
     atomic_flag_clear(&engine->model->in_use);

@@ -10,12 +10,14 @@
 #ifndef B2_ENGINE_H
 #define B2_ENGINE_H
 #include "engine/batch.h"
+#include "engine/images.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 
 typedef struct b2_engine_limits {
     uint32_t max_requests; /* running at once */
     uint32_t max_images;   /* encoded together */
+    uint32_t image_places; /* pictures kept encoded */
     uint32_t max_tokens;   /* rows of one sequence */
     uint32_t step_rows;    /* rows of one packed batch */
     uint32_t page_tokens;
@@ -39,11 +41,10 @@ struct blip2_engine {
     void *kv;        /* the KV pool */
     b2_encode_space encode;
     b2_opt_space opt;
-    b2_mat soft; /* [max_requests * Q, E] soft prompts of running requests, by place */
+    b2_images images;
     b2_batch batch;
     b2_pages pages;
-    b2_request **running;  /* [max_requests]; NULL: a free place */
-    b2_request **encoding; /* [max_images] those being encoded in this step */
+    b2_request **running; /* [max_requests]; NULL: a free place */
     b2_request *queue, *queue_end;
 };
 

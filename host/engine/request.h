@@ -31,8 +31,9 @@ struct b2_request {
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
-    uint32_t place; /* index among the running requests, while running */
-    int32_t *pages; /* [page_count] */
+    uint32_t place;       /* index among the running requests, while running */
+    uint32_t image_place; /* its picture's (images.h), while running */
+    int32_t *pages;       /* [page_count] */
     uint32_t page_count;
 
     /* Called with each new piece of text; non-zero stops the request with BLIP2_ESTOP. */

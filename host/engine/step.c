@@ -33,6 +33,7 @@ blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
 /* Give back what a running request holds; it is done, one way or another. */
 static void retire(blip2_engine *engine, b2_request *request) {
     engine->running[request->place] = NULL;
+    b2_images_release(&engine->images, request->image_place);
     b2_pages_drop(&engine->pages, request->pages, request->page_count);
     request->phase = B2_PHASE_DONE;
     if (request->on_done != NULL)
@@ -53,7 +54,8 @@ static void admit(blip2_engine *engine) {
     uint32_t place;
 
     while (engine->queue != NULL && free_place(engine, &place) &&
-           engine->queue->page_count <= engine->pages.free_count) {
+           engine->queue->page_count <= engine->pages.free_count &&
+           b2_images_acquire(&engine->images, engine->queue->image, &engine->queue->image_place)) {
         b2_request *request = engine->queue;
 
         (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
@@ -65,40 +67,53 @@ static void admit(blip2_engine *engine) {
     }
 }
 
-/* Soft prompts of up to max_images requests that wait for theirs. */
+/* Requests whose pictures are encoded go on. */
+static void advance_encoded(blip2_engine *engine) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request != NULL && request->phase == B2_PHASE_ENCODE &&
+            engine->images.places[request->image_place].ready)
+            request->phase = B2_PHASE_FEED;
+    }
+}
+
+static bool is_among(const uint32_t *places, uint32_t count, uint32_t place) {
+    for (uint32_t i = 0; i < count; i++)
+        if (places[i] == place)
+            return true;
+    return false;
+}
+
+/* Encode up to max_images pictures that requests wait for. */
 static blip2_status encode(blip2_engine *engine) {
     const blip2_model *model = engine->model;
-    uint32_t queries = model->config.qformer.queries;
-    b2_request **batch = engine->encoding;
-    uint32_t count = 0;
-    b2_mat soft;
+    b2_images *images = &engine->images;
+    uint32_t *places = images->where.slots, count = 0;
     blip2_status status;
 
+    advance_encoded(engine);
     for (uint32_t i = 0;
          i < engine->plan.limits.max_requests && count < engine->plan.limits.max_images; i++) {
         b2_request *request = engine->running[i];
 
-        if (request == NULL || request->phase != B2_PHASE_ENCODE)
+        if (request == NULL || request->phase != B2_PHASE_ENCODE ||
+            is_among(places, count, request->image_place))
             continue;
         status = b2_encode_pixels(model, &engine->encode, count, request->image);
         if (status < 0)
             return status;
-        batch[count++] = request;
+        places[count++] = request->image_place;
     }
     if (count == 0)
         return BLIP2_OK;
-    if ((status = b2_encode_run(model, &engine->run, &engine->encode, count, &soft)) < 0)
+    status = b2_encode_run(model, &engine->run, &engine->encode, count, &images->where);
+    if (status < 0)
         return status;
-    for (uint32_t i = 0; i < count; i++) {
-        const b2_copy_rows copy = {
-            .x = b2_mat_rows(soft, (int64_t)i * queries, queries),
-            .y = b2_mat_rows(engine->soft, (int64_t)batch[i]->place * queries, queries),
-            .count = queries};
-
-        if ((status = model->device->ops->copy_rows(model->device, &copy)) < 0)
-            return status;
-        batch[i]->phase = B2_PHASE_FEED;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        images->places[places[i]].ready = true;
+    images->encoded += count;
+    advance_encoded(engine);
     return BLIP2_OK;
 }
 
@@ -113,9 +128,9 @@ static void pack(blip2_engine *engine) {
         b2_request *request = engine->running[i];
 
         if (request != NULL && request->phase == B2_PHASE_FEED)
-            b2_batch_add(batch, request, request->place * queries, limits->page_tokens);
+            b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
     }
-    batch->opt.soft = engine->soft;
+    batch->opt.soft = engine->images.where.soft;
     batch->opt.kv.pages = engine->kv;
     batch->opt.kv.layout = engine->plan.kv;
 }

@@ -1,10 +1,7 @@
 #include "model/model.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/options.h"
-#include "image/image.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
@@ -42,7 +39,7 @@ static blip2_status load_parts(blip2_model *model) {
     if ((status = b2_qformer_load(&model->qformer, loader, &config->qformer)) < 0)
         return status;
     if (config->language == B2_LANGUAGE_NONE)
-        return BLIP2_OK;
+        return b2_stage1_load(&model->stage1, loader, config->qformer.width, config->itc_width);
     if ((status = b2_load_dense(loader, &model->projection, B2_PROJ_W, B2_PROJ_B, 0,
                                 config->opt.embed, config->qformer.width)) < 0)
         return status;
@@ -153,81 +150,4 @@ void blip2_model_close(blip2_model *model) {
     b2_weights_close(model->weights);
     b2_device_close(model->device);
     b2_free(model);
-}
-
-void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
-                     uint32_t images) {
-    size_t side = model->config.vit.image;
-    uint32_t queries = model->config.qformer.queries;
-
-    out->images = images;
-    out->pixels = b2_carve(carver, (size_t)images * 3, side * side * sizeof(float));
-    b2_vit_carve(&out->vit, carver, &model->vit, images);
-    out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
-                                 model->qformer.cross_kv.rows);
-    b2_qformer_carve(&out->qformer, carver, &model->qformer, images * queries, 0);
-    b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
-    out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->projection.rows);
-}
-
-blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
-    blip2_status status = b2_qformer_pack_init(&space->pack);
-
-    if (status < 0)
-        return status;
-    return b2_fill_segments(model->device, &space->vit.segments, space->images);
-}
-
-void b2_encode_free(b2_encode_space *space) {
-    b2_qformer_pack_free(&space->pack);
-}
-
-blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
-                              uint32_t index, const blip2_image *image) {
-    size_t side = model->config.vit.image;
-    b2_resize_normalise op = {.rgb = image->rgb,
-                              .in_width = image->width,
-                              .in_height = image->height,
-                              .width = (uint32_t)side,
-                              .height = (uint32_t)side,
-                              .pixels = space->pixels + (size_t)index * 3 * side * side};
-
-    memcpy(op.mean, model->config.image.mean, sizeof op.mean);
-    memcpy(op.std, model->config.image.std, sizeof op.std);
-    return model->device->ops->resize_normalise(model->device, &op);
-}
-
-/* The Q-Former's image mode: *queries [images * Q, C]. */
-static blip2_status read_images(const blip2_model *model, const b2_run *run, b2_encode_space *space,
-                                uint32_t images, b2_mat features, b2_mat *queries) {
-    b2_mat cross_kv = b2_mat_rows(space->cross_kv, 0, features.rows);
-    uint32_t n = model->vit.tokens;
-    blip2_status status = b2_qformer_read_images(&model->qformer, run, features, cross_kv);
-
-    b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
-    for (uint32_t i = 0; i < images; i++)
-        (void)b2_qformer_pack_add(
-            &space->pack,
-            &(b2_qformer_segment){.has_queries = true, .image_first = i * n, .image_rows = n});
-    if (status < 0 || (status = b2_qformer_pack_send(&space->pack, model->device)) < 0)
-        return status;
-    return b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch, cross_kv,
-                          queries);
-}
-
-blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
-                           uint32_t images, b2_mat *soft) {
-    b2_mat features, queries;
-    blip2_status status;
-
-    *soft = b2_mat_rows(space->soft, 0, (int64_t)images * model->config.qformer.queries);
-    if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
-            0 ||
-        (status = read_images(model, run, space, images, features, &queries)) < 0)
-        return status;
-    b2_trace_mat(run, "qformer.out", 0, queries);
-    status = b2_dense_run(run, *soft, queries, &model->projection, B2_ACT_NONE);
-    if (status == BLIP2_OK)
-        b2_trace_mat(run, "soft_prompt", 0, *soft);
-    return status;
 }

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "model/model.h"
+#include "model/encode.h"
 #include "model/positions.h"
 #include "run.h"
 
@@ -187,7 +187,8 @@ static void soft_prompt(blip2_weight_type type, float *out, size_t count) {
     blip2_model *model;
     b2_encode_space space;
     b2_carver carver = {0};
-    b2_mat soft;
+    uint32_t slot = 0;
+    b2_encode_places places = {.slots = &slot};
     void *memory;
     size_t pixels = 3 * 56 * 56;
     float *host;
@@ -195,21 +196,25 @@ static void soft_prompt(blip2_weight_type type, float *out, size_t count) {
     blip2_model_options_init(&options, sizeof options);
     options.weight_type = type;
     ck_assert_status_ok(blip2_model_open(&model, MODEL, &options));
-    b2_encode_carve(&space, &carver, model, 1);
+    b2_encode_carve(&space, &carver, model, 1, false);
+    places.soft = b2_carve_mat(&carver, B2_F32, space.soft.rows, space.soft.cols);
     ck_assert_status_ok(model->device->ops->alloc(model->device, &memory, carver.used));
     carver = (b2_carver){.base = memory};
-    b2_encode_carve(&space, &carver, model, 1);
+    b2_encode_carve(&space, &carver, model, 1, false);
+    places.soft = b2_carve_mat(&carver, B2_F32, space.soft.rows, space.soft.cols);
     ck_assert_status_ok(b2_encode_prepare(model, &space));
     host = b2_alloc_array(pixels, sizeof *host);
     for (size_t i = 0; i < pixels; i++)
         host[i] = sinf((float)i * 0.37f);
     ck_assert_status_ok(
         model->device->ops->upload(model->device, space.pixels, host, pixels * sizeof *host));
-    ck_assert_status_ok(b2_encode_run(model, &(b2_run){.device = model->device}, &space, 1, &soft));
-    ck_assert_uint_eq((size_t)(soft.rows * soft.cols), count);
     ck_assert_status_ok(
-        model->device->ops->download(model->device, out, soft.data, count * sizeof *out));
+        b2_encode_run(model, &(b2_run){.device = model->device}, &space, 1, &places));
+    ck_assert_uint_eq((size_t)(places.soft.rows * places.soft.cols), count);
+    ck_assert_status_ok(
+        model->device->ops->download(model->device, out, places.soft.data, count * sizeof *out));
     model->device->ops->free(model->device, memory);
+    b2_encode_free(&space);
     b2_free(host);
     blip2_model_close(model);
 }
