@@ -17,6 +17,9 @@
  * e of O is element e of unit n. One query row costs as much as 16, which is nothing beside the
  * bytes. fp32 has no exact tensor cores: there a lane has four d of every key.
  *
+ * The host splits for the longest segment, or for a longer one (a captured step). A segment has no
+ * more parts than it has keys for: blocks beyond leave at once, and nobody waits for them.
+ *
  * With slots, keys and values of the query rows themselves come from the matrices k and v, and the
  * warp that reads them stores them into their pages: a step needs no launch before this one.    */
 #include "decode.cuh"
@@ -242,7 +245,7 @@ template <typename T, int width> __device__ inline void attend(const b2_attentio
     float output[width / 8][4] = {};
     b2_softmax softmax[2] = {b2_softmax_none(), b2_softmax_none()};
 
-    if (p.n == 0)
+    if (p.n == 0 || (int)blockIdx.x >= p.parts)
         return;
     /* What every row sees. */
     int all_first = b2_seen_keys(a, p.s, ROWS - 1).first, all_last = b2_seen_keys(a, p.s, 0).last;
@@ -342,6 +345,8 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
     int d = (threadIdx.x & (B2_LANES - 1)) * 4, warp = threadIdx.x / B2_LANES;
     part p = part_of(a);
 
+    if (p.n == 0 || (int)blockIdx.x >= p.parts)
+        return;
     for (int first = 0; first < p.n; first += PASS) {
         float4 q[PASS], output[PASS] = {};
         b2_softmax softmax[PASS];
@@ -371,12 +376,11 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
                     found.softmax[warp][first + r] = softmax[r];
             }
     }
-    if (p.n > 0)
-        merge<float, width>(a, p, found);
+    merge<float, width>(a, p, found);
 }
 
 /* blocks of an SM: what the registers are kept low enough for, with all loads of a group in flight:
- * up to 128 of them for width 64, 165 for 80, 234 for 128, 209 for fp32 (sm_80 to sm_120, no
+ * up to 128 of them for width 64, 163 for 80, 237 for 128, 199 for fp32 (sm_80 to sm_120, no
  * spills); 18 to 35 KiB of shared memory. A block then has 16 to 32 KiB of keys and values on their
  * way; by arithmetic (3.35 TB/s, about 0.6 us, 132 SMs) an H100 wants 16 KiB an SM. */
 #define B2_DECODE(name, call, blocks)                                                              \

@@ -13,14 +13,16 @@ struct part {
     int start, n; /* query rows */
     int old;      /* keys that stand in pages, before the new ones */
     int first, last;
+    int parts; /* 1 to splits: those that have keys. The blocks of others have nothing to do */
 };
 
 __device__ inline part part_of(const b2_attention_args &a) {
     int s = (int)blockIdx.z, start = a.q_start[s], n = a.q_start[s + 1] - start, m = a.k_count[s];
-    int size = ((m + a.splits - 1) / a.splits + GROUP - 1) / GROUP * GROUP;
+    int size = max(((m + a.splits - 1) / a.splits + GROUP - 1) / GROUP, 1) * GROUP;
     int first = (int)blockIdx.x * size;
+    int old = a.slots != NULL ? m - n : m, parts = max((m + size - 1) / size, 1);
 
-    return {s, (int)blockIdx.y, start, n, a.slots != NULL ? m - n : m, first, min(first + size, m)};
+    return {s, (int)blockIdx.y, start, n, old, first, min(first + size, m), parts};
 }
 
 /* ---- keys and values: one group of 16 ------------------------------------------------------ */
@@ -126,11 +128,11 @@ __device__ inline bool last_to_arrive(const b2_attention_args &a, const part &p)
         __threadfence();
         before = atomicAdd(arrived, 1);
         __threadfence();
-        if (before == a.splits - 1)
+        if (before == p.parts - 1)
             *arrived = 0; /* for the next launch; nobody else comes */
     }
     __syncthreads(); /* orders the answer, and what the others wrote, before the reads below */
-    return before == a.splits - 1;
+    return before == p.parts - 1;
 }
 
 /* All parts are there. */
@@ -145,9 +147,9 @@ __device__ inline void merge_parts(const b2_attention_args &a, const part &p) {
         b2_softmax whole = b2_softmax_none();
         float output[piece] = {};
 
-        for (int split = 0; split < a.splits; split++)
+        for (int split = 0; split < p.parts; split++)
             whole.most = fmaxf(whole.most, from[split * distance + a.head_size]);
-        for (int split = 0; split < a.splits; split++, from += distance) {
+        for (int split = 0; split < p.parts; split++, from += distance) {
             b2_softmax softmax = *(const b2_softmax *)(from + a.head_size);
             float factor = b2_softmax_part(softmax, whole);
 
@@ -183,7 +185,7 @@ __device__ inline void merge(const b2_attention_args &a, const part &p, const fi
             for (int e = 0; e < piece; e += 4)
                 add_four(output + e, factor, f.output[w][row][four_at((d + e) / 4)]);
         }
-        if (a.splits == 1) {
+        if (p.parts == 1) {
             store_y<T>(a, p, row, d, output, whole.sum);
             continue;
         }
@@ -194,7 +196,7 @@ __device__ inline void merge(const b2_attention_args &a, const part &p, const fi
         if (d == 0)
             *(b2_softmax *)(to + a.head_size) = whole;
     }
-    if (a.splits > 1 && last_to_arrive(a, p))
+    if (p.parts > 1 && last_to_arrive(a, p))
         merge_parts<T>(a, p);
 }
 

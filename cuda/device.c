@@ -9,12 +9,19 @@
 blip2_status b2_cuda_begin(b2_cuda *cuda, const char *operation) {
     if (cuda->broken[0] != '\0')
         return b2_fail(BLIP2_EDEVICE, "%s", cuda->broken);
+    if (operation == NULL && cuda->capturing)
+        return b2_fail(BLIP2_EINTERNAL, "cuda: memory and waiting are not for a capture");
     if (operation != NULL)
         cuda->operation = operation;
     return b2_cuda_check(cuda, cudaSetDevice(cuda->ordinal), "choosing the GPU");
 }
 
 blip2_status b2_cuda_break(b2_cuda *cuda, const char *what, const char *why) {
+    if (cuda->capturing) {
+        (void)cudaGetLastError();
+        return b2_fail(BLIP2_ENOTSUP, "cuda:%d cannot capture %s (%s): %s", cuda->ordinal,
+                       cuda->operation, what, why);
+    }
     /* A kernel's fault comes to light later: what ran is at or before the operation named here. */
     if (cuda->broken[0] == '\0')
         (void)snprintf(cuda->broken, sizeof cuda->broken, "cuda:%d failed at or before %s (%s): %s",
@@ -68,6 +75,10 @@ static const b2_device_ops cuda_ops = {
     .patch_embed = b2_cuda_patch_embed,
     .resize_normalise = b2_cuda_resize_normalise,
     .choose = b2_cuda_choose,
+    .capture_begin = b2_cuda_capture_begin,
+    .capture_end = b2_cuda_capture_end,
+    .graph_run = b2_cuda_graph_run,
+    .graph_free = b2_cuda_graph_free,
 };
 
 /* Is there a driver, and a GPU of that number that the kernels are made for? */

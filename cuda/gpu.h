@@ -7,7 +7,9 @@
  * would not fit is done in pieces, so that nothing is allocated while inferring.
  *
  * Errors are sticky: CUDA reports what a kernel did wrong at some later call, after which the
- * context is lost. Every call then answers EDEVICE with the message of the first failure. */
+ * context is lost. Every call then answers EDEVICE with the message of the first failure. Only what
+ * fails while a graph is captured or started is forgotten: it may be the driver's dislike of
+ * graphs, and if it is more, the next call says so again. */
 #ifndef B2_GPU_H
 #define B2_GPU_H
 #include <cuda_runtime_api.h>
@@ -48,6 +50,7 @@ typedef struct b2_cuda {
     b2_cublaslt cublaslt;
     struct b2_matmul *matmul; /* linear.c */
     const char *operation;    /* the last one queued */
+    bool capturing;           /* graph.c: the stream records */
     char broken[512];         /* the first failure; empty: none */
 } b2_cuda;
 
@@ -70,7 +73,8 @@ static inline b2_cuda *b2_cuda_of(b2_device *device) {
 /* Starts every call: refuses a broken device, makes it this thread's current one. operation: what
  * it queues, for messages; NULL: nothing that could fail later (memory, copies). */
 blip2_status b2_cuda_begin(b2_cuda *cuda, const char *operation);
-/* What a CUDA call said; a failure breaks the device. what: "copy to the device". */
+/* What a CUDA call said; a failure breaks the device, unless it is capturing. what: "copy to the
+ * device". */
 blip2_status b2_cuda_check(b2_cuda *cuda, cudaError_t error, const char *what);
 /* The same for a library's own error. */
 blip2_status b2_cuda_break(b2_cuda *cuda, const char *what, const char *why);
@@ -105,6 +109,13 @@ void b2_matmul_close(b2_cuda *cuda);
 blip2_status b2_cuda_linear(b2_device *device, const b2_linear *op);
 /* The same inside another operation, without b2_cuda_begin. */
 blip2_status b2_linear_queue(b2_cuda *cuda, const b2_linear *op);
+
+/* ---- graph.c ---- */
+
+blip2_status b2_cuda_capture_begin(b2_device *device);
+blip2_status b2_cuda_capture_end(b2_device *device, b2_graph **out);
+blip2_status b2_cuda_graph_run(b2_device *device, b2_graph *graph);
+void b2_cuda_graph_free(b2_device *device, b2_graph *graph);
 
 /* ---- attention.c, rows.c, patch.c, resize.c ---- */
 

@@ -257,8 +257,11 @@ static blip2_status find_bias(b2_cuda *cuda, const b2_linear *op, const void **o
     if (op->bias == NULL || op->y.type == B2_F32)
         return BLIP2_OK;
     *out = w->half_bias;
-    if (w->half_bias_of != op->bias)
-        status = convert(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
+    if (w->half_bias_of == op->bias)
+        return BLIP2_OK;
+    if (cuda->capturing) /* a conversion would be recorded, and nobody know when it is done */
+        return b2_cuda_refuse(cuda, "captured before the weight has met its bias");
+    status = convert(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
     if (status == BLIP2_OK)
         w->half_bias_of = op->bias;
     return status;

@@ -79,6 +79,8 @@ blip2_status b2_cuda_send_floats(b2_cuda *cuda, void *to, b2_type to_type, b2_ty
                                  const void *from, b2_type from_type, size_t count) {
     size_t size = b2_type_size(to_type);
 
+    if (cuda->capturing)
+        return b2_cuda_refuse(cuda, "sends memory of the host, which a capture cannot repeat");
     for (size_t done = 0; done < count;) {
         char *at;
         size_t room;

@@ -31,6 +31,7 @@
 
 typedef struct b2_device b2_device;
 typedef struct b2_weight b2_weight; /* a weight matrix in whatever form the device likes best */
+typedef struct b2_graph b2_graph;   /* captured operations, likewise */
 
 /* A matrix [rows, cols], rows `stride` elements apart. data NULL: absent. */
 typedef struct b2_mat {
@@ -163,7 +164,7 @@ typedef struct b2_attention {
     const int32_t *k_count; /* [S] its number of keys, new ones included; 0 is allowed */
     const int32_t *queries; /* [S] learned query rows of a segment (Q-Former rules), else NULL */
     uint32_t segments, heads, head_size;
-    uint32_t max_q, max_k; /* host's knowledge: most query rows and keys of a segment */
+    uint32_t max_q, max_k; /* host's knowledge: no segment has more query rows, keys */
     float scale;
     b2_mask_rule rule;
 } b2_attention;
@@ -256,6 +257,21 @@ typedef struct b2_device_ops {
     blip2_status (*patch_embed)(b2_device *device, const b2_patch_embed *op);
     blip2_status (*resize_normalise)(b2_device *device, const b2_resize_normalise *op);
     blip2_status (*choose)(b2_device *device, const b2_choose *op);
+
+    /* Capture: operations are recorded once and run again with one call, for steps of many small
+     * ones. NULL, all four: this device gains nothing by it.
+     *
+     * Between begin and end operations are recorded and not run. Nothing may be uploaded,
+     * downloaded, allocated, freed or waited for meanwhile (EINTERNAL), and no weight gets its
+     * first bias: run an operation once before it is captured. Whatever an operation said, end
+     * follows begin, and a graph that lacks one is the caller's to throw away. A failure of these
+     * four, or of an operation while capturing, leaves the device usable and not capturing. */
+    blip2_status (*capture_begin)(b2_device *device);
+    blip2_status (*capture_end)(b2_device *device, b2_graph **out);
+    /* Queue the operations as they were recorded: same pointers, sizes and numbers, new contents of
+     * memory. On failure none of them is queued. */
+    blip2_status (*graph_run)(b2_device *device, b2_graph *graph);
+    void (*graph_free)(b2_device *device, b2_graph *graph); /* not running; NULL is allowed */
 } b2_device_ops;
 
 /* The first member of every device. */

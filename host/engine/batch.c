@@ -130,6 +130,12 @@ void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint3
         add_choice(batch, request);
 }
 
+bool b2_batch_is_decode(const b2_batch *batch) {
+    const b2_opt_batch *opt = &batch->opt;
+
+    return opt->max_q == 1 && opt->id_count == opt->rows && batch->chosen_count == opt->rows;
+}
+
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
     const b2_batch_arrays *d = &batch->device;
     b2_opt_batch *opt = &batch->opt;
@@ -166,10 +172,11 @@ blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) 
                           .stop_count = batch->chosen[0]->decoding.options.stop_count,
                           .ban_stop = d->ban_stop,
                           .tokens = batch->tokens};
-    blip2_status status = device->ops->choose(device, &op);
 
-    if (status < 0)
-        return status;
+    return device->ops->choose(device, &op);
+}
+
+blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device) {
     return device->ops->download(device, batch->host_tokens, batch->tokens,
                                  batch->chosen_count * sizeof *batch->host_tokens);
 }

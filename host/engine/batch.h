@@ -26,7 +26,7 @@ typedef struct b2_batch {
     void *device_block;
     size_t bytes;
     int32_t *tokens;      /* device [R]: chosen tokens */
-    int32_t *host_tokens; /* [R]: the same on the host, after b2_batch_choose */
+    int32_t *host_tokens; /* [R]: the same on the host, after b2_batch_fetch */
 
     /* the batch being packed */
     b2_opt_batch opt;
@@ -47,8 +47,12 @@ void b2_batch_begin(b2_batch *batch);
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
 /* Send the arrays to the device and make batch->opt whole, but for soft and kv.pages, kv.layout. */
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device);
-/* Choose the next tokens of chosen[] from logits [chosen_count, V] into
- * host_tokens; -1 where no score was a number. */
+/* Is it a step of decoding? Every sequence feeds the id it was given last, and gets one more. What
+ * is queued for it then depends on the number of sequences and on opt.max_k alone. */
+bool b2_batch_is_decode(const b2_batch *batch);
+/* Queue the choice of the next tokens of chosen[] from logits [chosen_count, V]. */
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits);
+/* Wait for them: host_tokens; -1 where no score was a number. */
+blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
 
 #endif

@@ -160,6 +160,8 @@ blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
     }
     engine->model = model;
     engine->run.device = model->device;
+    engine->graphs.device = model->device;
+    engine->graphs.log = &model->log;
     if ((status = b2_engine_plan_make(&engine->plan, model, &known)) < 0 ||
         (status = allocate(engine)) < 0) {
         blip2_engine_close(engine);
@@ -175,6 +177,7 @@ void blip2_engine_close(blip2_engine *engine) {
     if (engine == NULL)
         return;
     device = engine->model->device;
+    b2_graphs_free(&engine->graphs);
     b2_pages_free(&engine->pages);
     b2_batch_free(&engine->batch);
     b2_encode_free(&engine->encode);

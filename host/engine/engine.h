@@ -4,12 +4,14 @@
  *   step:  admit queued requests while places and pages last
  *          encode up to max_images pictures           (model.h)
  *          pack all pending rows, up to step_rows     (batch.h)
- *          run the language model, choose tokens, hand them to their requests
+ *          run the language model, choose tokens      (graphs.h)
+ *          hand them to their requests
  *
  * A call submits its requests and steps until they are done. An engine serves one thread.     */
 #ifndef B2_ENGINE_H
 #define B2_ENGINE_H
 #include "engine/batch.h"
+#include "engine/graphs.h"
 #include "engine/images.h"
 #include "engine/pages.h"
 #include "engine/request.h"
@@ -44,6 +46,7 @@ struct blip2_engine {
     b2_images images;
     b2_batch batch;
     b2_pages pages;
+    b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
     b2_request *queue, *queue_end;
 };

@@ -135,10 +135,8 @@ static void pack(blip2_engine *engine) {
     batch->opt.kv.layout = engine->plan.kv;
 }
 
-/* Choose a token for every sequence whose rows are all fed, and hand it over. */
-static blip2_status choose(blip2_engine *engine, b2_mat logits) {
-    b2_batch *batch = &engine->batch;
-    blip2_status status;
+static void show_logits(const blip2_engine *engine, b2_mat logits) {
+    const b2_batch *batch = &engine->batch;
 
     for (uint32_t i = 0; i < batch->chosen_count; i++) {
         b2_mat row = b2_mat_rows(logits, i, 1);
@@ -146,7 +144,50 @@ static blip2_status choose(blip2_engine *engine, b2_mat logits) {
         if (batch->chosen[i]->on_logits != NULL)
             batch->chosen[i]->on_logits(batch->chosen[i], &row, batch->chosen[i]->payload);
     }
-    if ((status = b2_batch_choose(batch, engine->model->device, logits)) < 0)
+}
+
+/* Queue the language model over the batch, and the choice of a token for every sequence whose rows
+ * are all fed. */
+static blip2_status queue(void *context) {
+    blip2_engine *engine = context;
+    b2_batch *batch = &engine->batch;
+    b2_mat logits;
+    blip2_status status =
+        b2_opt_run(&engine->model->opt, &engine->run, &engine->opt, &batch->opt, &logits);
+
+    if (status < 0 || batch->chosen_count == 0)
+        return status;
+    show_logits(engine, logits);
+    return b2_batch_choose(batch, engine->model->device, logits);
+}
+
+/* May the device be left alone with the step, or does somebody look at what it computes? */
+static bool is_watched(const blip2_engine *engine) {
+    const b2_batch *batch = &engine->batch;
+
+    for (uint32_t i = 0; i < batch->chosen_count; i++)
+        if (batch->chosen[i]->on_logits != NULL)
+            return true;
+    return engine->run.trace != NULL;
+}
+
+static blip2_status run(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+
+    if (!b2_batch_is_decode(batch))
+        return queue(engine);
+    batch->opt.max_k = b2_graph_keys(batch->opt.max_k, engine->plan.limits.max_tokens);
+    if (is_watched(engine))
+        return queue(engine);
+    return b2_graphs_run(&engine->graphs, batch->opt.rows, batch->opt.max_k, queue, engine);
+}
+
+/* Hand the chosen tokens to their requests. */
+static blip2_status hand_over(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    blip2_status status = b2_batch_fetch(batch, engine->model->device);
+
+    if (status < 0)
         return status;
     for (uint32_t i = 0; i < batch->chosen_count; i++) {
         b2_request *request = batch->chosen[i];
@@ -163,7 +204,6 @@ static blip2_status choose(blip2_engine *engine, b2_mat logits) {
 
 static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
-    b2_mat logits;
     blip2_status status;
 
     admit(engine);
@@ -172,11 +212,9 @@ static blip2_status advance(blip2_engine *engine) {
     pack(engine);
     if (batch->opt.rows == 0)
         return BLIP2_OK;
-    if ((status = b2_batch_send(batch, engine->model->device)) < 0 ||
-        (status =
-             b2_opt_run(&engine->model->opt, &engine->run, &engine->opt, &batch->opt, &logits)) < 0)
+    if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
         return status;
-    return batch->chosen_count > 0 ? choose(engine, logits) : BLIP2_OK;
+    return batch->chosen_count > 0 ? hand_over(engine) : BLIP2_OK;
 }
 
 static void end_all(blip2_engine *engine, blip2_status status) {

@@ -297,6 +297,40 @@ START_TEST(counts) {
 }
 END_TEST
 
+/* Blocks beyond a segment's last key cost next to nothing: a captured step has as many as the
+ * longest sequence it stands for would want. */
+START_TEST(surplus_parts_leave_at_once) {
+    enum { PARTS = 2, SURPLUS = 64, WARPS = B2_ATTENTION_THREADS / 32, MOST_INSTRUCTIONS = 80 };
+    static const b2_type types[] = {B2_F32, B2_F16};
+    attention_files files = load();
+    attention_case c = {.kernel = CASE_DECODE,
+                        .type = types[_i],
+                        .kv_type = types[_i],
+                        .heads = 1,
+                        .head_size = 80,
+                        .segments = 1,
+                        .n = {1},
+                        .m = {PARTS * B2_ATTENTION_GROUP - 3},
+                        .rule = B2_MASK_CAUSAL,
+                        .page_tokens = 16,
+                        .spread = 1.0,
+                        .append = true};
+    vm_counters n[2];
+
+    for (int i = 0; i < 2; i++) {
+        c.splits = i == 0 ? PARTS : PARTS + SURPLUS;
+        vm_counters_clear();
+        attention_check(&files, &c, 1);
+        n[i] = *vm_counters_of(attention_kernel(&c));
+    }
+    ck_assert_uint_eq(n[1].blocks - n[0].blocks, SURPLUS);
+    ck_assert_uint_eq(n[1].store.requests, n[0].store.requests);
+    ck_assert_uint_eq(n[1].instructions[VM_CLASS_ATOMIC], n[0].instructions[VM_CLASS_ATOMIC]);
+    ck_assert_uint_le(n[1].warp_instructions - n[0].warp_instructions,
+                      SURPLUS * WARPS * MOST_INSTRUCTIONS);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("kernel_attention");
     TCase *tcase = tcase_create("attention");
@@ -307,6 +341,7 @@ int main(void) {
     tcase_add_loop_test(tcase, decode, 0, 3);
     tcase_add_loop_test(tcase, plain, 0, 3);
     tcase_add_loop_test(tcase, edges, 0, 2);
+    tcase_add_loop_test(tcase, surplus_parts_leave_at_once, 0, 2);
     tcase_add_loop_test(tcase, counts, 0, sizeof true_shapes / sizeof *true_shapes);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -86,11 +86,12 @@ vm_host_counters *vm_host_mutable(void) {
 }
 
 void vm_counters_clear(void) {
-    uint64_t live = sums.host.live_bytes;
+    uint64_t live = sums.host.live_bytes, graphs = sums.host.live_graphs;
 
     while (sums.count) {
         free(sums.items[--sums.count]);
     }
     memset(&sums.host, 0, sizeof(sums.host));
     sums.host.live_bytes = sums.host.peak_bytes = live;
+    sums.host.live_graphs = graphs;
 }

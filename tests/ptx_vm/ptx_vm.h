@@ -121,6 +121,7 @@ typedef struct vm_host_counters {
     uint64_t allocations, frees, host_allocations;
     uint64_t copies, copied_bytes, sets;
     uint64_t live_bytes, peak_bytes; /* of device memory */
+    uint64_t live_graphs;            /* captured or instantiated, and not destroyed */
 } vm_host_counters;
 
 const vm_host_counters *vm_host(void);
@@ -132,7 +133,10 @@ void vm_set_threads(unsigned threads);        /* that share the blocks of a laun
 void vm_set_warp_limit(uint64_t limit);       /* instructions of one warp before VM_TRAP */
 void vm_set_device_memory(uint64_t bytes);    /* what cudaMalloc can give out; default 8 GiB */
 void vm_set_capability(int major, int minor); /* and its limits; default 9.0 */
-void vm_fail_allocation(uint64_t nth);        /* the nth cudaMalloc from now fails; 0: none */
+void vm_fail_allocation(uint64_t nth);        /* the nth from now fails; 0: none. Graphs take one */
+/* The nth of these from now fails, 0: none: begin and end of a capture, work queued into one,
+ * instantiation and launch of a graph. */
+void vm_fail_graph(uint64_t nth);
 
 /* Forget everything: memory, libraries, findings, counters and the sticky error. */
 void vm_reset(void);

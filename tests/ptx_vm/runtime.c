@@ -54,6 +54,10 @@ void vm_fail_allocation(uint64_t nth) {
     fail_allocation = nth;
 }
 
+bool vm_allocation_fails(void) {
+    return fail_allocation && --fail_allocation == 0;
+}
+
 void vm_reset(void) {
     vm_enter();
     vm_streams_reset();
@@ -64,6 +68,7 @@ void vm_reset(void) {
     vm_counters_clear();
     sticky = last_error = cudaSuccess;
     fail_allocation = 0;
+    vm_fail_graph(0);
     device_memory = (uint64_t)8 << 30;
     vm_capability[0] = 9;
     vm_capability[1] = 0;
@@ -145,14 +150,13 @@ static cudaError_t allocate(void **out, size_t size) {
         return cudaErrorInvalidValue;
     }
     *out = NULL;
-    if (vm_any_capture()) {
+    if (vm_capture_forbids()) {
         return cudaErrorStreamCaptureUnsupported;
     }
     if (size == 0) {
         return cudaSuccess;
     }
-    if ((fail_allocation && --fail_allocation == 0) || size > device_memory ||
-        host->live_bytes > device_memory - size) {
+    if (vm_allocation_fails() || size > device_memory || host->live_bytes > device_memory - size) {
         return cudaErrorMemoryAllocation;
     }
     *out = (void *)(uintptr_t)vm_memory_new(size, VM_DEVICE_MEMORY)->begin;
@@ -174,7 +178,7 @@ static cudaError_t release(void *memory, bool is_host) {
     if (!memory) {
         return cudaSuccess;
     }
-    if (vm_any_capture()) {
+    if (vm_capture_forbids()) {
         return cudaErrorStreamCaptureUnsupported;
     }
     vm_drain_all(); /* cudaFree waits for the device */
@@ -205,7 +209,10 @@ cudaError_t cudaHostAlloc(void **out, size_t size, unsigned int flags) {
     vm_enter();
     if (!out) {
         error = cudaErrorInvalidValue;
-    } else if (fail_allocation && --fail_allocation == 0) {
+    } else if (vm_capture_forbids()) {
+        *out = NULL;
+        error = cudaErrorStreamCaptureUnsupported;
+    } else if (vm_allocation_fails()) {
         *out = NULL;
         error = cudaErrorMemoryAllocation;
     } else {

@@ -91,9 +91,17 @@ void vm_drain(struct CUstream_st *stream);
 void vm_drain_all(void);
 /* Do as much of the event's stream as its record number `sequence` needs. */
 void vm_stream_reach(struct CUevent_st *event, uint64_t sequence);
-bool vm_any_capture(void);
+/* Starts a call that capturing forbids: true while a stream captures, whose capture is then broken.
+ */
+bool vm_capture_forbids(void);
 void vm_stream_end_capture(const struct CUgraph_st *graph); /* in all streams that joined */
 void vm_streams_reset(void);
+
+/* runtime_graph.c */
+bool vm_graph_call_fails(void); /* counts for vm_fail_graph */
+
+/* runtime.c */
+bool vm_allocation_fails(void); /* counts for vm_fail_allocation */
 
 /* runtime_op.c */
 void vm_op_run(struct CUstream_st *stream, const vm_op *op);

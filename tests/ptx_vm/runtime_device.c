@@ -135,7 +135,7 @@ cudaError_t cudaDriverGetVersion(int *version) {
 
 cudaError_t cudaDeviceSynchronize(void) {
     vm_enter();
-    if (vm_any_capture()) {
+    if (vm_capture_forbids()) {
         return vm_leave(cudaErrorStreamCaptureUnsupported);
     }
     vm_host_mutable()->synchronisations++;

@@ -1,8 +1,25 @@
 /* Stream capture and graphs: a graph is the list of what was queued, in that order, which is one
- * order that its edges allow. */
+ * order that its edges allow. Every capture is as strict as the mode ThreadLocal of a program with
+ * one thread. */
 #include <stdlib.h>
 
 #include "runtime.h"
+
+static uint64_t fail_graph;
+
+void vm_fail_graph(uint64_t nth) {
+    fail_graph = nth;
+}
+
+bool vm_graph_call_fails(void) {
+    return fail_graph && --fail_graph == 0;
+}
+
+static void discard(struct CUgraph_st *graph) {
+    vm_ops_release(&graph->ops);
+    free(graph);
+    vm_host_mutable()->live_graphs--;
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
     struct CUstream_st *s;
@@ -16,6 +33,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (s->capture) {
         return vm_leave(cudaErrorIllegalState);
     }
+    if (vm_graph_call_fails()) {
+        return vm_leave(cudaErrorStreamCaptureUnsupported);
+    }
+    vm_host_mutable()->live_graphs++;
     s->capture = vm_calloc(1, sizeof(*s->capture));
     s->is_origin = true;
     s->invalid = false;
@@ -23,6 +44,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+    struct CUgraph_st *graph;
     struct CUstream_st *s;
 
     vm_enter();
@@ -31,13 +53,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     if (!s || !s->capture || !s->is_origin) {
         return vm_leave(s && s->capture ? cudaErrorStreamCaptureUnmatched : cudaErrorIllegalState);
     }
-    if (s->invalid) {
-        vm_ops_release(&s->capture->ops);
-        free(s->capture);
-    } else {
-        *out = s->capture;
+    graph = s->capture;
+    *out = s->invalid || vm_graph_call_fails() ? NULL : graph;
+    vm_stream_end_capture(graph);
+    if (!*out) {
+        discard(graph);
     }
-    vm_stream_end_capture(s->capture);
     return vm_leave(*out ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
 }
 
@@ -57,11 +78,20 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags) {
-    struct CUgraphExec_st *exec = vm_calloc(1, sizeof(*exec));
+    struct CUgraphExec_st *exec;
     size_t i;
 
     (void)flags;
     vm_enter();
+    *out = NULL;
+    if (vm_graph_call_fails() || vm_capture_forbids()) {
+        return vm_leave(cudaErrorNotSupported);
+    }
+    if (vm_allocation_fails()) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
+    exec = vm_calloc(1, sizeof(*exec));
+    vm_host_mutable()->live_graphs++;
     for (i = 0; i < graph->ops.count; i++) {
         vm_op copy = vm_op_copy(&graph->ops.items[i]);
 
@@ -77,7 +107,13 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
 
     vm_enter();
     s = vm_stream_of(stream);
-    return vm_leave(s && graph ? vm_queue(s, &op) : cudaErrorInvalidResourceHandle);
+    if (!s || !graph) {
+        return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    if (!s->capture && vm_graph_call_fails()) {
+        return vm_leave(cudaErrorNotSupported);
+    }
+    return vm_leave(vm_queue(s, &op));
 }
 
 /* Kernel launches, copies and sets of a graph; their handles are not given out. */
@@ -93,8 +129,7 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     vm_enter();
     if (graph) {
-        vm_ops_release(&graph->ops);
-        free(graph);
+        discard(graph);
     }
     return vm_leave(cudaSuccess);
 }
@@ -105,6 +140,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
     if (exec) {
         vm_ops_release(&exec->ops);
         free(exec);
+        vm_host_mutable()->live_graphs--;
     }
     return vm_leave(cudaSuccess);
 }

@@ -1,4 +1,4 @@
-/* Streams, events and copies: what is queued, and when it is done. */
+/* Streams and events: what is queued, and when it is done. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +19,15 @@ struct CUstream_st *vm_stream_of(cudaStream_t stream) {
     return s;
 }
 
-bool vm_any_capture(void) {
+bool vm_capture_forbids(void) {
     struct CUstream_st *s;
+    bool any = false;
 
-    for (s = streams; s && !s->capture; s = s->next) {
+    for (s = streams; s; s = s->next) {
+        s->invalid = s->invalid || s->capture;
+        any = any || s->capture;
     }
-    return s != NULL;
+    return any;
 }
 
 void vm_stream_end_capture(const struct CUgraph_st *graph) {
@@ -56,6 +59,14 @@ cudaError_t vm_queue(struct CUstream_st *stream, vm_op *op) {
     if (vm_is_stuck()) {
         vm_op_release(op);
         return cudaSuccess; /* leave() tells the sticky error */
+    }
+    if (stream->capture && (stream->invalid || vm_graph_call_fails())) {
+        cudaError_t error =
+            stream->invalid ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
+
+        stream->invalid = true;
+        vm_op_release(op);
+        return error;
     }
     vm_ops_add(stream->capture ? &stream->capture->ops : &stream->queue, op);
     return cudaSuccess;
@@ -175,6 +186,9 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     if (!s) {
         return vm_leave(cudaErrorInvalidResourceHandle);
     }
+    if (vm_capture_forbids()) {
+        return vm_leave(cudaErrorStreamCaptureUnsupported);
+    }
     busy = s->done < s->queue.count;
     vm_drain(s);
     return vm_leave(busy ? cudaErrorNotReady : cudaSuccess);
@@ -265,6 +279,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (!e) {
         return vm_leave(cudaErrorInvalidResourceHandle);
     }
+    if (vm_capture_forbids()) {
+        return vm_leave(cudaErrorStreamCaptureUnsupported);
+    }
     vm_host_mutable()->synchronisations++;
     vm_stream_reach(e, e->recorded);
     return vm_leave(cudaSuccess);
@@ -298,101 +315,4 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end) 
     }
     *ms = (float)((b->time - a->time) * 1e3);
     return vm_leave(cudaSuccess);
-}
-
-/* ---- copies --------------------------------------------------------------------------------- */
-
-/* Which memory an address is: device, pinned host, or (neither) pageable host. */
-static const vm_allocation *known(const void *address) {
-    const vm_allocation *a = vm_memory_find((uint64_t)(uintptr_t)address);
-
-    return a && a->live && (uint64_t)(uintptr_t)address - a->begin < a->size ? a : NULL;
-}
-
-static bool is_device(const void *address) {
-    const vm_allocation *a = known(address);
-
-    return (a && !a->is_host) || (uint64_t)(uintptr_t)address >> 40 == 1; /* also where freed */
-}
-
-static cudaError_t check_copy(const void *to, const void *from, size_t bytes,
-                              enum cudaMemcpyKind kind) {
-    bool to_device = is_device(to), from_device = is_device(from);
-    bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-    bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-
-    if (kind != cudaMemcpyDefault && (to_device != wants_to || from_device != wants_from)) {
-        vm_found_outside(VM_BAD_LAUNCH, NULL, 0, "a copy says %s to %s but goes from %s to %s",
-                         wants_from ? "device" : "host", wants_to ? "device" : "host",
-                         from_device ? "device" : "host", to_device ? "device" : "host");
-        return cudaErrorInvalidValue;
-    }
-    if ((to_device && !vm_memory_bytes((uint64_t)(uintptr_t)to, bytes)) ||
-        (from_device && !vm_memory_bytes((uint64_t)(uintptr_t)from, bytes))) {
-        char where[128];
-
-        vm_memory_describe((uint64_t)(uintptr_t)(to_device ? to : from), where, sizeof(where));
-        vm_found_outside(VM_OUT_OF_BOUNDS, NULL, 0,
-                         "a copy of %zu bytes leaves its allocation (from %s)", bytes, where);
-        return cudaErrorInvalidValue;
-    }
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-    struct CUstream_st *s;
-    vm_op op = {.kind = VM_OP_COPY, .to = to, .from = from, .bytes = bytes};
-    cudaError_t error;
-
-    vm_enter();
-    s = vm_stream_of(stream);
-    error = s ? check_copy(to, from, bytes, kind) : cudaErrorInvalidResourceHandle;
-    if (error != cudaSuccess || bytes == 0) {
-        return vm_leave(error);
-    }
-    if (!s->capture && !is_device(from) && !known(from)) { /* pageable: the driver takes a copy */
-        op.staged = vm_malloc(bytes);
-        memcpy(op.staged, from, bytes);
-    }
-    error = vm_queue(s, &op);
-    if (!s->capture && !is_device(to) && !known(to)) { /* pageable: the call waits */
-        vm_host_mutable()->synchronisations++;
-        vm_drain(s);
-    }
-    return vm_leave(error);
-}
-
-cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind) {
-    cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, NULL);
-
-    vm_enter();
-    vm_host_mutable()->synchronisations++;
-    vm_drain(&default_stream);
-    return vm_leave(error);
-}
-
-cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream) {
-    struct CUstream_st *s;
-    vm_op op = {.kind = VM_OP_SET, .to = to, .value = value, .bytes = bytes};
-
-    vm_enter();
-    s = vm_stream_of(stream);
-    if (!s) {
-        return vm_leave(cudaErrorInvalidResourceHandle);
-    }
-    if (!vm_memory_bytes((uint64_t)(uintptr_t)to, bytes)) {
-        vm_found_outside(VM_OUT_OF_BOUNDS, NULL, 0, "a memset of %zu bytes leaves its allocation",
-                         bytes);
-        return vm_leave(cudaErrorInvalidValue);
-    }
-    return vm_leave(vm_queue(s, &op));
-}
-
-cudaError_t cudaMemset(void *to, int value, size_t bytes) {
-    cudaError_t error = cudaMemsetAsync(to, value, bytes, NULL);
-
-    vm_enter();
-    vm_drain(&default_stream);
-    return vm_leave(error);
 }

@@ -132,10 +132,54 @@ START_TEST(forbids_waiting_while_capturing) {
     ck_cuda(cudaStreamIsCapturing(stream, &status));
     ck_assert_int_eq(status, cudaStreamCaptureStatusActive);
     ck_assert_int_eq(cudaMalloc(&memory, 100), cudaErrorStreamCaptureUnsupported);
+    ck_cuda(cudaStreamIsCapturing(stream, &status));
+    ck_assert_int_eq(status, cudaStreamCaptureStatusInvalidated);
     ck_assert_int_eq(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
     ck_assert_int_eq(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
     ck_assert_ptr_null(graph);
     ck_cuda(cudaMalloc(&memory, 100));
+}
+END_TEST
+
+/* Whichever of the calls fails, the stream can be used, and captured, afterwards. */
+START_TEST(fails_graph_calls) {
+    enum { CALLS = 5 }; /* begin, the kernel, end, instantiation, launch */
+    cudaLibrary_t library = load_fixture("fixture");
+    uint32_t *device = device_alloc(N * 4), result[N];
+    cudaStream_t stream = new_stream();
+
+    ck_cuda(cudaMemset(device, 0, N * 4));
+    for (int n = 1; n <= CALLS + 1; n++) {
+        cudaGraph_t graph = NULL;
+        cudaGraphExec_t exec = NULL;
+        cudaError_t errors[CALLS] = {cudaSuccess};
+
+        vm_fail_graph((uint64_t)n);
+        errors[0] = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+        if (errors[0] == cudaSuccess) {
+            errors[1] = queue_scale(library, device, device, 1, stream);
+            if (n == 2) {
+                ck_assert_int_eq(queue_scale(library, device, device, 1, stream),
+                                 cudaErrorStreamCaptureInvalidated);
+            }
+            errors[2] = cudaStreamEndCapture(stream, &graph);
+        }
+        if (graph != NULL) {
+            errors[3] = cudaGraphInstantiate(&exec, graph, 0);
+            ck_cuda(cudaGraphDestroy(graph));
+        }
+        if (exec != NULL) {
+            errors[4] = cudaGraphLaunch(exec, stream);
+            ck_cuda(cudaGraphExecDestroy(exec));
+        }
+        for (int i = 0; i < CALLS; i++) {
+            ck_assert_int_eq(errors[i] != cudaSuccess, i == n - 1 || (n == 2 && i == 2));
+        }
+        ck_assert_uint_eq(vm_host()->live_graphs, 0);
+        ck_cuda(cudaStreamSynchronize(stream));
+    }
+    fetch(result, device, N * 4);
+    ck_assert_uint_eq(result[1], 1); /* the last one ran */
 }
 END_TEST
 
@@ -256,6 +300,7 @@ int main(void) {
     tcase_add_test(tcase, tells_the_state_of_events);
     tcase_add_test(tcase, replays_a_graph);
     tcase_add_test(tcase, forbids_waiting_while_capturing);
+    tcase_add_test(tcase, fails_graph_calls);
     tcase_add_test(tcase, guards_memory);
     tcase_add_test(tcase, finds_use_after_free);
     tcase_add_test(tcase, frees_after_use);
