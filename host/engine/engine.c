@@ -14,14 +14,25 @@ enum {
     PAGE_TOKENS = 16,
     IMAGE_CACHE_BYTES = 64 << 20,
     MOST_IMAGES = 1 << 20,
-    STEP_ROWS = 512,  /* enough rows for GEMMs to be bound by arithmetic, not by weights */
+    STEP_ROWS = 512, /* enough rows for GEMMs to be bound by arithmetic, not by weights */
+    SCORE_ROWS = 2048,
+    SCORE_TEXT = 35,  /* tokens of a caption, as LAVIS's retrieval cuts them */
     HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
 };
 
+/* Positions that a sequence of the model can have, learned queries included. */
+static uint32_t most_tokens(const blip2_model *model) {
+    const b2_qformer_config *qformer = &model->config.qformer;
+
+    return model->config.language != B2_LANGUAGE_NONE ? model->config.opt.positions
+                                                      : qformer->queries + qformer->positions;
+}
+
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
                                 const blip2_engine_options *options) {
-    uint32_t positions = model->config.opt.positions;
-    uint32_t least = model->config.qformer.queries + 2; /* a start token and a new one */
+    const b2_qformer_config *qformer = &model->config.qformer;
+    uint32_t positions = most_tokens(model), pair = qformer->queries + SCORE_TEXT;
+    uint32_t least = qformer->queries + 2; /* a start token and a new one */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
     uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
@@ -38,6 +49,8 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->max_tokens = tokens;
     limits->step_rows =
         (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
+                                               (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
     return BLIP2_OK;
 }
@@ -90,8 +103,11 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                   const b2_engine_limits *limits) {
     b2_encode_carve(&engine->encode, carver, model, limits->max_images,
                     b2_images_keep_cross(model));
-    b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
+    b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
     b2_images_carve(&engine->images, carver, model, limits->image_places);
+    if (model->config.language == B2_LANGUAGE_NONE)
+        return;
+    b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
 }
@@ -103,15 +119,10 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
     blip2_status status;
 
     *out = (b2_engine_plan){0};
-    if (model->config.language == B2_LANGUAGE_NONE)
-        return b2_fail(BLIP2_ENOTSUP,
-                       "this checkpoint (%s) has no language model: it cannot "
-                       "generate text",
-                       model->config.architecture[0] != '\0' ? model->config.architecture
-                                                             : model->config.model_type);
     if ((status = plan_limits(&out->limits, model, options)) < 0 ||
         (status = plan_images(&out->limits, model, options->image_cache_bytes)) < 0 ||
-        (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
+        (model->config.language != B2_LANGUAGE_NONE &&
+         (status = plan_kv(out, model, options->max_kv_bytes)) < 0))
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)
@@ -127,7 +138,8 @@ static blip2_status allocate(blip2_engine *engine) {
     blip2_status status;
 
     if ((status = device->ops->alloc(device, &engine->workspace, plan->workspace_bytes)) < 0 ||
-        (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0)
+        (plan->kv_bytes > 0 &&
+         (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0))
         return status;
     carver.base = engine->workspace;
     carve(engine, &carver, engine->model, &plan->limits);
@@ -135,10 +147,12 @@ static blip2_status allocate(blip2_engine *engine) {
     if (engine->running == NULL)
         return b2_fail_memory();
     if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
-        (status = b2_batch_init(&engine->batch)) < 0 ||
-        (status = b2_pages_init(&engine->pages, plan->limits.page_count)) < 0)
+        (status = b2_score_init(&engine->score, engine->model)) < 0 ||
+        (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
-    return b2_encode_prepare(engine->model, &engine->encode);
+    if ((status = b2_batch_init(&engine->batch)) < 0)
+        return status;
+    return b2_pages_init(&engine->pages, plan->limits.page_count);
 }
 
 blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
@@ -183,6 +197,7 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_encode_free(&engine->encode);
     b2_free(engine->running);
     b2_images_free(&engine->images);
+    b2_score_space_free(&engine->score);
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);
     atomic_flag_clear(&engine->model->in_use);

@@ -25,6 +25,8 @@ void b2_images_carve(b2_images *images, b2_carver *carver, const blip2_model *mo
             b2_carve_mat(carver, B2_F32, count * model->vit.tokens, model->qformer.cross_kv.rows);
         where->queries = b2_carve_mat(carver, B2_F32, queries, model->config.qformer.width);
     }
+    if (model->stage1.contrasts)
+        where->contrast = b2_carve_mat(carver, B2_F32, queries, model->stage1.vision.rows);
     if (makes_soft(model))
         where->soft = b2_carve_mat(carver, B2_F32, queries, model->projection.rows);
 }

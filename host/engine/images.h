@@ -26,7 +26,7 @@ typedef struct b2_images {
     uint64_t hits, encoded; /* pictures found, and pictures encoded */
 } b2_images;
 
-/* Which of the three a model's requests need. */
+/* Are keys and values of pictures kept, for texts to come? */
 bool b2_images_keep_cross(const blip2_model *model);
 /* Bytes of one place, and the device memory of all; with carver->base NULL only planned. */
 size_t b2_images_place_bytes(const blip2_model *model);

@@ -19,6 +19,9 @@ void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model 
     b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
     if (model->projection.rows > 0)
         out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->projection.rows);
+    if (model->stage1.contrasts)
+        out->contrast =
+            b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->stage1.vision.rows);
 }
 
 blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
@@ -109,7 +112,8 @@ static blip2_status keep(const blip2_model *model, b2_mat to, b2_mat x, uint32_t
 blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                            uint32_t images, const b2_encode_places *places) {
     int64_t rows = (int64_t)images * model->config.qformer.queries;
-    b2_mat features, cross_kv, queries, soft;
+    b2_mat features, cross_kv, queries, soft = b2_mat_rows(space->soft, 0, rows);
+    b2_mat contrast = b2_mat_rows(space->contrast, 0, rows);
     blip2_status status;
 
     if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
@@ -121,9 +125,12 @@ blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encod
     if (places->queries.data != NULL &&
         (status = keep(model, places->queries, queries, images, places)) < 0)
         return status;
+    if (places->contrast.data != NULL &&
+        ((status = b2_dense_run(run, contrast, queries, &model->stage1.vision, B2_ACT_NONE)) < 0 ||
+         (status = keep(model, places->contrast, contrast, images, places)) < 0))
+        return status;
     if (places->soft.data == NULL)
         return BLIP2_OK;
-    soft = b2_mat_rows(space->soft, 0, rows);
     if ((status = b2_dense_run(run, soft, queries, &model->projection, B2_ACT_NONE)) < 0)
         return status;
     b2_trace_mat(run, "soft_prompt", 0, soft);

@@ -4,8 +4,9 @@
  *     -> cross_kv [B*n, X]           keys and values for the Q-Former's cross-attention, all layers
  *     -> queries [B*Q, C]            the Q-Former's image mode, which reads them
  *     -> soft [B*Q, E]               projected: soft prompts of a language model
+ *     -> contrast [B*Q, W]           projected: what texts are compared with
  *
- * Each of the three can be kept for later use, at a place of the picture's own (engine/images.h).
+ * Each of them can be kept for later use, at a place of the picture's own (engine/images.h).
  */
 #ifndef B2_ENCODE_H
 #define B2_ENCODE_H
@@ -18,7 +19,8 @@ typedef struct b2_encode_space {
     b2_mat cross_kv; /* [B*n, X] what the Q-Former reads of the pictures; absent where it is kept */
     b2_qformer_space qformer;
     b2_qformer_pack pack;
-    b2_mat soft; /* [B*Q, E]; absent without a language model */
+    b2_mat soft;     /* [B*Q, E]; absent without a language model */
+    b2_mat contrast; /* [B*Q, W]; absent without contrast */
     uint32_t images;
 } b2_encode_space;
 
@@ -27,6 +29,7 @@ typedef struct b2_encode_space {
 typedef struct b2_encode_places {
     b2_mat cross_kv; /* [places * n, X] */
     b2_mat queries;  /* [places * Q, C] the Q-Former's image mode */
+    b2_mat contrast; /* [places * Q, W] the contrast head of those, not yet of unit length */
     b2_mat soft;     /* [places * Q, E] soft prompts */
     uint32_t *slots; /* host [images] */
 } b2_encode_places;

@@ -65,18 +65,20 @@ static blip2_status set_weight_type(b2_loader *loader, blip2_weight_type type) {
     return b2_fail(BLIP2_EINVAL, "weight_type: %d is none of AUTO, F32, F16, BF16", (int)type);
 }
 
-/* The tokenizer must know the language model's ids and no others. */
+/* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
+ * alone. */
 static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
     blip2_status status = b2_tokenizer_open(&model->tokenizer, directory);
-    size_t vocab;
+    bool generates = model->config.language != B2_LANGUAGE_NONE;
+    size_t vocab, most = generates ? model->config.opt.vocab : model->qformer.config.vocab;
 
     if (status < 0)
         return status;
     vocab = b2_tokenizer_vocab(model->tokenizer);
-    if (vocab > model->config.opt.vocab)
+    if (vocab > most)
         return b2_fail(BLIP2_EFORMAT,
-                       "%s: tokenizer.json has ids up to %zu, text_config.vocab_size is %u",
-                       directory, vocab - 1, model->config.opt.vocab);
+                       "%s: tokenizer.json has ids up to %zu, %s_config.vocab_size is %zu",
+                       directory, vocab - 1, generates ? "text" : "qformer", most);
     return BLIP2_OK;
 }
 
@@ -102,7 +104,7 @@ static blip2_status load(blip2_model *model, const char *directory,
     loader->progress_payload = options->progress_payload;
     if ((status = load_parts(model)) < 0 || !make)
         return status;
-    if (model->config.language == B2_LANGUAGE_OPT &&
+    if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
         (status = open_tokenizer(model, directory)) < 0)
         return status;
     if ((status = b2_loader_begin_make(loader)) < 0)
