@@ -10,6 +10,7 @@ writes: what the library makes of each code point that its normalisers change.
 
 import sys
 
+from charsmap import charsmap
 from tokenizers import normalizers, pre_tokenizers
 
 CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
@@ -65,12 +66,16 @@ def write_header():
 
 
 def write_list():
-    """RANGE CLASSES, then U CODE NFD LOWER in hexadecimal for what those two change."""
+    """Ranges by class: those of the tables, C: what BERT takes for Chinese, J: what joins the
+    character before it. Then what NFD (D) and lower case (L) change. All in hexadecimal."""
+    join = normalizers.Precompiled(charsmap({"a": "X"})).normalize_str
     for name, codes in tables().items():
         for a, b in ranges(codes):
             print(f"{name[0].upper()} {a:x} {b:x}")
     for a, b in ranges([c for c in CODES if CHINESE(chr(c)) != chr(c)]):
         print(f"C {a:x} {b:x}")
+    for a, b in ranges([c for c in CODES if join("a" + chr(c)) == "X"]):
+        print(f"J {a:x} {b:x}")
     for code in CODES:
         decomposed, lower = NFD(chr(code)), LOWER(chr(code))
         if 0xAC00 <= code <= 0xD7A3 and code % 97 > 0:  # the rule of Hangul, not a table
