@@ -49,7 +49,7 @@ static bool is_any(const golden_case *golden) {
 const kind *kind_of(const golden_case *golden) {
     static const kind kinds[] = {
         {"preprocess", is_preprocess, run_preprocess},
-        {"text_cleaning", is_text_cleaning, NULL},
+        {"text_cleaning", is_text_cleaning, run_text_cleaning},
         {"tokenizer", is_tokenizer, run_tokenizer},
         {"vit", is_vit, run_vit},
         {"qformer", is_qformer, run_qformer},

@@ -161,6 +161,8 @@ static blip2_status score(blip2_engine *engine) {
     b2_score_space *space = &engine->score;
     blip2_status status;
 
+    if (space->max_items == 0) /* a model that reads no text */
+        return BLIP2_OK;
     pack_scores(engine);
     if (space->item_count == 0)
         return BLIP2_OK;

@@ -47,8 +47,9 @@ bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id);
 typedef struct b2_detokenizer {
     const b2_tokenizer *tokenizer;
     bool skip_special;
-    b2_text_buffer
-        pending; /* bytes of a character not yet complete, and whatever the decoder holds */
+    bool started;           /* a token was there */
+    uint32_t to_strip;      /* characters that may still be taken off the start */
+    b2_text_buffer pending; /* bytes of characters that are not yet certain */
 } b2_detokenizer;
 void b2_detokenizer_init(b2_detokenizer *stream, const b2_tokenizer *tokenizer, bool skip_special);
 blip2_status b2_detokenizer_push(b2_detokenizer *stream, int32_t id, b2_text_buffer *out);

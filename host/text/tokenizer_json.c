@@ -10,47 +10,13 @@
 /* The largest in use has 33 MB (Gemma's). */
 enum { LARGEST_FILE = 64 << 20 };
 
-static const char *type_of(const json_t *part) {
-    return json_string_value(json_object_get(part, "type"));
-}
-
-static blip2_status read_normalizer(b2_fields *fields, const json_t *json) {
-    if (json == NULL || json_is_null(json))
-        return BLIP2_OK;
-    if (type_of(json) == NULL) {
-        b2_field_fail(fields, "normalizer", "null or an object with a type", json);
-        return fields->status;
-    }
-    return b2_fail(BLIP2_ENOTSUP, "%s: normaliser \"%.40s\" is not supported", fields->file,
-                   type_of(json));
-}
-
-static blip2_status read_model(b2_tokenizer *out, b2_fields *fields, const json_t *json) {
-    b2_fields inside = {fields->file, "model.", BLIP2_OK};
-    const json_t *type = json_object_get(json, "type");
-
-    if (!json_is_object(json)) {
-        b2_field_fail(fields, "model", "an object", json);
-        return fields->status;
-    }
-    /* Files from before 2020 have no type; merges are what only a BPE has. */
-    if (type == NULL ? json_object_get(json, "merges") == NULL : !json_is_string(type)) {
-        b2_field_fail(&inside, "type", "the name of a model", type);
-        return inside.status;
-    }
-    if (type != NULL && strcmp(json_string_value(type), "BPE") != 0)
-        return b2_fail(BLIP2_ENOTSUP, "%s: model \"%.40s\" is not supported", fields->file,
-                       json_string_value(type));
-    return b2_bpe_read(&out->bpe, &out->arena, &inside, json);
-}
-
 /* The template's ids are tokens. */
 static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_fields *fields) {
     for (size_t i = 0; i < tokenizer->template.count; i++) {
         int32_t id = tokenizer->template.items[i];
 
         if (id == B2_TEMPLATE_TEXT ||
-            ((size_t)id < tokenizer->vocab && tokenizer->decoded[id].bytes != NULL))
+            ((size_t)id < tokenizer->vocab && tokenizer->decoded[id].first.bytes != NULL))
             continue;
         return b2_fail(BLIP2_EFORMAT, "%s: post_processor: no token has id %d", fields->file,
                        (int)id);
@@ -59,8 +25,10 @@ static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_field
 }
 
 static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_t *root) {
+    b2_fields normal = {fields->file, "normalizer.", BLIP2_OK};
     b2_fields split = {fields->file, "pre_tokenizer.", BLIP2_OK};
     b2_fields post = {fields->file, "post_processor.", BLIP2_OK};
+    b2_fields decoder = {fields->file, "decoder.", BLIP2_OK};
     const json_t *version = json_object_get(root, "version");
     blip2_status status;
 
@@ -73,16 +41,18 @@ static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_
         b2_field_fail(fields, "version", "\"1.0\"", version);
         return fields->status;
     }
-    if ((status = read_normalizer(fields, json_object_get(root, "normalizer"))) < 0 ||
-        (status = b2_pretokenizers_read(&out->pretokenizers, &out->arena, &split,
+    if ((status = b2_normalizers_read(&out->normalizers, &out->arena, &normal,
+                                      json_object_get(root, "normalizer"))) < 0 ||
+        (status = b2_pretokenizers_read(&out->pretokenizers, &split,
                                         json_object_get(root, "pre_tokenizer"))) < 0 ||
-        (status = read_model(out, fields, json_object_get(root, "model"))) < 0 ||
+        (status = b2_model_read(&out->model, &out->arena, fields, json_object_get(root, "model"))) <
+            0 ||
         (status = b2_added_tokens_read(&out->added, &out->arena, fields,
                                        json_object_get(root, "added_tokens"),
-                                       &out->bpe.vocabulary)) < 0 ||
+                                       &out->model.vocabulary, &out->normalizers)) < 0 ||
         (status = b2_template_read(&out->template, &out->arena, &post,
                                    json_object_get(root, "post_processor"))) < 0 ||
-        (status = b2_decoder_read(out, fields, json_object_get(root, "decoder"))) < 0)
+        (status = b2_decoder_read(out, &decoder, json_object_get(root, "decoder"))) < 0)
         return status;
     return check_template(out, fields);
 }
