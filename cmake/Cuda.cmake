@@ -1,45 +1,45 @@
-# Finds what the CUDA device is built with, and compiles its kernels into images.
+# Decides whether the CUDA device is built (BLIP2_WITH_CUDA), and compiles its kernels into images.
 #
-# BLIP2_WITH_CUDA: nvcc, the headers of CUDA's runtime and of cuBLASLt, and the static runtime are
-# there. Nothing else is linked; cuBLASLt is found when a GPU is opened. Kernels run on a GPU in
-# software in the tests, so building and testing ask for no GPU.
+# It takes nvcc, the headers of CUDA's runtime and of cuBLASLt, and the static runtime; nothing else is
+# linked, cuBLASLt is found when a GPU is opened. Kernels run on a GPU in software in the tests, so
+# building and testing ask for no GPU.
+# BLIP2_WITH_CUDNN: the headers of cuDNN 9 are there too. The library is looked for when a picture is
+# to go through it.
 set(BLIP2_WITH_CUDA OFF)
 set(BLIP2_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING
   "Compute capabilities that kernels are compiled for; later GPUs compile the last one's PTX")
-if(NOT BLIP2_CUDA STREQUAL "ON")
+if(NOT BLIP2_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "BLIP2_CUDA: '${BLIP2_CUDA}' is none of AUTO, ON, OFF")
+endif()
+include(CudaToolkit)
+if(BLIP2_WITHOUT_CUDA)
+  if(BLIP2_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "BLIP2_CUDA=ON: ${BLIP2_WITHOUT_CUDA}. Install CUDA's toolkit (12.8 or "
+      "later, with cuBLAS) or fetch what is needed with scripts/get-cuda, and name its folder with "
+      "BLIP2_CUDA_ROOT")
+  endif()
+  message(STATUS "cuda: the device is not built: ${BLIP2_WITHOUT_CUDA}")
   return()
 endif()
-
-find_program(BLIP2_NVCC nvcc HINTS /usr/local/cuda/bin)
-if(BLIP2_NVCC)
-  get_filename_component(nvcc_root ${BLIP2_NVCC} REALPATH)
-  get_filename_component(nvcc_root ${nvcc_root} DIRECTORY)
-  get_filename_component(nvcc_root ${nvcc_root} DIRECTORY)
-endif()
-find_path(BLIP2_CUDA_INCLUDE cuda_runtime_api.h HINTS ${nvcc_root}/include /usr/local/cuda/include)
-find_path(BLIP2_CUBLASLT_INCLUDE cublasLt.h HINTS ${BLIP2_CUDA_INCLUDE} /usr/local/cuda/include)
-find_library(BLIP2_CUDART_STATIC libcudart_static.a
-  HINTS ${nvcc_root}/lib64 ${nvcc_root}/lib ${nvcc_root}/targets/x86_64-linux/lib /usr/local/cuda/lib64)
-set(missing)
-foreach(part BLIP2_NVCC BLIP2_CUDA_INCLUDE BLIP2_CUBLASLT_INCLUDE BLIP2_CUDART_STATIC)
-  if(NOT ${part})
-    list(APPEND missing ${part})
-  endif()
-endforeach()
-if(missing)
-  string(JOIN ", " missing ${missing})
-  message(FATAL_ERROR "BLIP2_CUDA=ON, but not found: ${missing}. Install CUDA's toolkit (12.8 or "
-    "later, with cuBLAS), or set these variables")
-endif()
+message(STATUS "cuda: the device is built with ${BLIP2_NVCC}")
 set(BLIP2_WITH_CUDA ON)
+find_path(BLIP2_CUDNN_INCLUDE cudnn_graph.h # new in version 9
+  HINTS ${BLIP2_CUDA_INCLUDE} /usr/local/cuda/include)
+set(BLIP2_WITH_CUDNN OFF)
+if(BLIP2_CUDNN_INCLUDE)
+  set(BLIP2_WITH_CUDNN ON)
+else()
+  message(STATUS "cuda: built without cuDNN, its headers (cudnn.h of version 9) are missing")
+endif()
 enable_language(ASM)
 find_package(Threads REQUIRED)
 
 set(cuda_dir ${CMAKE_SOURCE_DIR}/cuda)
 # The files whose kernels the device launches (cuda/image.h).
-set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose activate patch
-  resize)
-file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh)
+set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode choose top_k sample
+  activate rope itc patch resize)
+file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh
+  ${CMAKE_SOURCE_DIR}/host/draw.h)
 set(nvcc_flags -std=c++17 -Werror all-warnings)
 
 # blip2_cuda_images(OUT DIRECTORY ENDING nvcc-option...): an assembler file for each image, made in

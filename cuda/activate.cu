@@ -10,7 +10,7 @@
 enum { UNDER_WAY = 4, STEP = B2_ROW_THREADS * B2_UNIT };
 
 /* b2_activation of host/device.h, which is no C++ header. */
-enum { ACT_NONE, ACT_RELU, ACT_GELU, ACT_GELU_TANH, ACT_QUICK_GELU };
+enum { ACT_NONE, ACT_RELU, ACT_GELU, ACT_GELU_TANH, ACT_QUICK_GELU, ACT_SILU };
 
 __device__ inline float act_of(int act, float x) {
     switch (act) {
@@ -23,6 +23,8 @@ __device__ inline float act_of(int act, float x) {
         return x / (1.0f + expf(-x * (1.59576912f + 0.0713548163f * (x * x))));
     case ACT_QUICK_GELU:
         return x / (1.0f + expf(-1.702f * x));
+    case ACT_SILU:
+        return x / (1.0f + expf(-x));
     }
     return x;
 }

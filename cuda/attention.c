@@ -63,6 +63,26 @@ blip2_status b2_cuda_kv_write(b2_device *device, const b2_kv_write *op) {
     return status < 0 ? status : b2_kv_write_queue(cuda, op);
 }
 
+blip2_status b2_cuda_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op) {
+    b2_cuda *cuda = b2_cuda_of(device);
+    blip2_status status = b2_cuda_begin(cuda, "kv_copy_pages");
+
+    if (status < 0 || op->count == 0)
+        return status;
+    if (op->pages == NULL || (uintptr_t)op->pages % 16 != 0 || op->from == NULL || op->to == NULL ||
+        op->page_bytes % 16 != 0)
+        return b2_cuda_refuse(cuda, "no pages, or not of a multiple of 16 bytes");
+    const b2_kv_copy_args args = {.pages = op->pages,
+                                  .page_bytes = (int64_t)op->page_bytes,
+                                  .from = op->from,
+                                  .to = op->to,
+                                  .count = (int32_t)op->count};
+    return b2_launch(
+        cuda, b2_kv_copy_pages_kernel,
+        (b2_grid){b2_ceil_div(args.page_bytes, B2_COPY_BYTES), op->count, 1, B2_ROW_THREADS},
+        &args);
+}
+
 /* ---- choosing ----------------------------------------------------------------------------- */
 
 static bool at_16_bytes(const b2_mat *m) {
@@ -122,6 +142,9 @@ static b2_attention_args make_args(const b2_attention *op) {
                               .q_start = op->q_start,
                               .k_count = op->k_count,
                               .queries = op->queries,
+                              .bias = op->bias,
+                              .bias_zero = (int32_t)op->bias_zero,
+                              .bias_span = (int32_t)op->bias_span,
                               .heads = (int32_t)op->heads,
                               .head_size = (int32_t)op->head_size,
                               .kv_type = (int32_t)kv_type(op),
@@ -204,6 +227,9 @@ static blip2_status check(const b2_cuda *cuda, const b2_attention *op) {
     if (op->queries == NULL &&
         (op->rule == B2_MASK_QFORMER_SPLIT || op->rule == B2_MASK_QFORMER_CAUSAL))
         return b2_cuda_refuse(cuda, "a Q-Former rule without query counts");
+    if (op->bias != NULL &&
+        (op->bias_span == 0 || op->bias_span > INT32_MAX || op->bias_zero >= op->bias_span))
+        return b2_cuda_refuse(cuda, "distance 0 is outside the bias");
     return check_keys(cuda, op, cols);
 }
 

@@ -45,6 +45,7 @@ static void cuda_close(b2_device *device) {
     (void)cudaSetDevice(cuda->ordinal);
     if (cuda->stream != NULL)
         (void)cudaStreamSynchronize(cuda->stream);
+    b2_convolver_close(cuda);
     b2_matmul_close(cuda);
     b2_cublaslt_close(&cuda->cublaslt);
     b2_kernels_close(cuda);
@@ -70,9 +71,15 @@ static const b2_device_ops cuda_ops = {
     .norm = b2_cuda_norm,
     .attention = b2_cuda_attention,
     .kv_write = b2_cuda_kv_write,
+    .kv_copy_pages = b2_cuda_kv_copy_pages,
+    .rope = b2_cuda_rope,
     .embed = b2_cuda_embed,
     .copy_rows = b2_cuda_copy_rows,
     .patch_embed = b2_cuda_patch_embed,
+    .l2_normalise = b2_cuda_l2_normalise,
+    .itc_max = b2_cuda_itc_max,
+    .top_k = b2_cuda_top_k,
+    .sample = b2_cuda_sample,
     .resize_normalise = b2_cuda_resize_normalise,
     .choose = b2_cuda_choose,
     .capture_begin = b2_cuda_capture_begin,
@@ -80,6 +87,16 @@ static const b2_device_ops cuda_ops = {
     .graph_run = b2_cuda_graph_run,
     .graph_free = b2_cuda_graph_free,
 };
+
+uint32_t b2_cuda_count(void) {
+    int count = 0, driver = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+
+    (void)cudaGetLastError(); /* not an error of whoever asks next */
+    if (error == cudaErrorInsufficientDriver)
+        return cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 ? 1 : 0;
+    return error == cudaSuccess ? (uint32_t)count : 0;
+}
 
 /* Is there a driver, and a GPU of that number that the kernels are made for? */
 static blip2_status find_gpu(uint32_t ordinal) {
@@ -103,8 +120,10 @@ static blip2_status find_gpu(uint32_t ordinal) {
         return b2_fail(BLIP2_ENOTSUP, "no device cuda:%u: %s; choose device cpu", ordinal,
                        cudaGetErrorString(error));
     if (ordinal >= (uint32_t)count)
-        return b2_fail(BLIP2_ENOTSUP, "no device cuda:%u: the driver finds %d GPUs", ordinal,
-                       count);
+        return b2_fail(
+            BLIP2_ENOTSUP,
+            "no device cuda:%u: the driver finds %d GPU%s; choose another one, or device cpu",
+            ordinal, count, count == 1 ? "" : "s");
     if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, (int)ordinal) !=
             cudaSuccess ||
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, (int)ordinal) !=
@@ -114,6 +133,19 @@ static blip2_status find_gpu(uint32_t ordinal) {
                        "no device cuda:%u: its compute capability is %d.%d, the least is %d.0 "
                        "(Ampere); choose device cpu",
                        ordinal, major, minor, LEAST_MAJOR);
+    return BLIP2_OK;
+}
+
+static blip2_status describe_gpu(b2_cuda *cuda) {
+    struct cudaDeviceProp p;
+    blip2_status status = b2_cuda_check(cuda, cudaGetDeviceProperties(&p, cuda->ordinal),
+                                        "asking for its properties");
+
+    if (status < 0)
+        return status;
+    cuda->multiprocessors = p.multiProcessorCount;
+    (void)snprintf(cuda->device.about, sizeof cuda->device.about, "%.255s, compute %d.%d, %.0f GiB",
+                   p.name, p.major, p.minor, (double)p.totalGlobalMem / (1 << 30));
     return BLIP2_OK;
 }
 
@@ -152,12 +184,7 @@ static blip2_status make_block(b2_cuda *cuda) {
 static blip2_status open_gpu(b2_cuda *cuda) {
     blip2_status status = b2_cuda_begin(cuda, "open");
 
-    if (status < 0 ||
-        (status =
-             b2_cuda_check(cuda,
-                           cudaDeviceGetAttribute(&cuda->multiprocessors,
-                                                  cudaDevAttrMultiProcessorCount, cuda->ordinal),
-                           "asking for its multiprocessors")) < 0 ||
+    if (status < 0 || (status = describe_gpu(cuda)) < 0 ||
         (status =
              b2_cuda_check(cuda, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                            "making a stream")) < 0 ||
@@ -178,6 +205,8 @@ blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_opt
         return b2_fail_memory();
     cuda->device.ops = &cuda_ops;
     cuda->ordinal = (int)ordinal;
+    (void)snprintf(cuda->device.name, sizeof cuda->device.name, "cuda:%u", ordinal);
+    cuda->patch_path = options->patch_path;
     if ((status = set_compute(cuda, options->compute)) < 0 || (status = open_gpu(cuda)) < 0) {
         cuda_close(&cuda->device);
         return status;

@@ -49,9 +49,11 @@ typedef struct b2_cuda {
     b2_kernels kernels;
     b2_cublaslt cublaslt;
     struct b2_matmul *matmul; /* linear.c */
-    const char *operation;    /* the last one queued */
-    bool capturing;           /* graph.c: the stream records */
-    char broken[512];         /* the first failure; empty: none */
+    b2_patch_path patch_path;
+    struct b2_convolver *convolver; /* convolution.c; NULL: not yet asked for */
+    const char *operation;          /* the last one queued */
+    bool capturing;                 /* graph.c: the stream records */
+    char broken[512];               /* the first failure; empty: none */
 } b2_cuda;
 
 /* [rows, cols] row-major, of a type that this device multiplies with. */
@@ -109,6 +111,37 @@ void b2_matmul_close(b2_cuda *cuda);
 blip2_status b2_cuda_linear(b2_device *device, const b2_linear *op);
 /* The same inside another operation, without b2_cuda_begin. */
 blip2_status b2_linear_queue(b2_cuda *cuda, const b2_linear *op);
+/* to (the device's half type) = from (F32). */
+blip2_status b2_convert_queue(b2_cuda *cuda, b2_mat to, b2_mat from);
+
+/* ---- convolution.c ---- */
+
+/* y = each patch's product with w, + bias: as im2col and linear give it, by cuDNN. */
+typedef struct b2_convolution {
+    const float *pixels; /* [B, 3, height, width] */
+    int64_t images, height, width, patch;
+    const b2_weight *w; /* [C, 3*P*P] */
+    const float *bias;  /* [C] or NULL */
+    void *narrow;       /* scratch [B, 3, height, width] of w's type; unused where that is F32 */
+    float *y;           /* [B * g, C] */
+} b2_convolution;
+
+#ifdef BLIP2_HAS_CUDNN
+/* *done false: there is no cuDNN, or it does not take this shape; nothing is queued. */
+blip2_status b2_convolution_queue(b2_cuda *cuda, const b2_convolution *op, bool *done);
+void b2_convolver_close(b2_cuda *cuda);
+#else
+static inline blip2_status b2_convolution_queue(b2_cuda *cuda, const b2_convolution *op,
+                                                bool *done) {
+    (void)cuda, (void)op;
+    *done = false;
+    return BLIP2_OK;
+}
+
+static inline void b2_convolver_close(b2_cuda *cuda) {
+    (void)cuda;
+}
+#endif
 
 /* ---- graph.c ---- */
 
@@ -117,16 +150,22 @@ blip2_status b2_cuda_capture_end(b2_device *device, b2_graph **out);
 blip2_status b2_cuda_graph_run(b2_device *device, b2_graph *graph);
 void b2_cuda_graph_free(b2_device *device, b2_graph *graph);
 
-/* ---- attention.c, rows.c, patch.c, resize.c ---- */
+/* ---- attention.c, rows.c, rope.c, choose.c, patch.c, resize.c ---- */
 
 blip2_status b2_cuda_attention(b2_device *device, const b2_attention *op);
 blip2_status b2_cuda_kv_write(b2_device *device, const b2_kv_write *op);
 blip2_status b2_kv_write_queue(b2_cuda *cuda, const b2_kv_write *op);
+blip2_status b2_cuda_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op);
+blip2_status b2_cuda_rope(b2_device *device, const b2_rope *op);
 blip2_status b2_cuda_norm(b2_device *device, const b2_norm *op);
 blip2_status b2_cuda_embed(b2_device *device, const b2_embed *op);
 blip2_status b2_cuda_copy_rows(b2_device *device, const b2_copy_rows *op);
 blip2_status b2_cuda_choose(b2_device *device, const b2_choose *op);
 blip2_status b2_cuda_patch_embed(b2_device *device, const b2_patch_embed *op);
+blip2_status b2_cuda_l2_normalise(b2_device *device, const b2_l2_normalise *op);
+blip2_status b2_cuda_itc_max(b2_device *device, const b2_itc_max *op);
+blip2_status b2_cuda_top_k(b2_device *device, const b2_top_k *op);
+blip2_status b2_cuda_sample(b2_device *device, const b2_sample *op);
 blip2_status b2_cuda_resize_normalise(b2_device *device, const b2_resize_normalise *op);
 
 /* Is m a present matrix [rows, cols] of a type, its rows and columns within the kernels' range? */

@@ -1,5 +1,5 @@
 /* Capture of what the stream is given, and its repetition: a step of decoding is two hundred small
- * kernels of a few microseconds each, about as long as it takes the host to launch them one by one.
+ * kernels of some microseconds each, not much longer than it takes the host to launch one.
  *
  * The capture is thread-local: other threads of the process may go on allocating. Everything that a
  * kernel is told is recorded with it, cuBLASLt's algorithm and workspace too; scratch and counters

@@ -12,7 +12,11 @@
     X(attention_prefill)                                                                           \
     X(attention_decode)                                                                            \
     X(choose)                                                                                      \
+    X(top_k)                                                                                       \
+    X(sample)                                                                                      \
     X(activate)                                                                                    \
+    X(rope)                                                                                        \
+    X(itc)                                                                                         \
     X(patch)                                                                                       \
     X(resize)
 

@@ -4,6 +4,8 @@
  * A kernel is `extern "C" __global__ void NAME(const __grid_constant__ ARGS a)`; the host finds it
  * by name and launches it through cuda/launch.h, the only place that launches. A struct has named
  * fields, 64-bit strides in elements, and a shape on every pointer. Letters: host/device.h.
+ * Every byte of it is a field (`unused` where there would be a gap), and its layout is written down
+ * in tests/cuda_kernels/layout.h, which both compilers check: a field that is added goes there too.
  *
  * Types: x is a residual stream or another fp32 matrix; T stands for the activations' type, in the
  * kernel's suffix: _f32, _f16, _bf16. Sums are fp32 everywhere.                               */
@@ -43,6 +45,7 @@ typedef struct b2_embed_args {
     float *y;            /* [N, C] */
     int64_t table_stride, y_stride;
     int32_t count, cols, accumulate;
+    int32_t unused;
 } b2_embed_args;
 
 /* y[y_rows[i]] = x[x_rows[i]], rows of `bytes` bytes (a multiple of 4). b2_copy_rows. */
@@ -71,6 +74,7 @@ typedef struct b2_kv_write_args {
     b2_kv_pool pool;
     const int32_t *slots; /* [N] page * page_tokens + slot */
     int32_t rows;
+    int32_t unused;
 } b2_kv_write_args;
 
 /* Whole pages: to[i] = from[i] (copy on write). b2_kv_copy_pages.
@@ -81,6 +85,7 @@ typedef struct b2_kv_copy_args {
     int64_t page_bytes;       /* a multiple of 16 */
     const int32_t *from, *to; /* [count] */
     int32_t count;
+    int32_t unused;
 } b2_kv_copy_args;
 
 /* ---- attention ---------------------------------------------------------------------------- */
@@ -111,6 +116,7 @@ typedef struct b2_attention_args {
     float *partial;   /* [N, H, splits, D + 4]: unnormalised output, largest score, sum, 2 unused */
     int32_t *arrived; /* [S, H] zero before and after: counts the parts that are there */
     int32_t splits;   /* >= 1; partial and arrived may be NULL with 1 */
+    int32_t unused;
 } b2_attention_args;
 
 /* attention_f32.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to
@@ -166,6 +172,7 @@ typedef struct b2_top_k_args {
     float *log_prob;          /* [R, top] */
     int32_t *ids;             /* [R, top] */
     int32_t rows, vocab, top; /* top <= 64 */
+    int32_t unused;
 } b2_top_k_args;
 
 /* Draw one id a row after temperature, top-k and top-p, as transformers filters them; Philox4x32-10
@@ -225,6 +232,7 @@ typedef struct b2_add_positions_args {
     float *y;              /* [B * (1 + g), C] */
     int64_t patches_stride, y_stride;
     int32_t images, patches_per_image, cols;
+    int32_t unused;
 } b2_add_positions_args;
 
 /* ---- resize.cu: Pillow's 8-bit bicubic, exact --------------------------------------------- */
@@ -239,6 +247,7 @@ typedef struct b2_resize_args {
     const int32_t *count;  /* [out] number of taps */
     const int32_t *weight; /* [out, most] 22-bit fixed point */
     int32_t in_width, in_height, width, height, most;
+    int32_t unused;
 } b2_resize_args;
 
 typedef struct b2_normalise_args {
@@ -264,6 +273,7 @@ typedef struct b2_itc_max_args {
     float *y;              /* [I, texts] */
     int64_t products_stride, y_stride;
     int32_t images, queries, texts;
+    int32_t unused;
 } b2_itc_max_args;
 
 /* Rotary positions in place on the heads of q or k ("rotate half"). b2_rope_f32, _f16, _bf16. */
@@ -273,6 +283,7 @@ typedef struct b2_rope_args {
     const float *cos_sin;     /* [positions, D]: D/2 cosines, D/2 sines */
     int64_t x_stride;
     int32_t rows, heads, head_size;
+    int32_t unused;
 } b2_rope_args;
 
 #endif

@@ -17,6 +17,7 @@
     B2_KERNEL_TYPES(X, b2_embed, rows)                                                             \
     X(b2_copy_rows, rows)                                                                          \
     B2_KERNEL_TYPES(X, b2_kv_write, kv)                                                            \
+    X(b2_kv_copy_pages, kv)                                                                        \
     B2_KERNEL_TYPES(X, b2_attention, attention_f32)                                                \
     X(b2_attention_f16_64, attention_prefill)                                                      \
     X(b2_attention_f16_80, attention_prefill)                                                      \
@@ -34,9 +35,14 @@
     X(b2_attention_decode_bf16_128, attention_decode)                                              \
     X(b2_attention_decode_f32, attention_decode)                                                   \
     X(b2_choose, choose)                                                                           \
+    X(b2_top_k, top_k)                                                                             \
+    X(b2_sample, sample)                                                                           \
     B2_KERNEL_TYPES(X, b2_activate, activate)                                                      \
     X(b2_convert_f16, activate)                                                                    \
     X(b2_convert_bf16, activate)                                                                   \
+    B2_KERNEL_TYPES(X, b2_rope, rope)                                                              \
+    X(b2_l2_normalise, itc)                                                                        \
+    X(b2_itc_max, itc)                                                                             \
     B2_KERNEL_TYPES(X, b2_im2col, patch)                                                           \
     X(b2_add_positions, patch)                                                                     \
     X(b2_resize_rows, resize)                                                                      \

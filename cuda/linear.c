@@ -3,7 +3,8 @@
  *
  * What its epilogue does exactly stays there: bias, bias + ReLU, and the residual as beta C. Its
  * GELU is the tanh form; every other activation, and a residual behind an activation, is our
- * activate kernel over the finished product.
+ * activate kernel over the finished product, which a gated one leaves in scratch, both halves side
+ * by side: y is half as wide.
  *
  * cuBLASLt is asked for an algorithm once for each shape (a plan), and plans are kept: a decode
  * step asks for none. Products are reduced in the compute type, fp32, whatever the types of y. */
@@ -204,8 +205,8 @@ static blip2_status multiply(b2_cuda *cuda, const b2_linear *op, const void *bia
                      .x_stride = op->x.stride,
                      .residual_stride = residual ? op->residual.stride : 0,
                      .y_stride = op->y.stride,
-                     .type = op->x.type,
-                     .y_type = op->y.type,
+                     .type = (int32_t)op->x.type,
+                     .y_type = (int32_t)op->y.type,
                      .relu = relu,
                      .residual = residual,
                      .x_align = alignment_of(op->x.data),
@@ -236,7 +237,7 @@ static b2_kernel convert_kernel(b2_type type) {
     return type == B2_F16 ? b2_convert_f16_kernel : b2_convert_bf16_kernel;
 }
 
-static blip2_status convert(b2_cuda *cuda, b2_mat to, b2_mat from) {
+blip2_status b2_convert_queue(b2_cuda *cuda, b2_mat to, b2_mat from) {
     const b2_convert_args args = {.x = from.data,
                                   .y = to.data,
                                   .x_stride = from.stride,
@@ -261,13 +262,13 @@ static blip2_status find_bias(b2_cuda *cuda, const b2_linear *op, const void **o
         return BLIP2_OK;
     if (cuda->capturing) /* a conversion would be recorded, and nobody know when it is done */
         return b2_cuda_refuse(cuda, "captured before the weight has met its bias");
-    status = convert(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
+    status = b2_convert_queue(cuda, b2_mat_of(w->half_bias, w->type, 1, w->rows), from);
     if (status == BLIP2_OK)
         w->half_bias_of = op->bias;
     return status;
 }
 
-/* y = residual + act(product) */
+/* y = residual + act(product), or gated */
 static blip2_status activate(b2_cuda *cuda, const b2_linear *op, b2_mat product) {
     const b2_activate_args args = {.x = product.data,
                                    .residual = op->residual.data,
@@ -277,7 +278,8 @@ static blip2_status activate(b2_cuda *cuda, const b2_linear *op, b2_mat product)
                                    .y_stride = op->y.stride,
                                    .rows = (int32_t)op->y.rows,
                                    .cols = (int32_t)op->y.cols,
-                                   .act = op->act};
+                                   .act = (int32_t)op->act,
+                                   .gated = op->gated};
 
     return b2_launch_rows(cuda, b2_kernel_of_type(b2_activate_f32_kernel, op->y.type), op->y.rows,
                           &args);
@@ -286,8 +288,8 @@ static blip2_status activate(b2_cuda *cuda, const b2_linear *op, b2_mat product)
 /* Rows that fit into scratch: converted x in its first half, products in the second. */
 typedef struct pieces {
     bool converts;  /* x is F32, the weight is not */
-    bool activates; /* an activation that is no epilogue */
-    bool apart;     /* its product can't stand in y, which is the residual */
+    bool activates; /* an activation that is no epilogue, or gated */
+    bool apart;     /* its product can't stand in y, which is the residual, or too narrow for it */
     int64_t rows;   /* of a piece */
 } pieces;
 
@@ -305,14 +307,14 @@ static blip2_status run_piece(b2_cuda *cuda, const b2_linear *whole, const void 
     if (how->converts) {
         b2_mat x = b2_mat_of(scratch, op.w->type, n, op.x.cols);
 
-        status = convert(cuda, x, op.x);
+        status = b2_convert_queue(cuda, x, op.x);
         op.x = x;
     }
     product = op;
     if (how->activates)
         product.residual = (b2_mat){0};
     if (how->apart)
-        product.y = b2_mat_of(scratch + B2_SCRATCH_BYTES / 2, op.y.type, n, op.y.cols);
+        product.y = b2_mat_of(scratch + B2_SCRATCH_BYTES / 2, op.y.type, n, op.w->rows);
     if (status == BLIP2_OK)
         status = multiply(cuda, &product, bias, op.act == B2_ACT_RELU && !how->activates);
     if (status == BLIP2_OK && how->activates)
@@ -322,17 +324,19 @@ static blip2_status run_piece(b2_cuda *cuda, const b2_linear *whole, const void 
 
 static blip2_status check(const b2_cuda *cuda, const b2_linear *op) {
     const b2_weight *w = op->w;
+    int64_t m = op->y.cols;
 
     if (w == NULL || (w->uses & B2_USE_LINEAR) == 0)
         return b2_cuda_refuse(cuda, "the weight was not made for it");
     if (!b2_cuda_is(op->x, op->x.type, op->x.rows, w->cols) ||
         (op->x.type != w->type && op->x.type != B2_F32) || !b2_cuda_knows(cuda, op->y.type) ||
-        !b2_cuda_is(op->y, op->y.type, op->x.rows, w->rows) || op->y.data == op->x.data)
+        !b2_cuda_is(op->y, op->y.type, op->x.rows, m) || w->rows != (op->gated ? 2 * m : m) ||
+        op->y.data == op->x.data)
         return b2_cuda_refuse(cuda, "x or y do not fit the weight");
     if (op->y.type != B2_F32 && op->y.type != w->type)
         return b2_cuda_refuse(cuda, "y is half and the weight is not");
     if (op->residual.data != NULL &&
-        (op->y.type != B2_F32 || !b2_cuda_is(op->residual, B2_F32, op->x.rows, w->rows)))
+        (op->y.type != B2_F32 || !b2_cuda_is(op->residual, B2_F32, op->x.rows, m)))
         return b2_cuda_refuse(cuda, "the residual does not fit y, or is not F32");
     return BLIP2_OK;
 }
@@ -346,12 +350,13 @@ blip2_status b2_linear_queue(b2_cuda *cuda, const b2_linear *op) {
     if (status < 0 || op->x.rows == 0)
         return status;
     how.converts = op->x.type != op->w->type;
-    how.activates = op->act != B2_ACT_NONE && (op->act != B2_ACT_RELU || op->residual.data != NULL);
-    how.apart = how.activates && op->residual.data == op->y.data;
+    how.activates = op->gated || (op->act != B2_ACT_NONE &&
+                                  (op->act != B2_ACT_RELU || op->residual.data != NULL));
+    how.apart = op->gated || (how.activates && op->residual.data == op->y.data);
     if (how.converts && how.rows > half / (2 * op->x.cols))
         how.rows = half / (2 * op->x.cols);
-    if (how.apart && how.rows > half / (4 * op->y.cols))
-        how.rows = half / (4 * op->y.cols);
+    if (how.apart && how.rows > half / (4 * op->w->rows))
+        how.rows = half / (4 * op->w->rows);
     if (how.rows == 0)
         return b2_cuda_refuse(cuda, "a row does not fit into scratch");
     status = find_bias(cuda, op, &bias);

@@ -82,27 +82,3 @@ blip2_status b2_cuda_copy_rows(b2_device *device, const b2_copy_rows *op) {
                                     .bytes = (int32_t)(op->x.cols * size)};
     return b2_launch_rows(cuda, b2_copy_rows_kernel, op->count, &args);
 }
-
-blip2_status b2_cuda_choose(b2_device *device, const b2_choose *op) {
-    b2_cuda *cuda = b2_cuda_of(device);
-    int64_t rows = op->logits.rows, vocab = op->logits.cols;
-    blip2_status status = b2_cuda_begin(cuda, "choose");
-
-    if (status < 0)
-        return status;
-    if (!b2_cuda_is(op->logits, B2_F32, rows, vocab) || vocab <= 0)
-        return b2_cuda_refuse(cuda, "no logits");
-    const b2_choose_args args = {.logits = op->logits.data,
-                                 .logits_stride = op->logits.stride,
-                                 .history = op->history,
-                                 .history_count = op->history_count,
-                                 .repetition_penalty = op->repetition_penalty,
-                                 .stop_ids = op->stop_ids,
-                                 .ban_stop = op->ban_stop,
-                                 .tokens = op->tokens,
-                                 .rows = (int32_t)rows,
-                                 .vocab = (int32_t)vocab,
-                                 .history_stride = (int32_t)op->history_stride,
-                                 .stop_count = (int32_t)op->stop_count};
-    return b2_launch(cuda, b2_choose_kernel, (b2_grid){rows, 1, 1, B2_CHOOSE_THREADS}, &args);
-}

@@ -87,18 +87,23 @@ typedef struct b2_weight_desc {
 typedef enum b2_activation {
     B2_ACT_NONE,
     B2_ACT_RELU,
-    B2_ACT_GELU,      /* exact: x (1 + erf(x / sqrt 2)) / 2 */
-    B2_ACT_GELU_TANH, /* the tanh form ("gelu_new") */
-    B2_ACT_QUICK_GELU /* x sigmoid(1.702 x) */
+    B2_ACT_GELU,       /* exact: x (1 + erf(x / sqrt 2)) / 2 */
+    B2_ACT_GELU_TANH,  /* the tanh form ("gelu_new") */
+    B2_ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
+    B2_ACT_SILU        /* x sigmoid(x) */
 } b2_activation;
 
 /* y = residual + act(x W' + bias), accumulated in fp32. y may be residual (in place), never x. An
- * F32 x is rounded to T where w is kept in a T other than F32. */
+ * F32 x is rounded to T where w is kept in a T other than F32.
+ *
+ * gated: W is two matrices joined, gate above up, [2M, K] with bias [2M], and y = residual +
+ * act(x gate' + bias[:M]) * (x up' + bias[M:]): T5's wi_0 | wi_1, Llama's gate | up. */
 typedef struct b2_linear {
     b2_mat x;           /* [N, K] F32 or, where w is kept in T, T */
-    const b2_weight *w; /* [M, K] */
-    const float *bias;  /* [M] or NULL */
+    const b2_weight *w; /* [M, K], gated [2M, K] */
+    const float *bias;  /* [M], gated [2M], or NULL */
     b2_activation act;
+    bool gated;
     b2_mat residual; /* [N, M] F32, then y is too; or absent */
     b2_mat y;        /* [N, M] F32 or T */
 } b2_linear;
@@ -117,7 +122,10 @@ typedef struct b2_norm {
 } b2_norm;
 
 /* Which keys a query row sees. In a segment of n rows and m keys, row i is aligned to key
- * m - n + i; the Q-Former rules have `queries` learned query rows in front, then text rows. */
+ * m - n + i. The Q-Former rules count learned queries among the keys: the first `queries` keys of
+ * a segment belong to them, the others to text, and a row is a query row where the key it is
+ * aligned to is below `queries`. So rows of text that come later, their queries' keys being in
+ * pages already, are text rows; a segment without queries is all text. */
 typedef enum b2_mask_rule {
     B2_MASK_ALL,
     B2_MASK_CAUSAL,        /* keys up to the row's own */
@@ -148,8 +156,13 @@ typedef struct b2_kv_view {
     uint32_t table_stride;
 } b2_kv_view;
 
-/* y = softmax(scale q k' under the rule) v for every head, softmax in fp32 ("online"). A row that
- * sees no key gives zeros.
+/* y = softmax(scale q k' + bias under the rule) v for every head, softmax in fp32 ("online"). A row
+ * that sees no key gives zeros.
+ *
+ * The bias is T5's, by relative position: a score gets bias[h][distance + bias_zero], distance from
+ * the key the row is aligned to to the key seen (negative: the key is earlier), the index clamped
+ * to 0 .. bias_span - 1. T5's own table has one value a bucket of distances: the caller expands it
+ * to one a distance, up to where the buckets end, so that no device knows the formula of buckets.
  *
  * With slots the rows are new in their pages: k and v hold their keys and values, which are stored
  * (as kv_write does) before anything is read. Each segment has at least as many keys as rows. */
@@ -162,7 +175,9 @@ typedef struct b2_attention {
     const int32_t *q_start; /* [S+1] segment s has query rows q_start[s] .. q_start[s+1]-1 */
     const int32_t *k_first; /* [S] packed: its first key row; segments may share keys */
     const int32_t *k_count; /* [S] its number of keys, new ones included; 0 is allowed */
-    const int32_t *queries; /* [S] learned query rows of a segment (Q-Former rules), else NULL */
+    const int32_t *queries; /* [S] keys of learned queries (Q-Former rules); else NULL */
+    const float *bias;      /* [H, bias_span] or NULL */
+    uint32_t bias_zero, bias_span;
     uint32_t segments, heads, head_size;
     uint32_t max_q, max_k; /* host's knowledge: no segment has more query rows, keys */
     float scale;
@@ -175,6 +190,24 @@ typedef struct b2_kv_write {
     b2_kv_view kv;        /* page_table unused */
     const int32_t *slots; /* [N] page * page_tokens + slot within it */
 } b2_kv_write;
+
+/* Copy on write: page to[i] = page from[i], all of its bytes. No page that is written is read or
+ * written twice. */
+typedef struct b2_kv_copy_pages {
+    void *pages;              /* the pool */
+    size_t page_bytes;        /* a multiple of 16 */
+    const int32_t *from, *to; /* [count] */
+    uint32_t count;
+} b2_kv_copy_pages;
+
+/* Rotary positions ("rotate half"), in place: a head [a ; b] of D/2 values each becomes
+ * [a cos - b sin ; b cos + a sin], computed in fp32 and rounded once. */
+typedef struct b2_rope {
+    b2_mat x;                  /* [N, H*D] F32 or T: q, or k */
+    const int32_t *positions;  /* [N] rows of cos_sin */
+    const float *cos_sin;      /* [.., D]: of each position D/2 cosines, then D/2 sines */
+    uint32_t heads, head_size; /* D even */
+} b2_rope;
 
 /* y[rows[i]] = table[ids[i]], or += with accumulate. ids are checked by the caller. */
 typedef struct b2_embed {
@@ -205,6 +238,19 @@ typedef struct b2_patch_embed {
     b2_mat y;                              /* [B * (1 + g), C] F32 */
 } b2_patch_embed;
 
+/* y = x / max(|x|, 1e-12) by rows: features to unit length. y may be x. */
+typedef struct b2_l2_normalise {
+    b2_mat x, y; /* [N, C] F32 */
+} b2_l2_normalise;
+
+/* Image-text contrast: y[b, t] is the largest of the Q products of image b's queries with text t,
+ * which a linear has made. A NaN is passed over unless all Q are NaN. */
+typedef struct b2_itc_max {
+    b2_mat products;  /* [B * Q, texts] F32 */
+    uint32_t queries; /* Q >= 1 */
+    b2_mat y;         /* [B, texts] F32 */
+} b2_itc_max;
+
 /* Decoded pictures to pixels: Pillow's bicubic resize on 8 bits, then (v / 255 - mean) / std. */
 typedef struct b2_resize_normalise {
     const uint8_t *rgb; /* HOST memory [in_height, in_width, 3] */
@@ -229,6 +275,32 @@ typedef struct b2_choose {
     int32_t *tokens;         /* [R] out */
 } b2_choose;
 
+enum { B2_TOP_MOST = 64 };
+
+/* Log-softmax of rows and their `top` best: what beams go on with. Best first, the lowest id first
+ * among equals. NaN counts as not there; a row with fewer numbers is filled up with id -1 and
+ * -inf. */
+typedef struct b2_top_k {
+    b2_mat logits;   /* [R, V] F32, none +inf */
+    uint32_t top;    /* 1 .. B2_TOP_MOST */
+    float *log_prob; /* [R, top] out */
+    int32_t *ids;    /* [R, top] out */
+} b2_top_k;
+
+/* Draw one token a row from the distribution that draw.h defines: temperature, then the top_k best,
+ * then the fewest of them that hold top_p, as transformers filters. The random number is a pure
+ * function of seed and counter. From the same logits every device draws the same token; logits that
+ * differ in their last bits may move a token only where the draw falls that close to a boundary
+ * between two. Penalties and bans: `choose` before it, which leaves them in the logits. */
+typedef struct b2_sample {
+    b2_mat logits;                    /* [R, V] F32 */
+    const float *temperature, *top_p; /* [R] > 0; [R] 1: all */
+    const int32_t *top_k;             /* [R] 1 .. B2_TOP_MOST */
+    const uint64_t *seed;             /* [R] */
+    const uint32_t *counter;          /* [R] tokens drawn so far */
+    int32_t *tokens;                  /* [R] out; -1: the row has no number */
+} b2_sample;
+
 /* ---- the device -------------------------------------------------------------------------- */
 
 typedef struct b2_device_ops {
@@ -252,9 +324,15 @@ typedef struct b2_device_ops {
     blip2_status (*norm)(b2_device *device, const b2_norm *op);
     blip2_status (*attention)(b2_device *device, const b2_attention *op);
     blip2_status (*kv_write)(b2_device *device, const b2_kv_write *op);
+    blip2_status (*kv_copy_pages)(b2_device *device, const b2_kv_copy_pages *op);
+    blip2_status (*rope)(b2_device *device, const b2_rope *op);
     blip2_status (*embed)(b2_device *device, const b2_embed *op);
     blip2_status (*copy_rows)(b2_device *device, const b2_copy_rows *op);
     blip2_status (*patch_embed)(b2_device *device, const b2_patch_embed *op);
+    blip2_status (*l2_normalise)(b2_device *device, const b2_l2_normalise *op);
+    blip2_status (*itc_max)(b2_device *device, const b2_itc_max *op);
+    blip2_status (*top_k)(b2_device *device, const b2_top_k *op);
+    blip2_status (*sample)(b2_device *device, const b2_sample *op);
     blip2_status (*resize_normalise)(b2_device *device, const b2_resize_normalise *op);
     blip2_status (*choose)(b2_device *device, const b2_choose *op);
 
@@ -277,7 +355,11 @@ typedef struct b2_device_ops {
 /* The first member of every device. */
 struct b2_device {
     const b2_device_ops *ops;
-    b2_type compute; /* T */
+    b2_type compute;  /* T */
+    char name[16];    /* as b2_device_open takes it: "cpu", "cuda:1" */
+    char about[320];  /* for people: "NVIDIA H100 80GB HBM3, compute 9.0, 79 GiB" */
+    char no_gpu[512]; /* opened as "auto": why that took no GPU; else empty */
+    bool gpu_unused;  /* the same, though this machine seems to have one: worth a warning */
 };
 
 typedef enum b2_compute {                  /* T */
@@ -289,9 +371,18 @@ typedef enum b2_compute {                  /* T */
                           B2_COMPUTE_BF16
 } b2_compute;
 
+/* How the CUDA device makes patches of pictures: by its rule, or as a test or a measurement says.
+ */
+typedef enum b2_patch_path {
+    B2_PATCH_AUTO,
+    B2_PATCH_GEMM,
+    B2_PATCH_CUDNN /* where cuDNN is there and takes the shape, else GEMM */
+} b2_patch_path;
+
 typedef struct b2_device_options {
     uint32_t threads; /* of the CPU device; 0: all cores this process may use */
     b2_compute compute;
+    b2_patch_path patch_path;
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU

@@ -19,10 +19,16 @@
  *            message for people in blip2_error_message(). On failure *out is set to NULL and the
  *            objects passed in are as they were.
  * Ownership  What arrives through `**out` is yours; its _close or _free accepts NULL and cannot
- *            fail. What a getter returns belongs to the object asked. Arguments are borrowed for
- *            the length of the call.
+ *            fail. What a getter returns belongs to the object asked (of NULL: 0 or NULL).
+ *            Arguments are borrowed for the length of the call; NULL for one that is needed is
+ *            BLIP2_EINVAL.
  * Threads    A model never changes once open: share it. An engine, an image being made and a
  *            result serve one thread at a time. Error messages are per thread.
+ *            The CPU device's own threads are OpenMP's, which ends the process where the system
+ *            refuses to make them: ask for fewer where threads or address space are limited.
+ * Callbacks  run on the calling thread, inside the call, and must not use its engine or model:
+ *            blip2_generate answers BLIP2_EINVAL there, blip2_engine_close waits for the end of
+ *            the call.
  * Options    Call _init(&o, sizeof o), then set fields; 0 means the default given here. NULL: all
  *            defaults. New fields are appended, so older programs keep working.             */
 #ifndef BLIP2_H
@@ -35,8 +41,8 @@ extern "C" {
 #define BLIP2_API __attribute__((visibility("default")))
 
 /* Name, ABI value (append, never renumber), what it means. */
-#define BLIP2_STATUS_MAP(X)                                                                        \
-    X(BLIP2_OK, 0, "success")                                                                      \
+#define BLIP2_STATUS_MAP(X) X(BLIP2_OK, 0, "success") BLIP2_ERROR_MAP(X)
+#define BLIP2_ERROR_MAP(X)                                                                         \
     X(BLIP2_EINVAL, -1, "an argument is outside its documented range")                             \
     X(BLIP2_ENOMEM, -2, "out of host memory")                                                      \
     X(BLIP2_EDEVMEM, -3, "out of device memory")                                                   \
@@ -48,9 +54,10 @@ extern "C" {
     X(BLIP2_EINTERNAL, -9, "a mistake in this library; please report it")
 
 typedef enum blip2_status {
-#define BLIP2_STATUS_ENUM(name, value, text) name = value,
-    BLIP2_STATUS_MAP(BLIP2_STATUS_ENUM)
-#undef BLIP2_STATUS_ENUM
+    BLIP2_OK = 0
+#define BLIP2_ERROR_ENUM(name, value, text) , name = value
+    BLIP2_ERROR_MAP(BLIP2_ERROR_ENUM)
+#undef BLIP2_ERROR_ENUM
 } blip2_status;
 
 BLIP2_API const char *blip2_status_name(blip2_status status); /* "BLIP2_EIO"; never NULL */
@@ -95,9 +102,10 @@ typedef enum blip2_compute {
 
 typedef struct blip2_model_options {
     size_t size;                   /* set by _init */
-    const char *device;            /* "auto", "cpu", "cuda", "cuda:N"; default "auto": a GPU where
-                                      one works, else the CPU */
-    uint32_t threads;              /* CPU threads; default: all cores this process may use */
+    const char *device;            /* "auto", "cpu", "cuda", "cuda:N"; default "auto": the first GPU
+                                      that works, else the CPU (the log says why) */
+    uint32_t threads;              /* CPU threads, at most 1024, cut to four a core; default: all
+                                      cores this process may use */
     blip2_weight_type weight_type; /* default AUTO */
     blip2_log_fn log;              /* NULL: no log */
     void *log_payload;
@@ -128,7 +136,8 @@ typedef struct blip2_image_options {
 } blip2_image_options;
 BLIP2_API void blip2_image_options_init(blip2_image_options *options, size_t size);
 
-/* PNG or JPEG, told by content; decoded as Pillow's convert("RGB") does. */
+/* PNG or JPEG, told by content; decoded as Pillow's convert("RGB") does. Files that are cut short or
+ * break their format are refused, some of which Pillow reads (docs/api.md). */
 BLIP2_API blip2_status blip2_image_open(blip2_image **out, const char *path,
                                         const blip2_image_options *options);
 BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *data, size_t size,
@@ -143,12 +152,13 @@ BLIP2_API void blip2_image_free(blip2_image *image);
 /* ---- generation -------------------------------------------------------------------------- */
 
 typedef struct blip2_engine_options {
-    size_t size;                /* set by _init */
-    uint32_t max_requests;      /* requests that run together in one step; default 8 */
-    uint32_t max_images;        /* pictures encoded together in one step; default 4 */
-    uint32_t max_tokens;        /* longest soft prompt + prompt + answer of one request; default 256
-                                   or what the language model can, if less */
-    uint64_t max_kv_bytes;      /* memory for keys and values; default: max_requests x max_tokens */
+    size_t size;           /* set by _init */
+    uint32_t max_requests; /* requests that run together in one step; default 8 */
+    uint32_t max_images;   /* pictures encoded together in one step; default 4 */
+    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request, less the
+                              answer's last token; default 256 or what the language model can, if
+                              less */
+    uint64_t max_kv_bytes; /* memory for keys and values; default: max_requests x max_tokens */
     uint64_t image_cache_bytes; /* memory for pictures that are kept encoded, told by content; at
                                    least max_requests pictures are; default 64 MiB */
 } blip2_engine_options;
@@ -172,8 +182,10 @@ typedef struct blip2_generate_options {
     float repetition_penalty; /* > 0; default 1. Counts prompt and new tokens */
     /* A piece of text for input `index`, whole UTF-8 characters only; non-zero stops the call. */
     int (*on_text)(size_t index, const char *text, size_t length, void *payload);
-    /* Input `index` is finished. Inputs may finish in any order. May be NULL. */
-    void (*on_done)(size_t index, const char *text, void *payload);
+    /* Input `index` is finished, with what the result will say of it. Inputs may finish in any
+     * order. May be NULL. */
+    void (*on_done)(size_t index, const char *text, const int32_t *tokens, size_t count,
+                    void *payload);
     void *payload;
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);

@@ -23,6 +23,8 @@ blip2_status b2_options_copy(void *out, size_t size, const void *options, const 
 }
 
 static void init(void *options, size_t size) {
+    if (options == NULL)
+        return;
     memset(options, 0, size);
     if (size >= sizeof size)
         memcpy(options, &size, sizeof size);

@@ -6,7 +6,9 @@
 #define CAPTION B2_COMMAND_CAPTION
 #define INFO B2_COMMAND_INFO
 
+/* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
+static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
 
 /* clang-format off: a table is read by its columns */
 #define FIELD(name) offsetof(b2_settings, name)
@@ -29,7 +31,14 @@ const b2_option b2_options[] = {
      FIELD(batch), 1, 4096, NULL},
     {"threads", "N", "processor threads; default: all cores this process may use", CAPTION,
      B2_OPTION_COUNT, FIELD(threads), 1, 1024, NULL},
-    {"device", "NAME", "where to compute: cpu", CAPTION, B2_OPTION_TEXT, FIELD(device), 0, 0, NULL},
+    {"device", "NAME",
+     "where to compute: auto (a GPU where one works, else the CPU), cpu, cuda, or cuda:N for GPU "
+     "number N; default auto",
+     CAPTION, B2_OPTION_TEXT, FIELD(device), 0, 0, NULL},
+    {"compute", "TYPE",
+     "type of activations: auto (f32 on the CPU, f16 on a GPU), f32, or on a GPU tf32, f16, bf16; "
+     "default auto",
+     CAPTION, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      CAPTION, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
     {"json", NULL, "JSON for scripts", CAPTION | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},

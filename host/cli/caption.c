@@ -21,21 +21,38 @@ typedef struct session {
     b2_group group;
     blip2_model *model;
     blip2_engine *engine;
-    bool stream;  /* one picture, and a terminal to show its text as it comes */
-    bool started; /* past the white space in front of the streamed text */
-    size_t warnings;
+    bool stream;                    /* one picture, and a terminal to show its text as it comes */
+    bool started;                   /* past the white space in front of the streamed text */
+    char *warnings[SHOWN_WARNINGS]; /* of loading, kept until it has succeeded */
+    size_t warning_count;
 } session;
 
 static void on_log(blip2_log_level level, const char *line, void *payload) {
     session *s = payload;
     bool warning = level == BLIP2_LOG_WARNING;
 
-    /* What an error line says in full, the failing call's own message says in short. */
-    if (!s->settings->verbose &&
-        (level == BLIP2_LOG_ERROR || (warning && ++s->warnings > SHOWN_WARNINGS)))
-        return;
-    b2_progress_erase(&s->progress);
-    b2_complain("%s%s", warning ? "warning: " : "", line);
+    if (s->settings->verbose) {
+        b2_progress_erase(&s->progress);
+        b2_complain("%s%s", warning ? "warning: " : "", line);
+    } else if (warning) { /* what errors say in full, the failing call's message says in short */
+        if (s->warning_count < SHOWN_WARNINGS)
+            s->warnings[s->warning_count] = b2_strdup(line);
+        s->warning_count++;
+    }
+}
+
+/* A model that cannot be used has its error, which warnings must not hide. */
+static void tell_warnings(session *s, bool show) {
+    size_t shown = b2_size_min(s->warning_count, SHOWN_WARNINGS);
+
+    for (size_t i = 0; i < shown; i++) {
+        if (show)
+            b2_complain("warning: %s", s->warnings[i] != NULL ? s->warnings[i] : "out of memory");
+        b2_free(s->warnings[i]);
+    }
+    if (show && s->warning_count > shown)
+        b2_complain("warning: and %zu more; --verbose shows all", s->warning_count - shown);
+    s->warning_count = 0;
 }
 
 static int on_load(uint64_t done, uint64_t total, void *payload) {
@@ -58,6 +75,7 @@ static blip2_status open_model(session *s) {
     options.device = settings->device;
     options.threads = settings->threads;
     options.weight_type = (blip2_weight_type)settings->weights;
+    options.compute = (blip2_compute)settings->compute;
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = s;
     options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
@@ -66,8 +84,6 @@ static blip2_status open_model(session *s) {
     status =
         blip2_model_open(&s->model, settings->model != NULL ? settings->model : fallback, &options);
     b2_progress_erase(&s->progress);
-    if (s->warnings > SHOWN_WARNINGS && !settings->verbose)
-        b2_complain("warning: and %zu more; --verbose shows all", s->warnings - SHOWN_WARNINGS);
     b2_free(fallback);
     return status;
 }
@@ -100,23 +116,14 @@ static int on_text(size_t index, const char *text, size_t length, void *payload)
     return s->group.stopped;
 }
 
-static void on_done(size_t index, const char *text, void *payload) {
+static void on_done(size_t index, const char *text, const int32_t *tokens, size_t count,
+                    void *payload) {
     session *s = payload;
 
-    b2_group_finish(&s->group, index, text, 0);
+    (void)tokens;
+    b2_group_finish(&s->group, index, text, count);
     b2_group_print(&s->group);
     s->done++;
-}
-
-/* JSON lines carry the number of tokens, which is known when the whole group is done. */
-static void finish_all(session *s, const blip2_result *result) {
-    for (size_t i = 0; i < blip2_result_count(result); i++) {
-        size_t tokens;
-
-        (void)blip2_result_tokens(result, i, &tokens);
-        b2_group_finish(&s->group, i, blip2_result_text(result, i), tokens);
-        s->done++;
-    }
 }
 
 static blip2_status generate(session *s) {
@@ -130,11 +137,9 @@ static blip2_status generate(session *s) {
     options.min_new_tokens = settings->min_new_tokens;
     options.repetition_penalty = settings->repetition_penalty;
     options.on_text = on_text;
-    options.on_done = settings->json ? NULL : on_done;
+    options.on_done = on_done;
     options.payload = s;
     status = blip2_generate(s->engine, s->group.inputs, s->group.input_count, &options, &result);
-    if (status == BLIP2_OK && settings->json)
-        finish_all(s, result);
     blip2_result_free(result);
     return status;
 }
@@ -146,8 +151,13 @@ static blip2_status run_group(session *s) {
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
     b2_group_print(&s->group);
     if (s->group.input_count > 0 && !s->group.stopped) {
-        if (s->model == NULL && ((status = open_model(s)) < 0 || (status = open_engine(s)) < 0))
-            return status;
+        if (s->model == NULL) {
+            if ((status = open_model(s)) == BLIP2_OK)
+                status = open_engine(s);
+            tell_warnings(s, status == BLIP2_OK);
+            if (status < 0)
+                return status;
+        }
         status = generate(s);
     }
     if (status == BLIP2_OK)

@@ -49,6 +49,11 @@ b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b) {
     return a != B2_EXIT_OK ? a : b;
 }
 
+void b2_print_name(const char *name) {
+    for (const char *c = name; *c != '\0'; c++)
+        (void)putchar(iscntrl((unsigned char)*c) ? '?' : *c);
+}
+
 void b2_print_text(const char *text) {
     for (const char *c = text; *c != '\0'; c++)
         (void)putchar(iscntrl((unsigned char)*c) ? ' ' : *c);

@@ -20,6 +20,8 @@ b2_exit_code b2_exit_code_of(blip2_status status);
 /* The worse of two; a failure of ours is worse than bad input. */
 b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b);
 
+/* A file's name to stdout, as b2_complain shows it. */
+void b2_print_name(const char *name);
 /* Text of a model to stdout, control characters as spaces: it stays one line. */
 void b2_print_text(const char *text);
 

@@ -127,8 +127,10 @@ static void print_plain(const b2_group *group, const b2_group_item *item) {
         return;
     }
     if (!group->streamed) {
-        if (group->show_names)
-            (void)printf("%s: ", item->path);
+        if (group->show_names) {
+            b2_print_name(item->path);
+            (void)fputs(": ", stdout);
+        }
         b2_print_text(item->text);
     }
     (void)putchar('\n');

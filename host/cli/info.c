@@ -127,14 +127,35 @@ static void print_list(const json_t *list, size_t most, const char *none) {
     (void)putchar('\n');
 }
 
+/* "cuda:0: NVIDIA ..., compute 9.0, 79 GiB", "cpu: 2 threads, ... (no device cuda:0: ...)" */
+static void print_device(const json_t *device) {
+    const char *no_gpu = json_string_value(json_object_get(device, "no_gpu"));
+
+    b2_print_text(json_string_value(json_object_get(device, "name")));
+    (void)fputs(": ", stdout);
+    b2_print_text(json_string_value(json_object_get(device, "about")));
+    if (no_gpu != NULL) {
+        (void)fputs(" (", stdout);
+        b2_print_text(no_gpu);
+        (void)putchar(')');
+    }
+    (void)putchar('\n');
+}
+
 static void print_table(const char *directory, const json_t *root) {
     const char *type = json_string_value(json_object_get(root, "model_type"));
     const char *architecture = json_string_value(json_object_get(root, "architecture"));
     const json_t *unused = json_object_get(root, "unused_tensors");
 
-    (void)printf("%s\n  what         %s (%s)\n  tasks        ", directory,
-                 type != NULL ? type : "?", architecture != NULL ? architecture : "?");
+    b2_print_name(directory);
+    (void)fputs("\n  what         ", stdout);
+    b2_print_text(type != NULL ? type : "?");
+    (void)fputs(" (", stdout);
+    b2_print_text(architecture != NULL ? architecture : "?");
+    (void)fputs(")\n  tasks        ", stdout);
     print_list(json_object_get(root, "tasks"), SIZE_MAX, "none yet");
+    (void)fputs("  device       ", stdout);
+    print_device(json_object_get(root, "device"));
     print_parts(root);
     print_memory(root);
     (void)printf("\n  %zu tensors that no task uses%s", json_array_size(unused),

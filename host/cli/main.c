@@ -83,5 +83,5 @@ static b2_exit_code run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    return b2_close_output(run(argc, argv));
+    return (int)b2_close_output(run(argc, argv));
 }

@@ -108,6 +108,31 @@ static void locate(const void **rows, const b2_attention *op, const piece *p, ui
     }
 }
 
+/* to[j] = from[j] + scale * to[j], or from[0] for all j */
+static void add_run(float *to, const float *from, bool constant, float scale, int64_t count) {
+    if (constant)
+        for (int64_t j = 0; j < count; j++)
+            to[j] = *from + scale * to[j];
+    else
+        for (int64_t j = 0; j < count; j++)
+            to[j] = from[j] + scale * to[j];
+}
+
+/* Scores of row i of the piece with `count` keys from `first` on are scaled and get their bias,
+ * which runs along with the keys between its two ends and stands still beyond them. */
+static void add_bias(float *scores, const b2_attention *op, const piece *p, int64_t i,
+                     int64_t first, int64_t count) {
+    const float *bias = op->bias + (size_t)p->h * op->bias_span;
+    int64_t span = op->bias_span, own = op->k_count[p->s] - p->n + p->first + i;
+    int64_t zero = own - (int64_t)op->bias_zero - first; /* the key, from `first`, with bias[0] */
+    int64_t low = zero < 0 ? 0 : zero < count ? zero : count;
+    int64_t high = zero + span < low ? low : zero + span < count ? zero + span : count;
+
+    add_run(scores, bias, true, op->scale, low);
+    add_run(scores + low, bias + (high > low ? low - zero : 0), false, op->scale, high - low);
+    add_run(scores + high, bias + span - 1, true, op->scale, count - high);
+}
+
 /* Keys first .. first+count-1 take part in the softmax of every row of the piece. */
 static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
                       const work *w, int64_t first, int64_t count) {
@@ -132,9 +157,13 @@ static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, con
         int64_t from = keys.first > first ? keys.first - first : 0;
         int64_t to = keys.last < first + count ? keys.last - first : count;
         b2_key_span span = {(int32_t)from, (int32_t)(to > from ? to : from)};
-        float factor = kernels->softmax(w->scores + i * B2_PANEL, columns, span, op->scale,
-                                        &w->m[i], &w->d[i]);
+        float *scores = w->scores + i * B2_PANEL, scale = op->scale, factor;
 
+        if (op->bias != NULL) {
+            add_bias(scores, op, p, i, first, count);
+            scale = 1.0f;
+        }
+        factor = kernels->softmax(scores, columns, span, scale, &w->m[i], &w->d[i]);
         if (factor != 1.0f)
             kernels->scale(w->sums + i * width, factor, width);
     }
@@ -187,6 +216,8 @@ static blip2_status check(const b2_attention *op) {
     if (op->queries == NULL &&
         (op->rule == B2_MASK_QFORMER_SPLIT || op->rule == B2_MASK_QFORMER_CAUSAL))
         return b2_cpu_refuse("attention", "a Q-Former rule without query counts");
+    if (op->bias != NULL && (op->bias_span == 0 || op->bias_zero >= op->bias_span))
+        return b2_cpu_refuse("attention", "distance 0 is outside the bias");
     if (op->slots != NULL && (op->kv.pages == NULL || op->k.rows != op->q.rows))
         return b2_cpu_refuse("attention", "new rows without pages, or not as many as queries");
     return BLIP2_OK;

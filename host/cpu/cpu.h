@@ -51,9 +51,15 @@ blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op);
 blip2_status b2_cpu_norm(b2_device *device, const b2_norm *op);
 blip2_status b2_cpu_attention(b2_device *device, const b2_attention *op);
 blip2_status b2_cpu_kv_write(b2_device *device, const b2_kv_write *op);
+blip2_status b2_cpu_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op);
+blip2_status b2_cpu_rope(b2_device *device, const b2_rope *op);
 blip2_status b2_cpu_embed(b2_device *device, const b2_embed *op);
 blip2_status b2_cpu_copy_rows(b2_device *device, const b2_copy_rows *op);
 blip2_status b2_cpu_patch_embed(b2_device *device, const b2_patch_embed *op);
+blip2_status b2_cpu_l2_normalise(b2_device *device, const b2_l2_normalise *op);
+blip2_status b2_cpu_itc_max(b2_device *device, const b2_itc_max *op);
+blip2_status b2_cpu_top_k(b2_device *device, const b2_top_k *op);
+blip2_status b2_cpu_sample(b2_device *device, const b2_sample *op);
 blip2_status b2_cpu_resize_normalise(b2_device *device, const b2_resize_normalise *op);
 blip2_status b2_cpu_choose(b2_device *device, const b2_choose *op);
 

@@ -1,4 +1,5 @@
 #include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -71,15 +72,32 @@ static const b2_device_ops cpu_ops = {
     .norm = b2_cpu_norm,
     .attention = b2_cpu_attention,
     .kv_write = b2_cpu_kv_write,
+    .kv_copy_pages = b2_cpu_kv_copy_pages,
+    .rope = b2_cpu_rope,
     .embed = b2_cpu_embed,
     .copy_rows = b2_cpu_copy_rows,
     .patch_embed = b2_cpu_patch_embed,
+    .l2_normalise = b2_cpu_l2_normalise,
+    .itc_max = b2_cpu_itc_max,
+    .top_k = b2_cpu_top_k,
+    .sample = b2_cpu_sample,
     .resize_normalise = b2_cpu_resize_normalise,
     .choose = b2_cpu_choose,
 };
 
+enum {
+    MOST_THREADS = 1024,
+    THREADS_PER_CORE = 4 /* more are of no use, and libgomp ends the process if it gets too few */
+};
+
+/* OpenMP counts the processors of the affinity mask, not those of the machine. */
+static int thread_count(uint32_t wanted) {
+    int cores = omp_get_num_procs();
+
+    return wanted == 0 ? cores : (int)b2_size_min(wanted, (size_t)cores * THREADS_PER_CORE);
+}
+
 blip2_status b2_cpu_open(b2_device **out, const char *level, const b2_device_options *options) {
-    uint32_t threads = options->threads;
     const b2_cpu_kernels *kernels = b2_cpu_kernels_find(level);
     b2_cpu *cpu;
     blip2_status status;
@@ -87,8 +105,12 @@ blip2_status b2_cpu_open(b2_device **out, const char *level, const b2_device_opt
     *out = NULL;
     if (kernels == NULL)
         return b2_fail(BLIP2_ENOTSUP, "no device 'cpu:%s' on this processor", level);
-    if (threads > 1024)
-        return b2_fail(BLIP2_EINVAL, "threads is %u, more than 1024", threads);
+    if (options->threads > MOST_THREADS)
+        return b2_fail(BLIP2_EINVAL, "threads: got %u, expected at most %d", options->threads,
+                       MOST_THREADS);
+    if ((unsigned)options->compute > B2_COMPUTE_BF16)
+        return b2_fail(BLIP2_EINVAL, "compute: %d is none of AUTO, F32, TF32, F16, BF16",
+                       (int)options->compute);
     if (options->compute != B2_COMPUTE_AUTO && options->compute != B2_COMPUTE_F32)
         return b2_fail(BLIP2_ENOTSUP, "compute: the CPU device computes in F32 only");
     if ((cpu = b2_calloc(1, sizeof *cpu)) == NULL)
@@ -96,8 +118,10 @@ blip2_status b2_cpu_open(b2_device **out, const char *level, const b2_device_opt
     cpu->device.ops = &cpu_ops;
     cpu->device.compute = B2_F32;
     cpu->kernels = kernels;
-    /* OpenMP counts the processors of the affinity mask, not those of the machine. */
-    cpu->threads = threads > 0 ? (int)threads : omp_get_num_procs();
+    cpu->threads = thread_count(options->threads);
+    (void)snprintf(cpu->device.name, sizeof cpu->device.name, "cpu");
+    (void)snprintf(cpu->device.about, sizeof cpu->device.about, "%d thread%s, kernels %s",
+                   cpu->threads, cpu->threads == 1 ? "" : "s", kernels->level);
     status = b2_cpu_reserve(cpu, b2_cpu_attention_scratch());
     if (status != BLIP2_OK) {
         cpu_close(&cpu->device);

@@ -22,6 +22,9 @@ typedef struct b2_epilogue {
     b2_activation act;
     const float *residual; /* [n, m], rows residual_stride apart, or NULL; may be y */
     int64_t residual_stride;
+    const float *up; /* gated: [n, m], rows up_stride apart: what the activation is multiplied by */
+    int64_t up_stride;
+    const float *up_bias; /* [m] or NULL */
 } b2_epilogue;
 
 /* Rows of keys seen by a row of queries in a block of B2_PANEL keys: first .. last-1. */
@@ -59,7 +62,7 @@ typedef struct b2_cpu_kernels {
     /* to [count, ld] = count rows of k values, zeros behind them */
     void (*unpack_rows)(float *to, int64_t ld, const void *const *rows, b2_type type, int64_t count,
                         int64_t k);
-    /* y [n, m] = residual + act(tile [n, m] + bias) */
+    /* y [n, m] = residual + act(tile [n, m] + bias), gated residual + act(..) * (up + up_bias) */
     void (*finish)(float *y, int64_t ldy, const float *tile, int64_t ldt, int64_t n, int64_t m,
                    const b2_epilogue *epilogue);
     /* One step of the online softmax of a row: scores [columns] become exp(scale score - m) within

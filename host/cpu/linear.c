@@ -1,6 +1,6 @@
 /* y = residual + act(x W' + bias), in pieces of TILE_HEIGHT rows by one panel of B2_PANEL columns:
  * a piece of the product is made in a tile that stays in cache and goes through bias, activation
- * and residual there. */
+ * and residual there. A gated piece makes two: the gate's and the one it is multiplied with. */
 #include "cpu/cpu.h"
 
 enum {
@@ -20,80 +20,125 @@ static bool few(const b2_cpu_kernels *kernels, int64_t rows, int64_t k) {
     return rows <= kernels->few_rows && rows <= k / 16;
 }
 
-/* An unpacked panel, then a tile. */
+/* An unpacked panel, a tile, and one of twice the width for the up half of a gated product. */
 size_t b2_cpu_linear_scratch(int64_t cols) {
-    return (size_t)B2_PANEL * (size_t)cols + (size_t)B2_PANEL * TILE_HEIGHT;
+    return (size_t)B2_PANEL * (size_t)cols + 3 * (size_t)B2_PANEL * TILE_HEIGHT;
 }
 
 /* What the pieces of one call have in common. */
 typedef struct linear_job {
     const b2_linear *op;
     const b2_cpu_kernels *kernels;
+    int64_t m;             /* columns of y */
     int64_t height, tiles; /* rows of a tile, tiles one below the other */
 } linear_job;
 
-static void finish_tile(const linear_job *job, const float *tile, int64_t n0, int64_t n, int64_t m0,
-                        int64_t m) {
-    const b2_linear *op = job->op;
-    b2_epilogue epilogue = {.bias = op->bias != NULL ? op->bias + m0 : NULL, .act = op->act};
+/* A thread's place in its run of pieces. */
+typedef struct worker {
+    float *panel;     /* [k, B2_PANEL] unpacked */
+    int64_t unpacked; /* first weight row of `rows`, and of panel where that is used; -1 */
+    const void *rows[B2_PANEL];
+    float *tile; /* [TILE_HEIGHT, B2_PANEL] */
+    float *up;   /* [TILE_HEIGHT, 2 * B2_PANEL] */
+} worker;
 
+/* One piece: rows n0 .. n0+n-1 and columns m0 .. m0+m-1 of y. */
+typedef struct piece {
+    int64_t n0, n, m0, m;
+} piece;
+
+/* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. */
+static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t stride,
+                          const piece *p, int64_t first) {
+    const b2_weight *w = job->op->w;
+    const float *x = b2_cpu_row(job->op->x, p->n0);
+    int64_t k = w->cols, ldx = job->op->x.stride;
+    bool as_stored = few(job->kernels, job->op->x.rows, k);
+
+    if (first != t->unpacked) {
+        b2_cpu_weight_rows(t->rows, w, first, p->m);
+        if (!as_stored)
+            job->kernels->unpack_panel(t->panel, t->rows, w->type, p->m, k);
+        t->unpacked = first;
+    }
+    if (as_stored)
+        job->kernels->dot(tile, stride, x, ldx, t->rows, w->type, p->n, p->m, k);
+    else
+        job->kernels->gemm_panel(tile, stride, x, ldx, t->panel, p->n, B2_PANEL, k);
+}
+
+/* The same for any kind of weight; the result is where in tile the products stand. Up halves may
+ * begin inside a panel and reach into the next (where M is no multiple of B2_PANEL, as in no model
+ * we know): then all of both is multiplied, and tile is two panels wide. */
+static const float *multiply(const linear_job *job, worker *t, float *tile, int64_t stride,
+                             const piece *p, int64_t first) {
+    const b2_linear *op = job->op;
+    int64_t k = op->w->cols, shift = first % B2_PANEL;
+
+    if (op->w->panels == NULL) {
+        multiply_rows(job, t, tile, stride, p, first);
+        return tile;
+    }
+    for (int64_t c = 0; c < shift + p->m; c += B2_PANEL)
+        job->kernels->gemm_panel(tile + c, stride, b2_cpu_row(op->x, p->n0), op->x.stride,
+                                 op->w->panels + (first - shift + c) * k, p->n, B2_PANEL, k);
+    return tile + shift;
+}
+
+static void run_piece(const linear_job *job, worker *t, const piece *p) {
+    const b2_linear *op = job->op;
+    b2_epilogue epilogue = {.bias = op->bias != NULL ? op->bias + p->m0 : NULL, .act = op->act};
+    const float *tile = multiply(job, t, t->tile, B2_PANEL, p, p->m0);
+
+    if (op->gated) {
+        epilogue.up_stride = 2 * B2_PANEL;
+        epilogue.up = multiply(job, t, t->up, epilogue.up_stride, p, job->m + p->m0);
+        epilogue.up_bias = op->bias != NULL ? op->bias + job->m + p->m0 : NULL;
+    }
     if (op->residual.data != NULL) {
-        epilogue.residual = b2_cpu_row(op->residual, n0) + m0;
+        epilogue.residual = b2_cpu_row(op->residual, p->n0) + p->m0;
         epilogue.residual_stride = op->residual.stride;
     }
-    job->kernels->finish(b2_cpu_row(op->y, n0) + m0, op->y.stride, tile, B2_PANEL, n, m, &epilogue);
+    job->kernels->finish(b2_cpu_row(op->y, p->n0) + p->m0, op->y.stride, tile, B2_PANEL, p->n, p->m,
+                         &epilogue);
 }
 
 /* Pieces first .. last-1, counted down the tiles of a panel and then on to the next panel, so that
- * a thread unpacks a panel once for all the tiles below each other that fall to it. */
+ * a thread unpacks a panel once for all the tiles below each other that fall to it (gated: once a
+ * tile, a twentieth of what 128 rows cost; up to 128 rows are one tile). */
 static void run_pieces(const linear_job *job, float *scratch, int64_t first, int64_t last) {
-    const b2_linear *op = job->op;
-    const b2_weight *w = op->w;
-    int64_t k = w->cols, unpacked = -1;
-    bool as_stored = w->panels == NULL && few(job->kernels, op->x.rows, k);
-    float *tile = scratch + B2_PANEL * k;
-    const void *rows[B2_PANEL];
+    int64_t k = job->op->w->cols, rows = job->op->x.rows;
+    worker t = {.panel = scratch, .unpacked = -1, .tile = scratch + B2_PANEL * k};
 
-    for (int64_t piece = first; piece < last; piece++) {
-        int64_t p = piece / job->tiles, n0 = piece % job->tiles * job->height, m0 = p * B2_PANEL;
-        int64_t n = op->x.rows - n0 < job->height ? op->x.rows - n0 : job->height;
-        int64_t m = w->rows - m0 < B2_PANEL ? w->rows - m0 : B2_PANEL;
-        const float *panel = w->panels != NULL ? w->panels + m0 * k : scratch;
+    t.up = t.tile + B2_PANEL * TILE_HEIGHT;
+    for (int64_t i = first; i < last; i++) {
+        piece p = {.n0 = i % job->tiles * job->height, .m0 = i / job->tiles * B2_PANEL};
 
-        if (w->panels == NULL && p != unpacked) {
-            b2_cpu_weight_rows(rows, w, m0, m);
-            if (!as_stored)
-                job->kernels->unpack_panel(scratch, rows, w->type, m, k);
-            unpacked = p;
-        }
-        if (as_stored)
-            job->kernels->dot(tile, B2_PANEL, b2_cpu_row(op->x, n0), op->x.stride, rows, w->type, n,
-                              m, k);
-        else
-            job->kernels->gemm_panel(tile, B2_PANEL, b2_cpu_row(op->x, n0), op->x.stride, panel, n,
-                                     B2_PANEL, k);
-        finish_tile(job, tile, n0, n, m0, m);
+        p.n = rows - p.n0 < job->height ? rows - p.n0 : job->height;
+        p.m = job->m - p.m0 < B2_PANEL ? job->m - p.m0 : B2_PANEL;
+        run_piece(job, &t, &p);
     }
 }
 
 blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op) {
     b2_cpu *cpu = b2_cpu_of(device);
     const b2_weight *w = op->w;
-    linear_job job = {op, cpu->kernels, 0, 0};
+    linear_job job = {.op = op, .kernels = cpu->kernels, .m = op->y.cols};
     int64_t pieces, chunks;
     bool parallel;
 
     if (w == NULL || (w->uses & B2_USE_LINEAR) == 0)
         return b2_cpu_refuse("linear", "the weight was not made for it");
-    if (!b2_cpu_is(op->x, op->x.rows, w->cols) || !b2_cpu_is(op->y, op->x.rows, w->rows) ||
-        (op->residual.data != NULL && !b2_cpu_is(op->residual, op->x.rows, w->rows)) ||
+    if (!b2_cpu_is(op->x, op->x.rows, w->cols) || !b2_cpu_is(op->y, op->x.rows, job.m) ||
+        w->rows != (op->gated ? 2 * job.m : job.m) ||
+        (op->residual.data != NULL && !b2_cpu_is(op->residual, op->x.rows, job.m)) ||
         op->y.data == op->x.data)
         return b2_cpu_refuse("linear", "x, y or residual do not fit the weight");
     if (op->x.rows == 0)
         return BLIP2_OK;
     job.tiles = (op->x.rows + TILE_HEIGHT - 1) / TILE_HEIGHT;
     job.height = (op->x.rows + job.tiles - 1) / job.tiles;
-    pieces = job.tiles * ((w->rows + B2_PANEL - 1) / B2_PANEL);
+    pieces = job.tiles * ((job.m + B2_PANEL - 1) / B2_PANEL);
     parallel = op->x.rows * w->rows * w->cols >= PARALLEL_PRODUCTS;
     chunks = pieces < cpu->threads * CHUNKS ? pieces : cpu->threads * CHUNKS;
 #pragma omp parallel for num_threads(cpu->threads) schedule(dynamic) if (parallel)

@@ -1,5 +1,6 @@
-/* Operations that move rows: embedding look-up, row copies, keys and values into pages. They are a
- * few megabytes at most beside the gigabytes of a GEMM, and run on the calling thread. */
+/* Operations that move rows: embedding look-up, row copies, keys and values into pages, pages onto
+ * pages. They are a few megabytes at most beside the gigabytes of a GEMM, and run on the calling
+ * thread. */
 #include <string.h>
 
 #include "cpu/cpu.h"
@@ -78,6 +79,21 @@ blip2_status b2_cpu_kv_write(b2_device *device, const b2_kv_write *op) {
             return b2_cpu_refuse("kv_write", "a negative slot");
         write_row(&op->kv, 0, op->slots[i], b2_cpu_row(op->k, i));
         write_row(&op->kv, 1, op->slots[i], b2_cpu_row(op->v, i));
+    }
+    return BLIP2_OK;
+}
+
+blip2_status b2_cpu_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op) {
+    (void)device;
+    if (op->count == 0)
+        return BLIP2_OK;
+    if (op->pages == NULL || op->from == NULL || op->to == NULL || op->page_bytes % 16 != 0)
+        return b2_cpu_refuse("kv_copy_pages", "no pages, or not of a multiple of 16 bytes");
+    for (uint32_t i = 0; i < op->count; i++) {
+        if (op->from[i] < 0 || op->to[i] < 0)
+            return b2_cpu_refuse("kv_copy_pages", "a negative page");
+        memcpy((char *)op->pages + (size_t)op->to[i] * op->page_bytes,
+               (const char *)op->pages + (size_t)op->from[i] * op->page_bytes, op->page_bytes);
     }
     return BLIP2_OK;
 }

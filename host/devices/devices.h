@@ -8,8 +8,10 @@
 blip2_status b2_cpu_open(b2_device **out, const char *level, const b2_device_options *options);
 
 #ifdef BLIP2_HAS_CUDA
-/* ordinal: of the GPU, as the driver counts. ENOTSUP: what is missing and what to do. */
+/* ordinal: of the GPU, as the driver counts. ENOTSUP: "what is missing; what to do". */
 blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_options *options);
+/* GPUs that the driver finds, or 1 where it is too old to be asked; 0 without a driver. */
+uint32_t b2_cuda_count(void);
 #endif
 
 #endif

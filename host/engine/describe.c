@@ -109,6 +109,15 @@ static blip2_status describe_memory(json_t *out, const blip2_model *model, bool 
     return BLIP2_OK;
 }
 
+/* The device that "auto" takes, whose memory is planned below, and why it is no GPU. */
+static json_t *describe_device(const b2_device *device, bool *ok) {
+    json_t *out = json_pack("{s:s, s:s}", "name", device->name, "about", device->about);
+
+    if (device->no_gpu[0] != '\0')
+        put(out, "no_gpu", json_string(device->no_gpu), ok);
+    return out;
+}
+
 static blip2_status describe(json_t *out, const blip2_model *model) {
     const b2_config *config = &model->config;
     bool generates = config->language != B2_LANGUAGE_NONE, ok = true;
@@ -117,6 +126,7 @@ static blip2_status describe(json_t *out, const blip2_model *model) {
     put(out, "model_type", json_string(config->model_type), &ok);
     put(out, "architecture", json_string(config->architecture), &ok);
     put(out, "tasks", generates ? json_pack("[s, s]", "caption", "vqa") : json_array(), &ok);
+    put(out, "device", describe_device(model->device, &ok), &ok);
     put(out, "shapes", describe_shapes(config, &ok), &ok);
     put(out, "parts", describe_parts(model->weights, &ok), &ok);
     if ((status = describe_memory(out, model, &ok)) < 0)
@@ -133,9 +143,11 @@ blip2_status blip2_model_describe(char **out, const char *directory) {
     size_t length;
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_model_describe: out is NULL");
     *out = NULL;
-    if (directory == NULL)
-        return b2_fail(BLIP2_EINVAL, "directory is NULL");
+    if (directory == NULL || *directory == '\0')
+        return b2_fail(BLIP2_EINVAL, "blip2_model_describe: no directory is named");
     blip2_model_options_init(&options, sizeof options);
     if ((status = b2_model_load(&model, directory, &options, false)) < 0 ||
         (status = b2_weights_finish(model->weights)) < 0)

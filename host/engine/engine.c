@@ -32,7 +32,7 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
                                 const blip2_engine_options *options) {
     const b2_qformer_config *qformer = &model->config.qformer;
     uint32_t positions = most_tokens(model), pair = qformer->queries + SCORE_TEXT;
-    uint32_t least = qformer->queries + 2; /* a start token and a new one */
+    uint32_t least = qformer->queries + 1; /* a start token; a new one is not fed */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
     uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
@@ -161,9 +161,11 @@ blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
     blip2_engine *engine;
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_engine_open: out is NULL");
     *out = NULL;
     if (model == NULL)
-        return b2_fail(BLIP2_EINVAL, "model is NULL");
+        return b2_fail(BLIP2_EINVAL, "blip2_engine_open: model is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_engine_options")) < 0)
         return status;
     if ((engine = b2_calloc(1, sizeof *engine)) == NULL)
@@ -190,6 +192,10 @@ void blip2_engine_close(blip2_engine *engine) {
 
     if (engine == NULL)
         return;
+    if (engine->in_call) {
+        engine->close_wanted = true;
+        return;
+    }
     device = engine->model->device;
     b2_graphs_free(&engine->graphs);
     b2_pages_free(&engine->pages);

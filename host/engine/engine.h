@@ -53,6 +53,8 @@ struct blip2_engine {
     b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
     b2_request *queue, *queue_end;
+    bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
+    bool close_wanted; /* by that callback: done when the call is over */
 };
 
 /* Queue a request. EINVAL if it can never fit. */

@@ -69,7 +69,8 @@ static void finish(b2_request *request, void *payload) {
         if (c->status == BLIP2_OK)
             c->status = status;
     } else if (c->options->on_done != NULL) {
-        c->options->on_done(request->index, out->text, c->options->payload);
+        c->options->on_done(request->index, out->text, out->tokens, out->count,
+                            c->options->payload);
     }
 }
 
@@ -107,6 +108,7 @@ static blip2_status run(blip2_engine *engine, b2_request **requests, size_t coun
     bool busy = true;
     size_t submitted = 0;
 
+    engine->in_call = true;
     while (submitted < count && status == BLIP2_OK) {
         status = b2_engine_submit(engine, requests[submitted]);
         submitted += status == BLIP2_OK ? 1 : 0;
@@ -118,6 +120,9 @@ static blip2_status run(blip2_engine *engine, b2_request **requests, size_t coun
     }
     for (size_t i = 0; i < submitted; i++)
         b2_engine_cancel(engine, requests[i]);
+    engine->in_call = false;
+    if (engine->close_wanted)
+        blip2_engine_close(engine);
     return status;
 }
 
@@ -138,9 +143,15 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
     call c = {.options = &known};
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_generate: out is NULL");
     *out = NULL;
     if (engine == NULL || (inputs == NULL && count > 0))
-        return b2_fail(BLIP2_EINVAL, "%s is NULL", engine == NULL ? "engine" : "inputs");
+        return b2_fail(BLIP2_EINVAL, "blip2_generate: %s is NULL",
+                       engine == NULL ? "engine" : "inputs");
+    if (engine->in_call)
+        return b2_fail(BLIP2_EINVAL, "blip2_generate: the engine is in a call: its on_text and "
+                                     "on_done must not use it");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
         return status;
     if ((requests = b2_calloc(count, sizeof(b2_request *))) == NULL)
@@ -159,16 +170,19 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
 }
 
 size_t blip2_result_count(const blip2_result *result) {
-    return result->count;
+    return result != NULL ? result->count : 0;
 }
 
 const char *blip2_result_text(const blip2_result *result, size_t index) {
-    return index < result->count ? result->outputs[index].text : NULL;
+    return index < blip2_result_count(result) ? result->outputs[index].text : NULL;
 }
 
 const int32_t *blip2_result_tokens(const blip2_result *result, size_t index, size_t *count) {
-    *count = index < result->count ? result->outputs[index].count : 0;
-    return index < result->count ? result->outputs[index].tokens : NULL;
+    const output *out = index < blip2_result_count(result) ? &result->outputs[index] : &(output){0};
+
+    if (count != NULL)
+        *count = out->count;
+    return out->tokens;
 }
 
 void blip2_result_free(blip2_result *result) {

@@ -43,10 +43,10 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
         goto out;
     request->soft_count = request->model->config.qformer.queries;
     if (tokens.count > limit || options->max_new_tokens > limit ||
-        request->soft_count + tokens.count + options->max_new_tokens > limit) {
+        request->soft_count + tokens.count + options->max_new_tokens > limit + 1) {
         status = b2_fail(BLIP2_EINVAL,
                          "%u image, %zu prompt and %u new tokens do not fit: the language model "
-                         "has %zu positions",
+                         "has %zu positions, all but the last token take one",
                          request->soft_count, tokens.count, options->max_new_tokens, limit);
         goto out;
     }
@@ -142,7 +142,8 @@ void b2_request_close(b2_request *request) {
 }
 
 uint32_t b2_request_rows(const b2_request *request) {
-    return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens;
+    return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens -
+           1;
 }
 
 /* Hand the text beyond `before` to the caller. */

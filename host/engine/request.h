@@ -80,7 +80,7 @@ blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
                                    const b2_score *wanted, uint32_t max_text_tokens);
 void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
 
-/* Rows of the whole sequence when nothing stops it early. */
+/* Rows of the whole sequence when nothing stops it early; the last new token is never fed. */
 uint32_t b2_request_rows(const b2_request *request);
 /* Rows that are not yet in pages. */
 static inline uint32_t b2_request_pending(const b2_request *request) {

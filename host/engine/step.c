@@ -19,10 +19,12 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
     const b2_decoding *decoding = &request->decoding;
 
     if (rows > limits->max_tokens)
-        return b2_fail(BLIP2_EINVAL,
-                       "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u",
-                       request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
-                       limits->max_tokens);
+        return b2_fail(
+            BLIP2_EINVAL,
+            "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
+            "the last one count)",
+            request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
+            limits->max_tokens);
     if (decoding->past_count + decoding->options.max_new_tokens > engine->batch.history_stride)
         return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
                        decoding->past_count + decoding->options.max_new_tokens,

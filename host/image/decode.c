@@ -151,11 +151,11 @@ blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_
 }
 
 uint32_t blip2_image_width(const blip2_image *image) {
-    return image->width;
+    return image != NULL ? image->width : 0;
 }
 
 uint32_t blip2_image_height(const blip2_image *image) {
-    return image->height;
+    return image != NULL ? image->height : 0;
 }
 
 void blip2_image_free(blip2_image *image) {

@@ -65,6 +65,22 @@ static blip2_status set_weight_type(b2_loader *loader, blip2_weight_type type) {
     return b2_fail(BLIP2_EINVAL, "weight_type: %d is none of AUTO, F32, F16, BF16", (int)type);
 }
 
+/* A GPU that cannot be used is worth a warning; that there is none is not. */
+static blip2_status open_device(blip2_model *model, const blip2_model_options *options) {
+    /* The two enumerations name the same types in the same order. */
+    const b2_device_options device = {.threads = options->threads,
+                                      .compute = (b2_compute)options->compute};
+    blip2_status status = b2_device_open(&model->device, options->device, &device);
+    const b2_device *d = model->device;
+
+    if (status < 0)
+        return status;
+    b2_log_write(&model->log, d->gpu_unused ? BLIP2_LOG_WARNING : BLIP2_LOG_INFO,
+                 "device %s: %s%s%s", d->name, d->about, d->no_gpu[0] != '\0' ? "; " : "",
+                 d->no_gpu);
+    return BLIP2_OK;
+}
+
 /* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
  * alone. */
 static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
@@ -85,17 +101,17 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
 static blip2_status load(blip2_model *model, const char *directory,
                          const blip2_model_options *options, bool make) {
     b2_loader *loader = &model->loader;
-    /* The two enumerations name the same types in the same order. */
-    const b2_device_options device = {.threads = options->threads,
-                                      .compute = (b2_compute)options->compute};
     blip2_status status;
 
+    if ((unsigned)options->log_level > BLIP2_LOG_DEBUG)
+        return b2_fail(BLIP2_EINVAL, "log_level: %d is none of ERROR, WARNING, INFO, DEBUG",
+                       (int)options->log_level);
     model->log = (b2_log){options->log, options->log_payload,
                           options->log_level != 0 ? options->log_level : BLIP2_LOG_WARNING};
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
         (status = b2_config_read(&model->config, directory, &model->log)) < 0 ||
         (status = check_language(&model->config, directory)) < 0 ||
-        (status = b2_device_open(&model->device, options->device, &device)) < 0 ||
+        (status = open_device(model, options)) < 0 ||
         (status = b2_weights_open(&model->weights, directory, &model->log)) < 0)
         return status;
     loader->weights = model->weights;
@@ -134,9 +150,11 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
     blip2_model_options known;
     blip2_status status;
 
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_model_open: out is NULL");
     *out = NULL;
-    if (directory == NULL)
-        return b2_fail(BLIP2_EINVAL, "directory is NULL");
+    if (directory == NULL || *directory == '\0')
+        return b2_fail(BLIP2_EINVAL, "blip2_model_open: no directory is named");
     status = b2_options_copy(&known, sizeof known, options, "blip2_model_options");
     return status < 0 ? status : b2_model_load(out, directory, &known, true);
 }

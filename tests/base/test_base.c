@@ -84,13 +84,13 @@ START_TEST(text_buffer_fails_once_and_for_all) {
 END_TEST
 
 START_TEST(files) {
-    char folder[] = "/tmp/blip2-test-XXXXXX";
-    char *path;
+    char folder[256], *path;
     b2_file_writer writer;
     b2_file_map map;
     uint8_t *data;
     size_t size;
 
+    temporary_path(folder, sizeof folder, "files-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_status(b2_file_map_open(&map, folder), BLIP2_EIO);
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "is a directory"));

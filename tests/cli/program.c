@@ -128,9 +128,10 @@ void expect_success(const outcome *o) {
 
 /* ---- the folder of a test ------------------------------------------------------------------ */
 
-static char folder[] = "/tmp/blip2-cli-XXXXXX";
+static char folder[256];
 
 void make_folder(void) {
+    temporary_path(folder, sizeof folder, "cli-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 

@@ -53,6 +53,7 @@ TCase *usage_tests(void);
 TCase *inputs_tests(void);
 TCase *output_tests(void);
 TCase *info_tests(void);
+TCase *device_tests(void);
 TCase *demo_tests(void);
 
 #endif

@@ -44,6 +44,10 @@ START_TEST(opens) {
     ck_assert_status_ok(b2_device_open(&device, NULL, NULL)); /* auto: there is a GPU */
     ck_assert_str_eq(device->ops->name, "cuda");
     ck_assert_int_eq(device->compute, B2_F16);
+    ck_assert_str_eq(device->name, "cuda:0");
+    ck_assert_ptr_nonnull(strstr(device->about, "PTX VM, compute "));
+    ck_assert_str_eq(device->no_gpu, "");
+    ck_assert(!device->gpu_unused);
     close_device(device);
     ck_assert_status_ok(b2_device_open(&device, "cuda:0", &exact));
     ck_assert_int_eq(device->compute, B2_F32);
@@ -64,8 +68,33 @@ START_TEST(old_gpu) {
     ck_assert_status(b2_device_open(&device, "cuda", NULL), BLIP2_ENOTSUP);
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "7.5"));
     ck_assert_status_ok(b2_device_open(&device, "auto", NULL));
-    ck_assert_str_eq(device->ops->name, "cpu");
+    ck_assert_str_eq(device->name, "cpu");
+    ck_assert_ptr_nonnull(strstr(device->no_gpu, "7.5"));
+    ck_assert_ptr_null(strstr(device->no_gpu, "choose device cpu"));
+    ck_assert(device->gpu_unused);
     b2_device_close(device);
+}
+END_TEST
+
+static void note_warning(blip2_log_level level, const char *line, void *payload) {
+    if (level == BLIP2_LOG_WARNING && strncmp(line, "device cpu: ", 12) == 0)
+        ++*(int *)payload;
+}
+
+/* Falling back to the CPU is told where there is a GPU. */
+START_TEST(unused_gpu_is_a_warning) {
+    int warnings = 0;
+    blip2_model_options options;
+    blip2_model *model;
+
+    vm_set_capability(7, 5);
+    blip2_model_options_init(&options, sizeof options);
+    options.log = note_warning;
+    options.log_payload = &warnings;
+    ck_assert_status_ok(
+        blip2_model_open(&model, BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_opt", &options));
+    ck_assert_int_eq(warnings, 1);
+    blip2_model_close(model);
 }
 END_TEST
 
@@ -433,40 +462,6 @@ START_TEST(same_captions) {
 }
 END_TEST
 
-/* What a call with so many new tokens for three pictures counts. */
-static vm_host_counters count_generate(demo *d, uint32_t new_tokens) {
-    blip2_generate_options options;
-    blip2_result *result;
-
-    blip2_generate_options_init(&options, sizeof options);
-    options.max_new_tokens = options.min_new_tokens = new_tokens;
-    vm_counters_clear();
-    ck_assert_status_ok(blip2_generate(d->engine, d->inputs, 3, &options, &result));
-    blip2_result_free(result);
-    return *vm_host();
-}
-
-/* A decoding step of the demo's OPT, 4 layers: norm, qkv, attention with its append, out, norm,
- * fc1, fc2 each; tokens and positions, the chosen rows, final norm, head, choice. */
-START_TEST(a_step_is_lean) {
-    enum { LAYERS = 4, AROUND = 6, STEPS = 5 };
-    static const blip2_compute computes[] = {BLIP2_COMPUTE_F32, BLIP2_COMPUTE_F16};
-    vm_host_counters few, many;
-    demo d;
-
-    demo_open(&d, "cuda", computes[_i]);
-    (void)count_generate(&d, 3);
-    few = count_generate(&d, 3);
-    many = count_generate(&d, 3 + STEPS);
-    ck_assert_uint_eq(many.launches - few.launches, STEPS * (7 * LAYERS + AROUND));
-    ck_assert_uint_eq(many.copies - few.copies, STEPS * 2); /* arrays there, tokens back */
-    ck_assert_uint_eq(many.synchronisations - few.synchronisations, STEPS); /* for the tokens */
-    ck_assert_uint_eq(few.allocations + many.allocations, 0);
-    ck_assert_uint_eq(few.host_allocations + many.host_allocations, 0);
-    demo_close(&d);
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("cuda");
     TCase *device = tcase_create("device"), *model = tcase_create("model");
@@ -475,6 +470,7 @@ int main(void) {
     tcase_set_timeout(model, 60);
     tcase_add_test(device, opens);
     tcase_add_test(device, old_gpu);
+    tcase_add_test(device, unused_gpu_is_a_warning);
     tcase_add_test(device, out_of_device_memory);
     tcase_add_test(device, more_than_there_is);
     tcase_add_test(device, stays_broken);
@@ -484,7 +480,6 @@ int main(void) {
     tcase_add_test(device, embeds_pictures_in_pieces);
     tcase_add_loop_test(device, resizes_large_pictures, 0, 2);
     tcase_add_loop_test(model, same_captions, 0, 4);
-    tcase_add_loop_test(model, a_step_is_lean, 0, 2);
     suite_add_tcase(suite, device);
     suite_add_tcase(suite, model);
     return run_suite(suite);

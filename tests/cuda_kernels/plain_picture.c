@@ -51,7 +51,7 @@ START_TEST(adds_positions) {
         plain_matrix y = plain_output(B2_F32, images * (1 + g), width, layout);
         float *wanted = malloc((size_t)(images * (1 + g) * width) * sizeof(float));
         b2_add_positions_args a = {x.data, cls.data, position.data, y.data, x.stride, y.stride,
-                                   images, g,        width};
+                                   images, g,        width,         0};
 
         for (int e = 0; e < images * (1 + g) * width; e++) {
             int token = e / width % (1 + g), image = e / width / (1 + g), j = e % width;

@@ -51,6 +51,11 @@ START_TEST(norm_traffic) {
                (unsigned)(width > B2_NORM_WARP_COLS ? rows : rows / B2_NORM_ROWS), 1, 1,
                B2_ROW_THREADS, &a, "norm");
     lean("b2_norm_f16", (rows - 1) * 8.0 * width);
+    plain_free(&x);
+    plain_free(&add);
+    plain_free(&gamma);
+    plain_free(&y);
+    plain_free(&sum);
 }
 END_TEST
 
@@ -63,7 +68,7 @@ START_TEST(row_traffic) {
     plain_matrix x = plain_input(B2_F32, 6, 2560, dense, &seed, -1, 1);
     plain_matrix y = plain_output(B2_F32, 6, 2560, dense);
     plain_matrix pool = plain_input(B2_F16, 3, 2 * 32 * 16 * 80, dense, &seed, -1, 1);
-    b2_embed_args embed = {table.data, four, NULL, y.data, 2560, 2560, 4, 2560, 0};
+    b2_embed_args embed = {table.data, four, NULL, y.data, 2560, 2560, 4, 2560, 0, 0};
     b2_copy_rows_args copy = {x.data, y.data, four, NULL, 4 * 2560, 4 * 2560, 4, 4 * 2560};
     b2_kv_write_args write = {k.data,
                               k.data,
@@ -71,10 +76,11 @@ START_TEST(row_traffic) {
                               2560,
                               {pool.data, pool.stride, 0, 32, 16, 80},
                               device_copy(slots, sizeof slots),
-                              4};
+                              4,
+                              0};
     static const int32_t from[1] = {0}, to[1] = {2};
-    b2_kv_copy_args pages = {pool.data, 2 * pool.stride, device_copy(from, 4), device_copy(to, 4),
-                             1};
+    b2_kv_copy_args pages = {
+        pool.data, 2 * pool.stride, device_copy(from, 4), device_copy(to, 4), 1, 0};
 
     kernel_run(kernel_file("rows"), "b2_embed_f16", 4, 1, 1, B2_ROW_THREADS, &embed, "embed");
     lean("b2_embed_f16", 0);
@@ -86,6 +92,11 @@ START_TEST(row_traffic) {
                (unsigned)((pages.page_bytes + B2_COPY_BYTES - 1) / B2_COPY_BYTES), 1, 1,
                B2_ROW_THREADS, &pages, "copy_pages");
     lean("b2_kv_copy_pages", 0);
+    plain_free(&table);
+    plain_free(&k);
+    plain_free(&x);
+    plain_free(&y);
+    plain_free(&pool);
 }
 END_TEST
 
@@ -106,11 +117,11 @@ START_TEST(pointwise_traffic) {
                             .cols = 6144,
                             .act = 2};
     b2_convert_args convert = {f.data, h.data, 2560, 2560, 4, 2560};
-    b2_add_positions_args add = {f.data, f.data, f.data, y.data, 1408, 1408, 1, 15, 1408};
-    b2_rope_args rope = {x.data, device_copy(positions, sizeof positions), f.data, 6144, 4, 32,
-                         128};
+    b2_add_positions_args add = {f.data, f.data, f.data, y.data, 1408, 1408, 1, 15, 1408, 0};
+    b2_rope_args rope = {x.data, device_copy(positions, sizeof positions), f.data, 6144, 4, 32, 128,
+                         0};
     b2_l2_args l2 = {f.data, y.data, 256, 256, 32, 256};
-    b2_itc_max_args best = {f.data, y.data, 1000, 1000, 2, 32, 1000};
+    b2_itc_max_args best = {f.data, y.data, 1000, 1000, 2, 32, 1000, 0};
 
     kernel_run(kernel_file("activate"), "b2_activate_f16", 4, 1, 1, B2_ROW_THREADS, &act, "act");
     lean("b2_activate_f16", 3 * 4.0 * 6144);
@@ -124,6 +135,11 @@ START_TEST(pointwise_traffic) {
     lean("b2_l2_normalise", 0);
     kernel_run(kernel_file("itc"), "b2_itc_max", 2, 1, 1, B2_ROW_THREADS, &best, "itc_max");
     lean("b2_itc_max", 0);
+    plain_free(&x);
+    plain_free(&bias);
+    plain_free(&f);
+    plain_free(&y);
+    plain_free(&h);
 }
 END_TEST
 
@@ -143,7 +159,7 @@ START_TEST(choice_traffic) {
                              .tokens = ids,
                              .rows = 1,
                              .vocab = 50272};
-    b2_top_k_args top = {logits.data, 50272, out, ids, 1, 50272, 10};
+    b2_top_k_args top = {logits.data, 50272, out, ids, 1, 50272, 10, 0};
     b2_sample_args sample = {
         logits.data, 50272, unit, unit, device_copy(k, sizeof k), device_copy(start, sizeof start),
         none,        ids,   1,    50272};
@@ -154,6 +170,7 @@ START_TEST(choice_traffic) {
     lean("b2_top_k", 0);
     kernel_run(kernel_file("sample"), "b2_sample", 1, 1, 1, B2_CHOOSE_THREADS, &sample, "sample");
     lean("b2_sample", 0);
+    plain_free(&logits);
 }
 END_TEST
 
@@ -165,6 +182,7 @@ START_TEST(picture_traffic) {
     kernel_run(kernel_file("resize"), "b2_normalise", 8, 1, 1, B2_ROW_THREADS, &normalise,
                "pixels");
     lean("b2_normalise", 0);
+    plain_free(&y);
 }
 END_TEST
 

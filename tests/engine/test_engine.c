@@ -111,6 +111,9 @@ END_TEST
 typedef struct stream {
     char text[INPUTS][512];
     int done[INPUTS], pieces;
+    char final[INPUTS][512]; /* what on_done says */
+    int32_t tokens[INPUTS][12];
+    size_t count[INPUTS];
     int stop_after;
 } stream;
 
@@ -122,11 +125,15 @@ static int collect(size_t index, const char *text, size_t length, void *payload)
     return s->stop_after != 0 && s->pieces >= s->stop_after;
 }
 
-static void count_done(size_t index, const char *text, void *payload) {
+static void count_done(size_t index, const char *text, const int32_t *tokens, size_t count,
+                       void *payload) {
     stream *s = payload;
 
-    ck_assert_ptr_nonnull(text);
     s->done[index]++;
+    s->count[index] = count;
+    ck_assert_uint_le(count, 12);
+    memcpy(s->tokens[index], tokens, count * sizeof *tokens);
+    (void)snprintf(s->final[index], sizeof s->final[index], "%s", text);
 }
 
 START_TEST(stream_gives_the_text) {
@@ -140,8 +147,14 @@ START_TEST(stream_gives_the_text) {
     options.payload = &s;
     ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &result));
     for (size_t i = 0; i < INPUTS; i++) {
+        size_t count;
+        const int32_t *tokens = blip2_result_tokens(result, i, &count);
+
         ck_assert_ptr_nonnull(strstr(s.text[i], blip2_result_text(result, i)));
         ck_assert_int_eq(s.done[i], 1);
+        ck_assert_str_eq(s.final[i], blip2_result_text(result, i));
+        ck_assert_uint_eq(s.count[i], count);
+        ck_assert_mem_eq(s.tokens[i], tokens, count * sizeof *tokens);
     }
     ck_assert_int_gt(s.pieces, INPUTS);
     blip2_result_free(result);
@@ -193,6 +206,44 @@ START_TEST(min_new_tokens_bans_the_end) {
 }
 END_TEST
 
+/* The last token is not fed: with 8 queries and </s> 92 new tokens take 100 rows, 120 take 128. A
+ * longer answer begins as a shorter one, also where the longer one fills the pages, the history and
+ * the positions to the end. */
+START_TEST(as_long_as_rows_last) {
+    blip2_generate_options options = generate_options();
+    blip2_engine_options limits;
+    blip2_engine *engine = engine_of(2, 2, 0);
+    blip2_result *some, *all;
+    size_t n, m;
+
+    options.repetition_penalty = 1.2f;
+    options.max_new_tokens = options.min_new_tokens = 92;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &some));
+    blip2_engine_close(engine);
+    blip2_engine_options_init(&limits, sizeof limits);
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+    options.max_new_tokens = options.min_new_tokens = 121;
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &all), BLIP2_EINVAL);
+    options.max_new_tokens = options.min_new_tokens = 120;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &all));
+    const int32_t *x = blip2_result_tokens(some, 0, &n), *y = blip2_result_tokens(all, 0, &m);
+    ck_assert_uint_eq(n, 92);
+    ck_assert_uint_eq(m, 120);
+    ck_assert_mem_eq(x, y, 92 * sizeof *x);
+    blip2_result_free(some);
+    blip2_result_free(all);
+    limits.max_tokens = 9; /* just a start token and its answer */
+    blip2_engine_close(engine);
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+    options.max_new_tokens = options.min_new_tokens = 1;
+    ck_assert_status_ok(blip2_generate(engine, f.inputs, 1, &options, &all));
+    (void)blip2_result_tokens(all, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    blip2_result_free(all);
+    blip2_engine_close(engine);
+}
+END_TEST
+
 START_TEST(options_out_of_range) {
     blip2_generate_options options = generate_options();
     blip2_engine *engine = engine_of(1, 1, 0), *second;
@@ -209,7 +260,7 @@ START_TEST(options_out_of_range) {
     options.repetition_penalty = -1.0f;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
     options = generate_options();
-    options.max_new_tokens = 92; /* with 8 queries and </s>: 101 rows, max_tokens is 100 */
+    options.max_new_tokens = 93; /* with 8 queries and </s>: 101 rows, max_tokens is 100 */
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
     options.max_new_tokens = UINT32_MAX;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
@@ -230,6 +281,75 @@ START_TEST(options_out_of_range) {
 }
 END_TEST
 
+typedef struct nested {
+    blip2_engine *engine;
+    blip2_status status;
+    int calls;
+    bool close;
+} nested;
+
+static int call_again(size_t index, const char *text, size_t length, void *payload) {
+    nested *n = payload;
+    blip2_result *result = (blip2_result *)1;
+
+    (void)index, (void)text, (void)length;
+    n->calls++;
+    n->status = blip2_generate(n->engine, f.inputs, INPUTS, NULL, &result);
+    ck_assert_ptr_null(result);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "in a call"));
+    if (n->close)
+        blip2_engine_close(n->engine);
+    return 0;
+}
+
+START_TEST(callbacks_must_not_call_the_engine) {
+    blip2_generate_options options = generate_options();
+    nested n = {.engine = engine_of(2, 2, 0), .close = _i == 1};
+    blip2_engine *second;
+    blip2_result *result;
+
+    options.on_text = call_again;
+    options.payload = &n;
+    ck_assert_status_ok(blip2_generate(n.engine, f.inputs, INPUTS, &options, &result));
+    ck_assert_int_gt(n.calls, 0);
+    ck_assert_int_eq(n.status, BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(blip2_result_text(result, INPUTS - 1));
+    blip2_result_free(result);
+    if (n.close) { /* it is closed now, and the model is free for another one */
+        ck_assert_status_ok(blip2_engine_open(&second, f.model, NULL));
+        blip2_engine_close(second);
+        return;
+    }
+    options = generate_options();
+    assert_as_alone(n.engine, &options);
+}
+END_TEST
+
+START_TEST(null_is_refused) {
+    blip2_engine *engine = engine_of(1, 1, 0);
+    blip2_result *result = (blip2_result *)1;
+    size_t count = 7;
+
+    ck_assert_status(blip2_model_open(NULL, MODEL, NULL), BLIP2_EINVAL);
+    ck_assert_status(blip2_model_describe(NULL, MODEL), BLIP2_EINVAL);
+    ck_assert_status(blip2_engine_open(NULL, f.model, NULL), BLIP2_EINVAL);
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, NULL, NULL), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "out is NULL"));
+    ck_assert_status(blip2_generate(NULL, f.inputs, 1, NULL, &result), BLIP2_EINVAL);
+    ck_assert_ptr_null(result);
+    ck_assert_status(blip2_generate(engine, NULL, 1, NULL, &result), BLIP2_EINVAL);
+    ck_assert_uint_eq(blip2_image_width(NULL), 0);
+    ck_assert_uint_eq(blip2_image_height(NULL), 0);
+    ck_assert_uint_eq(blip2_result_count(NULL), 0);
+    ck_assert_ptr_null(blip2_result_text(NULL, 0));
+    ck_assert_ptr_null(blip2_result_tokens(NULL, 0, &count));
+    ck_assert_uint_eq(count, 0);
+    ck_assert_ptr_null(blip2_result_tokens(NULL, 0, NULL));
+    blip2_generate_options_init(NULL, 8);
+    blip2_engine_close(engine);
+}
+END_TEST
+
 START_TEST(engine_limits) {
     blip2_engine_options options;
     blip2_engine *engine;
@@ -237,7 +357,7 @@ START_TEST(engine_limits) {
     blip2_engine_options_init(&options, sizeof options);
     options.max_tokens = 129; /* the tiny OPT has 128 positions */
     ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    options.max_tokens = 9; /* 8 queries, a start token and no room for an answer */
+    options.max_tokens = 8; /* 8 queries and no room for a start token */
     ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
     options.max_tokens = 0;
     options.max_kv_bytes = 1000;
@@ -276,7 +396,10 @@ int main(void) {
     tcase_add_test(tests, stream_gives_the_text);
     tcase_add_test(tests, a_stop_leaves_a_usable_engine);
     tcase_add_test(tests, min_new_tokens_bans_the_end);
+    tcase_add_test(tests, as_long_as_rows_last);
     tcase_add_test(tests, options_out_of_range);
+    tcase_add_loop_test(tests, callbacks_must_not_call_the_engine, 0, 2);
+    tcase_add_test(tests, null_is_refused);
     tcase_add_test(tests, engine_limits);
     tcase_add_test(tests, stage_1_checkpoint_cannot_generate);
     suite_add_tcase(suite, tests);

@@ -1,23 +1,24 @@
 #!/bin/sh
-# install.sh CMAKE BUILD CC LIBDIR: install into an empty prefix, compile a program against it with
-# pkg-config, and run it and the installed blip2, with the installed demo model, from another folder.
+# install.sh CMAKE BUILD CC LIBDIR: install into an empty prefix, move it, compile a program against
+# it with pkg-config, and run it and the installed blip2, with the installed demo model, from another
+# folder.
 set -eu
 cmake=$1 build=$2 cc=$3 libdir=$4
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=$(mktemp -d)
-trap 'rm -rf "$prefix"' EXIT
-"$cmake" --install "$build" --prefix "$prefix" > "$prefix/log" || { cat "$prefix/log"; exit 1; }
-cd "$prefix"
-# The file names the configured prefix; this test's is another one.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+prefix="$folder/a prefix"
+"$cmake" --install "$build" --prefix "$folder/first" > "$folder/log" || { cat "$folder/log"; exit 1; }
+mv "$folder/first" "$prefix"
+cd "$folder"
 export PKG_CONFIG_PATH="$prefix/$libdir/pkgconfig"
-flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs blip2)
-# shellcheck disable=SC2086 # flags are words
-"$cc" "$here/use.c" -o use $flags
+eval "set -- $(pkg-config --cflags --libs blip2)" # eval: the prefix's space is escaped
+"$cc" "$here/use.c" -o use "$@"
 pictures=$prefix/share/blip2/models/demo/pictures
 unset BLIP2_MODEL
 library=$(LD_LIBRARY_PATH="$prefix/$libdir" ./use "$prefix/share/blip2/models/demo/caption" \
   "$pictures/001.png")
-program=$(bin/blip2 caption "$pictures/001.png")
+program=$("$prefix/bin/blip2" caption "$pictures/001.png")
 if [ -z "$library" ] || [ "$library" != "$program" ]; then
   echo "through the library: '$library', through the program: '$program'"
   exit 1

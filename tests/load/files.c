@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "run.h"
 
 void bytes_add(bytes *to, const void *data, size_t size) {
     uint8_t *grown = malloc(to->size + size + 1);
@@ -101,10 +102,7 @@ size_t attack(parser parse, const bytes *file, bool strict) {
 }
 
 void make_folder(char *path, size_t size) {
-    const char *base = getenv("TMPDIR");
-
-    ck_assert_int_lt(snprintf(path, size, "%s/b2-load-XXXXXX", base != NULL ? base : "/tmp"),
-                     (int)size);
+    temporary_path(path, size, "load-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(path));
 }
 

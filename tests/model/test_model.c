@@ -63,7 +63,7 @@ static void make_folder(const char *before, const char *after) {
     size_t size;
     char *path, *at;
 
-    strcpy(folder, "/tmp/blip2-model-XXXXXX");
+    temporary_path(folder, sizeof folder, "model-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     for (int i = 0; i < FILES; i++) {
         char *from = b2_path_join(MODEL, files[i]);
@@ -174,6 +174,16 @@ START_TEST(options_out_of_range) {
     options.device = NULL;
     options.weight_type = (blip2_weight_type)9;
     ck_assert_status(blip2_model_open(&model, MODEL, &options), BLIP2_EINVAL);
+    options.weight_type = BLIP2_WEIGHT_AUTO;
+    options.compute = (blip2_compute)77;
+    ck_assert_status(blip2_model_open(&model, MODEL, &options), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "77"));
+    options.compute = BLIP2_COMPUTE_AUTO;
+    options.log_level = (blip2_log_level)77;
+    ck_assert_status(blip2_model_open(&model, MODEL, &options), BLIP2_EINVAL);
+    options.log_level = (blip2_log_level)-5;
+    ck_assert_status(blip2_model_open(&model, MODEL, &options), BLIP2_EINVAL);
+    ck_assert_status(blip2_model_open(&model, "", NULL), BLIP2_EINVAL);
     ck_assert_status(blip2_model_open(&model, "/nonexistent", NULL), BLIP2_EIO);
     ck_assert_status(blip2_model_open(&model, NULL, NULL), BLIP2_EINVAL);
 }

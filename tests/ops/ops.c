@@ -10,14 +10,18 @@
 static const struct {
     const char *name;
     b2_device_options options;
-} targets[OP_TARGETS] = {{"cpu", {.threads = 1}},
-                         {"cpu", {.threads = 2}},
-                         {"cpu", {.threads = 3}},
-                         {"cpu:v3", {.threads = 2}},
-                         {"cpu:base", {.threads = 2}},
-                         {"cuda", {.compute = B2_COMPUTE_F32}},
-                         {"cuda", {.compute = B2_COMPUTE_F16}},
-                         {"cuda", {.compute = B2_COMPUTE_BF16}}};
+} targets[OP_PATCH_TARGETS] = {
+    {"cpu", {.threads = 1}},
+    {"cpu", {.threads = 2}},
+    {"cpu", {.threads = 3}},
+    {"cpu:v3", {.threads = 2}},
+    {"cpu:base", {.threads = 2}},
+    {"cuda", {.compute = B2_COMPUTE_F32}},
+    {"cuda", {.compute = B2_COMPUTE_F16}},
+    {"cuda", {.compute = B2_COMPUTE_BF16}},
+    {"cuda", {.compute = B2_COMPUTE_F32, .patch_path = B2_PATCH_CUDNN}},
+    {"cuda", {.compute = B2_COMPUTE_F16, .patch_path = B2_PATCH_CUDNN}},
+    {"cuda", {.compute = B2_COMPUTE_BF16, .patch_path = B2_PATCH_CUDNN}}};
 
 enum { GUARD = 256, SENTINEL = 0xa5 };
 
@@ -49,11 +53,17 @@ bool op_open(op_context *context, int target) {
     return true;
 }
 
-void op_close(op_context *context) {
+void op_clear(op_context *context) {
     for (int i = 0; i < context->device_count; i++)
         context->device->ops->free(context->device, context->device_blocks[i]);
     for (int i = 0; i < context->host_count; i++)
         free(context->host_blocks[i]);
+    context->device_count = context->host_count = 0;
+    context->random = seed();
+}
+
+void op_close(op_context *context) {
+    op_clear(context);
     b2_device_close(context->device);
 }
 
@@ -221,10 +231,18 @@ void op_compare_sensitive(const char *what, b2_type type, double sensitivity, co
                   exact[worst], error, measure, allowed);
 }
 
-void op_add_case(Suite *suite, const char *name, const TTest *test) {
+static void add_case(Suite *suite, const char *name, const TTest *test, int target_count) {
     TCase *tcase = tcase_create(name);
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, 0, OP_TARGETS);
+    tcase_add_loop_test(tcase, test, 0, target_count);
     suite_add_tcase(suite, tcase);
+}
+
+void op_add_case(Suite *suite, const char *name, const TTest *test) {
+    add_case(suite, name, test, OP_TARGETS);
+}
+
+void op_add_patch_case(Suite *suite, const char *name, const TTest *test) {
+    add_case(suite, name, test, OP_PATCH_TARGETS);
 }

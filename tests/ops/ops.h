@@ -13,8 +13,9 @@
 #include "device.h"
 #include "run.h"
 
-/* A device under test; case i of a loop test runs on target i. */
-enum { OP_TARGETS = 8 };
+/* A device under test; case i of a loop test runs on target i. Those behind OP_TARGETS differ from
+ * others in patch_embed only. */
+enum { OP_TARGETS = 8, OP_PATCH_TARGETS = 11 };
 
 typedef struct op_context {
     b2_device *device;
@@ -29,6 +30,8 @@ typedef struct op_context {
  * print. */
 bool op_open(op_context *context, int target);
 void op_close(op_context *context);
+/* As newly opened, for the next case of a loop: opening a GPU takes longer than most cases. */
+void op_clear(op_context *context);
 
 double op_uniform(op_context *context, double low, double high);
 int64_t op_integer(op_context *context, int64_t low, int64_t high); /* both ends included */
@@ -74,12 +77,16 @@ void op_compare_sensitive(const char *what, b2_type type, double sensitivity, co
                           const double *exact, const float *plain, int64_t count);
 
 void op_add_case(Suite *suite, const char *name, const TTest *test);
+void op_add_patch_case(Suite *suite, const char *name, const TTest *test);
 void suite_device(Suite *suite);
 void suite_linear(Suite *suite);
 void suite_attention(Suite *suite);
 void suite_norm(Suite *suite);
 void suite_rows(Suite *suite);
+void suite_rope(Suite *suite);
+void suite_itc(Suite *suite);
 void suite_patch(Suite *suite);
 void suite_choose(Suite *suite);
+void suite_best(Suite *suite);
 
 #endif

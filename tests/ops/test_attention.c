@@ -17,40 +17,69 @@ typedef enum kv_kind {
 typedef struct attention_case {
     int64_t heads, head_size, segments;
     int64_t n[MAX_SEGMENTS], m[MAX_SEGMENTS]; /* query rows and keys of each segment */
-    int64_t queries;                          /* learned queries of each segment */
+    int64_t queries[MAX_SEGMENTS];            /* keys of learned queries */
     b2_mask_rule rule;
     uint32_t page_tokens; /* 0: packed */
     b2_type kv_type;      /* of the pages */
     kv_kind kv;
-    double spread; /* of the scores: larger makes the softmax sharper */
+    double spread;                /* of the scores: larger makes the softmax sharper */
+    int64_t bias_span, bias_zero; /* span 0: no bias */
 } attention_case;
 
+/* The rules, short. */
+#define ALL B2_MASK_ALL
+#define CAUSAL B2_MASK_CAUSAL
+#define SPLIT B2_MASK_QFORMER_SPLIT
+#define ITG B2_MASK_QFORMER_CAUSAL
+
 static const attention_case cases[] = {
-    {1, 1, 1, {1}, {1}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
-    {1, 5, 1, {3}, {0}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
-    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
-    {3, 88, 2, {65, 17}, {65, 17}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
-    {2, 88, 1, {257}, {257}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 4.0},
-    {2, 64, 2, {32, 32}, {257, 257}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 1.0},
-    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, 0, B2_MASK_ALL, 0, B2_F32, SHARED, 1.0},
-    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, 0, B2_MASK_CAUSAL, 0, B2_F32, OWN, 1.0},
-    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, 0, B2_MASK_CAUSAL, 0, B2_F32, OWN, 1.0},
-    {2, 64, 2, {40, 33}, {40, 33}, 32, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
-    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, OWN, 1.0},
-    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_CAUSAL, 0, B2_F32, OWN, 1.0},
-    {2, 64, 2, {5, 3}, {12, 40}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
-    {2, 64, 2, {6, 4}, {3, 4}, 8, B2_MASK_QFORMER_SPLIT, 0, B2_F32, OWN, 1.0},
-    {4, 80, 1, {1}, {300}, 0, B2_MASK_CAUSAL, 16, B2_F32, OWN, 1.0},
-    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, 0, B2_MASK_CAUSAL, 16, B2_F16, OWN, 1.0},
-    {1, 80, 1, {1}, {3000}, 0, B2_MASK_CAUSAL, 32, B2_F16, OWN, 2.0},
-    {1, 64, 2, {1, 2}, {2500, 1999}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 8.0},
-    {3, 128, 2, {21, 1}, {40, 17}, 0, B2_MASK_CAUSAL, 7, B2_BF16, OWN, 1.0},
-    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, 0, B2_MASK_CAUSAL, 1, B2_BF16, OWN, 1.0},
-    {2, 44, 2, {70, 3}, {70, 200}, 0, B2_MASK_CAUSAL, 64, B2_F16, OWN, 30.0},
-    {1, 256, 1, {9}, {11}, 0, B2_MASK_ALL, 4, B2_F32, OWN, 1.0},
-    {2, 80, 3, {1, 1, 1}, {33, 1, 70}, 0, B2_MASK_CAUSAL, 16, B2_F32, FRESH, 1.0},
-    {3, 64, 3, {36, 0, 5}, {36, 4, 9}, 0, B2_MASK_CAUSAL, 16, B2_F16, FRESH, 1.0},
-    {2, 88, 2, {7, 3}, {20, 3}, 4, B2_MASK_QFORMER_CAUSAL, 3, B2_BF16, FRESH, 1.0},
+    {1, 1, 1, {1}, {1}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {1, 5, 1, {3}, {0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {3, 88, 2, {65, 17}, {65, 17}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 88, 1, {257}, {257}, {0}, ALL, 0, B2_F32, OWN, 4.0, 0, 0},
+    {2, 64, 2, {32, 32}, {257, 257}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, {0}, ALL, 0, B2_F32, SHARED, 1.0, 0, 0},
+    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, {0}, CAUSAL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, {0}, CAUSAL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {40, 33}, {40, 33}, {32, 32}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, {8, 8, 8}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {5, 3}, {12, 40}, {8, 8}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {5, 3}, {12, 40}, {8, 8}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {6, 4}, {3, 4}, {8, 8}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
+    {4, 80, 1, {1}, {300}, {0}, CAUSAL, 16, B2_F32, OWN, 1.0, 0, 0},
+    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, {0}, CAUSAL, 16, B2_F16, OWN, 1.0, 0, 0},
+    {1, 80, 1, {1}, {3000}, {0}, CAUSAL, 32, B2_F16, OWN, 2.0, 0, 0},
+    {1, 64, 2, {1, 2}, {2500, 1999}, {0}, ALL, 0, B2_F32, OWN, 8.0, 0, 0},
+    {3, 128, 2, {21, 1}, {40, 17}, {0}, CAUSAL, 7, B2_BF16, OWN, 1.0, 0, 0},
+    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, {0}, CAUSAL, 1, B2_BF16, OWN, 1.0, 0, 0},
+    {2, 44, 2, {70, 3}, {70, 200}, {0}, CAUSAL, 64, B2_F16, OWN, 30.0, 0, 0},
+    {1, 256, 1, {9}, {11}, {0}, ALL, 4, B2_F32, OWN, 1.0, 0, 0},
+    {2, 80, 3, {1, 1, 1}, {33, 1, 70}, {0}, CAUSAL, 16, B2_F32, FRESH, 1.0, 0, 0},
+    {3, 64, 3, {36, 0, 5}, {36, 4, 9}, {0}, CAUSAL, 16, B2_F16, FRESH, 1.0, 0, 0},
+    {2, 88, 2, {7, 3}, {20, 3}, {4, 4}, ITG, 3, B2_BF16, FRESH, 1.0, 0, 0},
+    /* Every rule packed and in pages, with segments that are empty, or have no queries or text. */
+    {2, 64, 2, {40, 33}, {40, 33}, {32, 32}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 4, {9, 0, 3, 5}, {9, 4, 12, 5}, {8, 2, 0, 5}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 4, {9, 0, 3, 5}, {9, 4, 12, 5}, {8, 2, 0, 5}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 4, {8, 0, 3, 5}, {20, 0, 12, 5}, {8, 8, 0, 4}, SPLIT, 16, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 4, {8, 0, 3, 40}, {20, 9, 12, 72}, {8, 8, 0, 40}, ITG, 16, B2_F16, OWN, 1.0, 0, 0},
+    {2, 80, 3, {6, 0, 2}, {6, 5, 40}, {4, 4, 32}, SPLIT, 16, B2_F32, FRESH, 1.0, 0, 0},
+    {2, 64, 3, {1, 1, 1}, {33, 40, 32}, {32, 32, 32}, ITG, 16, B2_F16, FRESH, 1.0, 0, 0},
+    {2, 64, 2, {5, 2}, {40, 17}, {0, 0}, ALL, 16, B2_F16, FRESH, 1.0, 0, 0},
+    /* Rows in front of all keys, which see none where there are no queries. */
+    {2, 64, 3, {5, 0, 3}, {2, 0, 0}, {0, 0, 0}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {5, 3}, {2, 1}, {0, 1}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 3, {5, 70, 3}, {2, 4, 0}, {0, 0, 0}, SPLIT, 16, B2_F32, OWN, 1.0, 0, 0},
+    {2, 64, 2, {5, 3}, {2, 0}, {0, 0}, CAUSAL, 16, B2_F32, OWN, 1.0, 0, 0},
+    /* T5: encoder, decoder and its steps; one distance, all of them, none clamped. */
+    {2, 64, 2, {33, 70}, {33, 70}, {0}, ALL, 0, B2_F32, OWN, 1.0, 41, 20},
+    {3, 64, 1, {5}, {5}, {0}, ALL, 0, B2_F32, OWN, 1.0, 1, 0},
+    {1, 5, 2, {3, 0}, {9, 0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 301, 150},
+    {2, 128, 1, {20}, {90}, {0}, ALL, 0, B2_F32, OWN, 4.0, 7, 0},
+    {2, 64, 2, {21, 36}, {21, 36}, {0}, CAUSAL, 16, B2_F32, FRESH, 1.0, 16, 15},
+    {3, 64, 3, {1, 1, 1}, {33, 1, 150}, {0}, CAUSAL, 16, B2_F16, FRESH, 1.0, 128, 127},
+    {2, 80, 2, {16, 5}, {40, 300}, {0}, CAUSAL, 16, B2_F16, OWN, 1.0, 50, 40},
 };
 
 typedef struct segments {
@@ -138,13 +167,18 @@ static pools make_pages(op_context *t, const attention_case *c, const segments *
     return made;
 }
 
+static bool wants_queries(const attention_case *c) {
+    return c->rule == B2_MASK_QFORMER_SPLIT || c->rule == B2_MASK_QFORMER_CAUSAL ||
+           c->queries[0] > 0;
+}
+
 static segments lay_out(const attention_case *c) {
     segments l = {0};
 
     for (int64_t s = 0; s < c->segments; s++) {
         l.k_first[s] = c->kv == SHARED ? 0 : (int32_t)l.keys;
         l.k_count[s] = (int32_t)c->m[s];
-        l.queries[s] = (int32_t)c->queries;
+        l.queries[s] = (int32_t)c->queries[s];
         l.rows += c->n[s];
         l.keys = c->kv == SHARED ? c->m[0] : l.keys + c->m[s];
         l.q_start[s + 1] = (int32_t)l.rows;
@@ -172,7 +206,8 @@ static void run_attention(op_context *t, const attention_case *c, bool aligned) 
     double *scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *scores);
     float *plain_scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *plain_scores);
     float scale = (float)c->spread / sqrtf((float)c->head_size);
-    char what[128];
+    float *bias_device, *bias = op_vector(t, c->heads * c->bias_span, &bias_device);
+    char what[160];
 
     if (joined) {
         k = op_mat_cols(qkv, width, width);
@@ -194,7 +229,10 @@ static void run_attention(op_context *t, const attention_case *c, bool aligned) 
                        .q_start = op_upload(t, l.q_start, indices + sizeof(int32_t)),
                        .k_first = op_upload(t, l.k_first, indices),
                        .k_count = op_upload(t, l.k_count, indices),
-                       .queries = c->queries > 0 ? op_upload(t, l.queries, indices) : NULL,
+                       .queries = wants_queries(c) ? op_upload(t, l.queries, indices) : NULL,
+                       .bias = c->bias_span > 0 ? bias_device : NULL,
+                       .bias_zero = (uint32_t)c->bias_zero,
+                       .bias_span = (uint32_t)c->bias_span,
                        .segments = (uint32_t)c->segments,
                        .heads = (uint32_t)c->heads,
                        .head_size = (uint32_t)c->head_size,
@@ -213,71 +251,82 @@ static void run_attention(op_context *t, const attention_case *c, bool aligned) 
                          .q_start = l.q_start,
                          .k_first = l.k_first,
                          .k_count = l.k_count,
-                         .queries = c->queries > 0 ? l.queries : NULL,
+                         .queries = wants_queries(c) ? l.queries : NULL,
                          .segments = c->segments,
                          .heads = c->heads,
                          .head_size = c->head_size,
                          .scale = scale,
-                         .rule = c->rule};
+                         .rule = c->rule,
+                         .bias = c->bias_span > 0 ? bias : NULL,
+                         .bias_zero = c->bias_zero,
+                         .bias_span = c->bias_span};
     double largest = ref_attention_f64(exact, scores, &ref);
     (void)ref_attention_f32(plain, plain_scores, &ref);
-    snprintf(what, sizeof what, "attention D %lld rule %d page %u n[0] %lld m[0] %lld spread %g",
+    snprintf(what, sizeof what,
+             "attention D %lld rule %d page %u n[0] %lld m[0] %lld spread %g bias %lld from %lld",
              (long long)c->head_size, (int)c->rule, (unsigned)c->page_tokens, (long long)c->n[0],
-             (long long)c->m[0], c->spread);
-    op_compare_sensitive(what, type, fmax(1.0, largest), op_mat_read(t, y), exact, plain, count);
+             (long long)c->m[0], c->spread, (long long)c->bias_span, (long long)c->bias_zero);
+    float *got = op_mat_read(t, y);
+    op_compare_sensitive(what, type, fmax(1.0, largest), got, exact, plain, count);
+    for (int64_t i = 0; i < count; i++)
+        if (exact[i] == 0.0 && got[i] != 0.0f) /* a row that sees no key */
+            ck_abort_msg("%s: [%lld] is %g, not 0", what, (long long)i, (double)got[i]);
     op_mat_unchanged(t, qkv);
 }
 
 START_TEST(listed) {
-    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
-        op_context t;
+    op_context t;
 
-        if (!op_open(&t, _i))
-            return;
+    if (!op_open(&t, _i))
+        return;
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
         run_attention(&t, &cases[i / 2], i % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
 START_TEST(drawn) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     static const int64_t sizes[6] = {64, 80, 88, 128, 44, 5};
-    op_context draw;
+    op_context t;
 
-    if (!op_open(&draw, _i))
+    if (!op_open(&t, _i))
         return;
+    op_context draw = t; /* for random numbers alone */
     for (int i = 0; i < 60; i++) {
-        op_context t;
         bool fresh = i % 4 == 1;
         attention_case c = {.heads = op_integer(&draw, 1, 3),
                             .head_size = i % 4 == 3 ? op_integer(&draw, 1, 140)
                                                     : sizes[op_integer(&draw, 0, 5)],
                             .segments = op_integer(&draw, 1, 5),
                             .rule = (b2_mask_rule)op_integer(&draw, 0, 3),
-                            .queries = op_integer(&draw, 1, 20),
                             .page_tokens = i % 2 == 0 ? 0 : (uint32_t)op_integer(&draw, 1, 40),
                             .kv_type = types[op_integer(&draw, 0, 2)],
                             .spread = op_uniform(&draw, 0.1, 20.0),
-                            .kv = fresh ? FRESH : OWN};
+                            .kv = fresh ? FRESH : OWN,
+                            .bias_span = i % 3 == 1 ? op_integer(&draw, 1, 60) : 0};
+
+        c.bias_zero = c.bias_span > 0 ? op_integer(&draw, 0, c.bias_span - 1) : 0;
 
         for (int64_t s = 0; s < c.segments; s++) {
+            c.queries[s] = op_integer(&draw, 0, 20);
             c.n[s] = op_integer(&draw, 0, i % 5 == 0 ? 90 : 8);
             c.m[s] = i % 3 == 0 ? c.n[s] : op_integer(&draw, fresh ? c.n[s] : 0, 150);
         }
-        ck_assert(op_open(&t, _i));
         t.random += (uint64_t)i;
         run_attention(&t, &c, i / 4 % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
-    op_close(&draw);
+    op_close(&t);
 }
 END_TEST
 
 /* Scores of several hundred: exp without the running maximum would overflow. */
 START_TEST(large_scores) {
     op_context t;
-    attention_case c = {2, 64, 1, {5}, {90}, 0, B2_MASK_ALL, 0, B2_F32, OWN, 300.0};
+    attention_case c = {2, 64, 1, {5}, {90}, {0}, B2_MASK_ALL, 0, B2_F32, OWN, 300.0, 0, 0};
 
     if (!op_open(&t, _i))
         return;
@@ -312,6 +361,10 @@ START_TEST(refusals) {
 
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op.rule = B2_MASK_ALL;
+    op.bias = (const float *)q.device.data;
+    op.bias_zero = op.bias_span = 4; /* distances -4 .. -1 */
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.bias = NULL;
     op.head_size = 5;
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op.head_size = 4;

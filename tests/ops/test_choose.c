@@ -82,13 +82,13 @@ static choose_input draw(op_context *t, int64_t vocabulary) {
 
 START_TEST(drawn) {
     static const int64_t vocabularies[5] = {1, 2, 7, 65, 50272};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 40; i++) {
-        op_context t;
         int32_t tokens[ROWS];
 
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         choose_input in = draw(&t, vocabularies[i % 5]);
         /* The ids in the history lead, so that the penalty decides. */
@@ -98,8 +98,9 @@ START_TEST(drawn) {
         choose(&t, &in, tokens);
         for (int r = 0; r < ROWS; r++)
             ck_assert_int_eq(tokens[r], expected(&in, r, vocabularies[i % 5]));
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 

@@ -1,5 +1,7 @@
 /* Opening, memory, weights' bookkeeping, and memory that runs out. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "ops.h"
@@ -15,8 +17,31 @@ START_TEST(names) {
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "cpu"));
     ck_assert_status_ok(b2_device_open(&device, "cpu", NULL));
     ck_assert_str_eq(device->ops->name, "cpu");
+    ck_assert_str_eq(device->name, "cpu");
+    ck_assert_str_eq(device->no_gpu, "");
     b2_device_close(device);
     b2_device_close(NULL);
+}
+END_TEST
+
+/* More threads than are of use are not made. */
+START_TEST(absurd_threads) {
+    b2_device_options options = {.threads = 1024};
+    b2_device *device;
+
+    if (_i > 0)
+        return;
+    ck_assert_status_ok(b2_device_open(&device, "cpu", &options));
+    ck_assert_msg(atoi(device->about) >= 4 &&
+                      (atoi(device->about) < 1024 || sysconf(_SC_NPROCESSORS_CONF) >= 256),
+                  "%s", device->about);
+    b2_device_close(device);
+    options.threads++;
+    ck_assert_status(b2_device_open(&device, "cpu", &options), BLIP2_EINVAL);
+    options = (b2_device_options){.compute = (b2_compute)77};
+    ck_assert_status(b2_device_open(&device, "cpu", &options), BLIP2_EINVAL);
+    options.compute = (b2_compute)-1;
+    ck_assert_status(b2_device_open(&device, "auto", &options), BLIP2_EINVAL);
 }
 END_TEST
 
@@ -165,6 +190,7 @@ END_TEST
 
 void suite_device(Suite *suite) {
     op_add_case(suite, "names", names);
+    op_add_case(suite, "absurd threads", absurd_threads);
     op_add_case(suite, "memory", memory);
     op_add_case(suite, "weight bytes", weight_bytes);
     op_add_case(suite, "bad weights", bad_weights);

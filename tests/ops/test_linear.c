@@ -16,43 +16,59 @@ typedef struct linear_case {
     b2_activation act;
     residual_kind residual;
     int64_t gap;
+    bool gated; /* m columns of y, 2 m rows of the weight */
 } linear_case;
 
 static const linear_case cases[] = {
-    {1, 1, 1, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0},
-    {1, 1, 1, B2_F16, B2_F16, 1, true, B2_ACT_GELU, IN_PLACE, 3},
-    {0, 5, 7, B2_F32, B2_F32, 1, true, B2_ACT_NONE, NO_RESIDUAL, 0},
-    {1, 3, 2, B2_BF16, B2_BF16, 1, true, B2_ACT_RELU, RESIDUAL, 1},
-    {2, 31, 7, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 1},
-    {3, 17, 300, B2_F16, B2_F32, 1, true, B2_ACT_GELU_TANH, NO_RESIDUAL, 0},
-    {4, 65, 44, B2_F32, B2_F16, 1, true, B2_ACT_QUICK_GELU, RESIDUAL, 2},
-    {5, 64, 64, B2_BF16, B2_BF16, 1, false, B2_ACT_NONE, IN_PLACE, 0},
-    {1, 200, 588, B2_F16, B2_F16, 3, true, B2_ACT_NONE, NO_RESIDUAL, 5},
-    {7, 130, 96, B2_F16, B2_BF16, 2, true, B2_ACT_GELU, IN_PLACE, 0},
-    {8, 96, 129, B2_BF16, B2_F32, 3, false, B2_ACT_RELU, NO_RESIDUAL, 0},
-    {9, 96, 129, B2_BF16, B2_BF16, 1, true, B2_ACT_NONE, RESIDUAL, 1},
-    {15, 33, 257, B2_F16, B2_F16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
-    {16, 64, 64, B2_F32, B2_F32, 3, true, B2_ACT_GELU, IN_PLACE, 0},
-    {17, 129, 65, B2_F32, B2_F32, 1, true, B2_ACT_GELU, RESIDUAL, 7},
-    {32, 80, 40, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 3},
-    {65, 64, 31, B2_BF16, B2_BF16, 1, true, B2_ACT_QUICK_GELU, NO_RESIDUAL, 0},
-    {130, 200, 88, B2_F16, B2_F16, 3, true, B2_ACT_GELU, IN_PLACE, 4},
-    {257, 88, 352, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
-    {257, 131, 600, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU_TANH, RESIDUAL, 0},
-    {300, 1, 5, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 1},
-    {1, 1000, 2560, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 0},
-    {1, 515, 1409, B2_F32, B2_F32, 1, true, B2_ACT_NONE, IN_PLACE, 0},
-    {6, 258, 1031, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0},
+    {1, 1, 1, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0, false},
+    {1, 1, 1, B2_F16, B2_F16, 1, true, B2_ACT_GELU, IN_PLACE, 3, false},
+    {0, 5, 7, B2_F32, B2_F32, 1, true, B2_ACT_NONE, NO_RESIDUAL, 0, false},
+    {1, 3, 2, B2_BF16, B2_BF16, 1, true, B2_ACT_RELU, RESIDUAL, 1, false},
+    {2, 31, 7, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 1, false},
+    {3, 17, 300, B2_F16, B2_F32, 1, true, B2_ACT_GELU_TANH, NO_RESIDUAL, 0, false},
+    {4, 65, 44, B2_F32, B2_F16, 1, true, B2_ACT_QUICK_GELU, RESIDUAL, 2, false},
+    {5, 64, 64, B2_BF16, B2_BF16, 1, false, B2_ACT_NONE, IN_PLACE, 0, false},
+    {1, 200, 588, B2_F16, B2_F16, 3, true, B2_ACT_NONE, NO_RESIDUAL, 5, false},
+    {7, 130, 96, B2_F16, B2_BF16, 2, true, B2_ACT_GELU, IN_PLACE, 0, false},
+    {8, 96, 129, B2_BF16, B2_F32, 3, false, B2_ACT_RELU, NO_RESIDUAL, 0, false},
+    {9, 96, 129, B2_BF16, B2_BF16, 1, true, B2_ACT_NONE, RESIDUAL, 1, false},
+    {15, 33, 257, B2_F16, B2_F16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0, false},
+    {16, 64, 64, B2_F32, B2_F32, 3, true, B2_ACT_GELU, IN_PLACE, 0, false},
+    {17, 129, 65, B2_F32, B2_F32, 1, true, B2_ACT_GELU, RESIDUAL, 7, false},
+    {32, 80, 40, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 3, false},
+    {65, 64, 31, B2_BF16, B2_BF16, 1, true, B2_ACT_QUICK_GELU, NO_RESIDUAL, 0, false},
+    {130, 200, 88, B2_F16, B2_F16, 3, true, B2_ACT_GELU, IN_PLACE, 4, false},
+    {257, 88, 352, B2_F32, B2_F32, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0, false},
+    {257, 131, 600, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU_TANH, RESIDUAL, 0, false},
+    {300, 1, 5, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 1, false},
+    {1, 1000, 2560, B2_F16, B2_F16, 1, true, B2_ACT_RELU, NO_RESIDUAL, 0, false},
+    {1, 515, 1409, B2_F32, B2_F32, 1, true, B2_ACT_NONE, IN_PLACE, 0, false},
+    {6, 258, 1031, B2_BF16, B2_BF16, 1, true, B2_ACT_GELU, NO_RESIDUAL, 0, false},
+    /* Columns that are whole panels of a device, less, one more, and one. */
+    {3, 128, 40, B2_BF16, B2_BF16, 2, false, B2_ACT_GELU, NO_RESIDUAL, 0, true},
+    {2, 64, 16, B2_F32, B2_F32, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
+    {37, 65, 33, B2_F32, B2_F32, 2, true, B2_ACT_SILU, RESIDUAL, 1, true},
+    {1, 1, 1, B2_F16, B2_F16, 2, true, B2_ACT_GELU_TANH, NO_RESIDUAL, 1, true},
+    {0, 3, 4, B2_F32, B2_F32, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
+    {5, 31, 129, B2_F16, B2_F16, 1, true, B2_ACT_GELU_TANH, IN_PLACE, 2, true},
+    {140, 100, 24, B2_F16, B2_F16, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
+    {140, 97, 24, B2_F32, B2_F32, 2, true, B2_ACT_NONE, NO_RESIDUAL, 0, true},
+    {1, 200, 600, B2_F32, B2_BF16, 2, true, B2_ACT_RELU, RESIDUAL, 0, true},
 };
 
 typedef struct made_weight {
     b2_weight *weight;
-    float *values; /* [m, k] as kept */
+    float *values; /* [weight_rows, k] as kept */
 } made_weight;
 
-/* m rows split over c->parts tensors of the file's type; the last gets the remainder. */
+static int64_t weight_rows(const linear_case *c) {
+    return c->gated ? 2 * c->m : c->m;
+}
+
+/* Its rows split over c->parts tensors of the file's type; the last gets the remainder. */
 static made_weight make_weight(op_context *t, const linear_case *c) {
-    size_t size = b2_type_size(c->file), k = (size_t)c->k, count = (size_t)c->m * k;
+    size_t size = b2_type_size(c->file), k = (size_t)c->k;
+    size_t all = (size_t)weight_rows(c), count = all * k;
     b2_weight_part parts[3];
     made_weight made = {.values = op_host(t, count * sizeof(float))};
     b2_weight_desc desc = {parts, (uint32_t)c->parts, c->k, c->keep, B2_USE_LINEAR};
@@ -61,7 +77,10 @@ static made_weight make_weight(op_context *t, const linear_case *c) {
     for (size_t i = 0; i < count; i++)
         made.values[i] = (float)op_uniform(t, -1.0, 1.0);
     for (int p = 0; p < c->parts; p++) {
-        int64_t rows = p + 1 < c->parts ? c->m / c->parts : c->m - row;
+        int64_t rows = (int64_t)all / c->parts;
+
+        if (p + 1 == c->parts)
+            rows = (int64_t)all - row;
         float *values = made.values + (size_t)row * k;
         /* A tensor may stand anywhere in a file, at odd addresses too. */
         char *file = (char *)op_host(t, (size_t)rows * k * size + 1) + c->gap % 2;
@@ -99,9 +118,14 @@ static void run_linear(op_context *t, const linear_case *c) {
         residual = op_mat_new(t, B2_F32, c->n, c->m, 1, OP_RANDOM);
     else if (c->residual == IN_PLACE)
         residual = y;
-    bias = op_vector(t, c->m, &bias_device);
-    b2_linear op = {x.device, w.weight,        c->bias ? bias_device : NULL,
-                    c->act,   residual.device, y.device};
+    bias = op_vector(t, weight_rows(c), &bias_device);
+    b2_linear op = {.x = x.device,
+                    .w = w.weight,
+                    .bias = c->bias ? bias_device : NULL,
+                    .act = c->act,
+                    .gated = c->gated,
+                    .residual = residual.device,
+                    .y = y.device};
     op_check(t, t->device->ops->linear(t->device, &op));
     if (in_compute) /* an F32 x is rounded to a compute type in which the weight is kept */
         op_round(x.host, compute, c->n * x.device.stride);
@@ -109,37 +133,39 @@ static void run_linear(op_context *t, const linear_case *c) {
                       w.values,      c->bias ? bias : NULL,
                       residual.host, residual.device.stride,
                       c->n,          c->m,
-                      c->k,          c->act};
+                      c->k,          c->act,
+                      c->gated};
     ref_linear_f64(exact, &ref);
     ref_linear_f32(plain, &ref);
-    snprintf(what, sizeof what, "linear n %lld m %lld k %lld %s as %s act %d residual %d",
+    snprintf(what, sizeof what, "linear n %lld m %lld k %lld %s as %s act %d residual %d %s",
              (long long)c->n, (long long)c->m, (long long)c->k, b2_type_name(c->file),
-             b2_type_name(c->keep), (int)c->act, (int)c->residual);
+             b2_type_name(c->keep), (int)c->act, (int)c->residual, c->gated ? "gated" : "");
     op_compare(what, type, op_mat_read(t, y), exact, plain, (int64_t)count);
     op_mat_unchanged(t, x);
     t->device->ops->weight_free(t->device, w.weight);
 }
 
 START_TEST(listed) {
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        op_context t;
+    op_context t;
 
-        if (!op_open(&t, _i))
-            return;
+    if (!op_open(&t, _i))
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run_linear(&t, &cases[i]);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
 START_TEST(drawn) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
-    op_context draw;
+    op_context t;
 
-    if (!op_open(&draw, _i))
+    if (!op_open(&t, _i))
         return;
+    op_context draw = t; /* for random numbers alone */
     for (int i = 0; i < 60; i++) {
-        op_context t;
         linear_case c = {op_integer(&draw, 1, i % 3 == 0 ? 150 : 20),
                          op_integer(&draw, 1, 150),
                          op_integer(&draw, 1, 200),
@@ -147,23 +173,26 @@ START_TEST(drawn) {
                          types[op_integer(&draw, 0, 2)],
                          1,
                          op_integer(&draw, 0, 1) == 1,
-                         (b2_activation)op_integer(&draw, 0, 4),
+                         (b2_activation)op_integer(&draw, 0, B2_ACT_SILU),
                          (residual_kind)op_integer(&draw, 0, 2),
-                         op_integer(&draw, 0, 9)};
+                         op_integer(&draw, 0, 9),
+                         i % 4 == 3};
 
-        ck_assert(op_open(&t, _i));
         t.random += (uint64_t)i;
         run_linear(&t, &c);
-        op_close(&t);
+        op_clear(&t);
     }
-    op_close(&draw);
+    op_close(&t);
 }
 END_TEST
 
 /* Inputs wide enough that every branch of the activations is met, one value an output. */
 START_TEST(activations) {
-    for (int act = 0; act <= B2_ACT_QUICK_GELU; act++) {
-        op_context t;
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    for (int act = 0; act <= B2_ACT_SILU; act++) {
         enum { COUNT = 20011 };
         static const float one = 1.0f;
         b2_weight_part part = {&one, 1, B2_F32};
@@ -171,8 +200,6 @@ START_TEST(activations) {
         b2_weight *weight = NULL;
         char what[64];
 
-        if (!op_open(&t, _i))
-            return;
         desc.keep = t.device->compute;
         for (int scale = 0; scale < 4; scale++) {
             static const double widths[4] = {0.01, 1.0, 6.0, 100.0};
@@ -205,8 +232,9 @@ START_TEST(activations) {
             op_compare(what, type, op_mat_read(&t, y), exact, plain, COUNT);
             t.device->ops->weight_free(t.device, weight);
         }
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -215,14 +243,13 @@ END_TEST
 START_TEST(halves) {
     static const b2_type types[2] = {B2_F16, B2_BF16};
     enum { K = 16, M = 65536 / K };
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 2; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         if (op_kept(&t, types[i]) != types[i]) {
-            op_close(&t);
+            op_clear(&t);
             continue;
         }
         uint16_t *all = op_host(&t, (size_t)M * K * sizeof *all);
@@ -257,8 +284,9 @@ START_TEST(halves) {
                                      (double)expected[j * K + first % K + r]);
         }
         t.device->ops->weight_free(t.device, weight);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -267,7 +295,7 @@ START_TEST(refusals) {
 
     if (!op_open(&t, _i))
         return;
-    linear_case c = {2, 3, 4, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0};
+    linear_case c = {2, 3, 4, B2_F32, B2_F32, 1, false, B2_ACT_NONE, NO_RESIDUAL, 0, false};
     made_weight w = make_weight(&t, &c);
     op_mat x = op_mat_new(&t, B2_F32, 2, 4, 0, OP_RANDOM);
     op_mat y = op_mat_new(&t, B2_F32, 2, 3, 0, OP_NAN);
@@ -280,6 +308,12 @@ START_TEST(refusals) {
     ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
     op.y = x.device;
     ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.y = y.device;
+    op.gated = true; /* 3 rows are no gate and up for 3 columns, nor for 1 */
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.y.cols = 1;
+    ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);
+    op.gated = false;
     op.y = y.device;
     op.residual = x.device;
     ck_assert_status(t.device->ops->linear(t.device, &op), BLIP2_EINTERNAL);

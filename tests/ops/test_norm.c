@@ -73,15 +73,15 @@ static void run_norm(op_context *t, const norm_case *c, float eps) {
 
 START_TEST(listed) {
     static const float epsilons[3] = {1e-12f, 1e-6f, 1e-5f};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         run_norm(&t, &cases[i], epsilons[i % 3]);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 

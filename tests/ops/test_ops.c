@@ -8,7 +8,10 @@ int main(void) {
     suite_attention(suite);
     suite_norm(suite);
     suite_rows(suite);
+    suite_rope(suite);
+    suite_itc(suite);
     suite_patch(suite);
     suite_choose(suite);
+    suite_best(suite);
     return run_suite(suite);
 }

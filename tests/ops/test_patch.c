@@ -152,7 +152,7 @@ START_TEST(resize_normalise) {
 END_TEST
 
 void suite_patch(Suite *suite) {
-    op_add_case(suite, "patch_embed", patch_embed);
+    op_add_patch_case(suite, "patch_embed", patch_embed);
     op_add_case(suite, "patch_embed refuses", patch_embed_refuses);
     op_add_case(suite, "resize_normalise", resize_normalise);
 }

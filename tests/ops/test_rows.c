@@ -1,4 +1,5 @@
-/* embed, copy_rows, kv_write: nothing is rounded except when values enter a narrower type. */
+/* embed, copy_rows, kv_write, kv_copy_pages: nothing is rounded except when values enter a narrower
+ * type. */
 #include <string.h>
 
 #include "base/type.h"
@@ -66,17 +67,17 @@ static void run_embed(op_context *t, b2_type file, b2_type keep, int64_t cols, i
 START_TEST(embed) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     static const int64_t widths[4] = {1, 7, 64, 700};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 36; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         t.random += (uint64_t)i;
         run_embed(&t, types[i % 3], types[i / 3 % 3], widths[i % 4], i == 5 ? 0 : 1 + i % 11,
                   i % 2 == 0, i / 2 % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -122,15 +123,15 @@ static void run_copy(op_context *t, int64_t cols, int32_t count, bool from_given
 
 START_TEST(copy_rows) {
     static const int64_t widths[4] = {1, 5, 64, 1411};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 16; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         run_copy(&t, widths[i % 4], i == 3 ? 0 : 1 + 3 * i, i % 2 == 0, i / 2 % 2 == 0);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
 }
 END_TEST
 
@@ -171,15 +172,69 @@ static void run_kv_write(op_context *t, b2_type type, int64_t head_size, int32_t
 START_TEST(kv_write) {
     static const b2_type types[3] = {B2_F32, B2_F16, B2_BF16};
     static const int64_t sizes[4] = {1, 5, 80, 64};
+    op_context t;
 
+    if (!op_open(&t, _i))
+        return;
     for (int i = 0; i < 12; i++) {
-        op_context t;
-
-        if (!op_open(&t, _i))
-            return;
         run_kv_write(&t, types[i % 3], sizes[i % 4], i == 4 ? 0 : 1 + i);
-        op_close(&t);
+        op_clear(&t);
     }
+    op_close(&t);
+}
+END_TEST
+
+static void run_copy_pages(op_context *t, int64_t page_bytes, int32_t count) {
+    enum { EXTRA = 3 };
+    int32_t pages = 2 * count + EXTRA, *order = draw_distinct(t, 2 * count, pages);
+    /* Pages as rows of four-byte numbers, whose bits are copied whatever they mean. */
+    op_mat pool = op_mat_new(t, B2_F32, pages, page_bytes / 4, 0, OP_RANDOM);
+    int32_t *from = order, *to = order + count;
+
+    if (count > 1)
+        from[1] = from[0]; /* a page may be shared again */
+    b2_kv_copy_pages op = {.pages = pool.device.data,
+                           .page_bytes = (size_t)page_bytes,
+                           .from = op_upload(t, from, (size_t)count * 4),
+                           .to = op_upload(t, to, (size_t)count * 4),
+                           .count = (uint32_t)count};
+    op_check(t, t->device->ops->kv_copy_pages(t->device, &op));
+    for (int32_t i = 0; i < count; i++)
+        memcpy(pool.host + to[i] * (page_bytes / 4), pool.host + from[i] * (page_bytes / 4),
+               (size_t)page_bytes);
+    ck_assert_mem_eq(op_mat_read(t, pool), pool.host, (size_t)(pages * page_bytes));
+}
+
+START_TEST(kv_copy_pages) {
+    static const int64_t sizes[5] = {16, 48, 4096, 16384, 16384 + 4096 + 16};
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    for (int i = 0; i < 10; i++) {
+        t.random += (uint64_t)i;
+        run_copy_pages(&t, sizes[i % 5], i == 5 ? 0 : 1 + i % 4);
+        op_clear(&t);
+    }
+    op_close(&t);
+}
+END_TEST
+
+START_TEST(kv_copy_pages_refuses) {
+    op_context t;
+    int32_t zero = 0, one = 1;
+
+    if (!op_open(&t, _i))
+        return;
+    op_mat pool = op_mat_new(&t, B2_F32, 2, 6, 0, OP_RANDOM);
+    b2_kv_copy_pages op = {.pages = pool.device.data,
+                           .page_bytes = 24,
+                           .from = op_upload(&t, &zero, 4),
+                           .to = op_upload(&t, &one, 4),
+                           .count = 1};
+    ck_assert_status(t.device->ops->kv_copy_pages(t.device, &op), BLIP2_EINTERNAL);
+    op_mat_unchanged(&t, pool);
+    op_close(&t);
 }
 END_TEST
 
@@ -188,4 +243,6 @@ void suite_rows(Suite *suite) {
     op_add_case(suite, "embed refuses", embed_refuses);
     op_add_case(suite, "copy_rows", copy_rows);
     op_add_case(suite, "kv_write", kv_write);
+    op_add_case(suite, "kv_copy_pages", kv_copy_pages);
+    op_add_case(suite, "kv_copy_pages refuses", kv_copy_pages_refuses);
 }

@@ -60,13 +60,13 @@ struct CUevent_st {
 };
 
 struct CUkern_st {
-    vm_kernel *kernel;
+    vm_kernel kernel; /* what it points to belongs to the library's image */
 };
 
 struct CUlib_st {
     struct CUlib_st *next;
-    ptx_module *module;
-    struct CUkern_st *kernels; /* [module->kernel_count] */
+    struct vm_image *image;
+    struct CUkern_st *kernels; /* one for each of the module */
 };
 
 struct CUgraph_st {
@@ -110,7 +110,8 @@ vm_op vm_op_copy(const vm_op *op);
 void vm_ops_release(vm_ops *ops);
 vm_op *vm_ops_add(vm_ops *ops, const vm_op *op);
 
-/* runtime_launch.c */
+/* runtime_library.c */
+vm_kernel *vm_kernel_of(const void *handle); /* NULL: no kernel of a loaded library */
 void vm_libraries_reset(void);
 
 extern int vm_capability[2];

@@ -1,162 +1,18 @@
-/* Libraries (PTX text), kernels and their launches. */
+/* Kernels and their launches. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime.h"
 
-static struct CUlib_st *libraries;
-
-/* ---- libraries --------------------------------------------------------------------------------
- */
-
-/* Variables of .global and .const get device memory; uninitialised ones are zeros, as CUDA says. */
-static void place_variables(ptx_module *module) {
-    size_t i;
-
-    for (i = 0; i < module->symbol_count; i++) {
-        vm_symbol *symbol = module->symbols[i];
-
-        if (symbol->space == VM_GLOBAL || symbol->space == VM_CONST) {
-            vm_allocation *a = vm_memory_new(symbol->size, VM_VARIABLE);
-
-            memset(a->host, 0, symbol->size);
-            if (symbol->data) {
-                memcpy(a->host, symbol->data, symbol->size);
-            }
-            symbol->offset = a->begin;
-        }
-    }
-}
-
-static void unload(struct CUlib_st *library) {
-    size_t i;
-
-    for (i = 0; i < library->module->kernel_count; i++) {
-        vm_kernel_free(library->kernels[i].kernel);
-    }
-    for (i = 0; i < library->module->symbol_count; i++) {
-        const vm_symbol *symbol = library->module->symbols[i];
-
-        if (symbol->space == VM_GLOBAL || symbol->space == VM_CONST) {
-            vm_memory_free(symbol->offset, false);
-        }
-    }
-    free(library->kernels);
-    ptx_module_free(library->module);
-    free(library);
-}
-
-static bool decode_kernels(struct CUlib_st *library) {
-    ptx_module *module = library->module;
-    char error[256];
-    int line = 0;
-    size_t i;
-
-    for (i = 0; i < module->kernel_count; i++) {
-        vm_kernel *kernel =
-            vm_kernel_decode(module, &module->kernels[i], error, sizeof(error), &line);
-
-        if (!kernel) {
-            vm_found_outside(VM_UNSUPPORTED, module->kernels[i].name, line, "%s", error);
-            return false;
-        }
-        kernel->dynamic_limit = 48 * 1024;
-        library->kernels[i].kernel = kernel;
-    }
-    return true;
-}
-
-cudaError_t cudaLibraryLoadData(cudaLibrary_t *out, const void *code,
-                                enum cudaJitOption *jit_options, void **jit_values,
-                                unsigned int jit_count, enum cudaLibraryOption *options,
-                                void **values, unsigned int count) {
-    struct CUlib_st *library = vm_calloc(1, sizeof(*library));
-
-    (void)jit_options, (void)jit_values, (void)jit_count;
-    (void)options, (void)values, (void)count;
-    vm_enter();
-    *out = NULL;
-    library->module = ptx_parse(code);
-    library->kernels = vm_calloc(library->module->kernel_count, sizeof(*library->kernels));
-    if (library->module->error[0]) {
-        vm_found_outside(VM_UNSUPPORTED, NULL, library->module->error_line, "%s",
-                         library->module->error);
-        library->module->symbol_count = 0; /* nothing has a place yet */
-        unload(library);
-        return vm_leave(cudaErrorInvalidPtx);
-    }
-    place_variables(library->module);
-    if (!decode_kernels(library)) {
-        unload(library);
-        return vm_leave(cudaErrorInvalidPtx);
-    }
-    library->next = libraries;
-    libraries = library;
-    *out = library;
-    return vm_leave(cudaSuccess);
-}
-
-cudaError_t cudaLibraryUnload(cudaLibrary_t library) {
-    struct CUlib_st **link;
-
-    vm_enter();
-    for (link = &libraries; *link && *link != library; link = &(*link)->next) {
-    }
-    if (!*link) {
-        return vm_leave(cudaErrorInvalidResourceHandle);
-    }
-    vm_drain_all();
-    *link = library->next;
-    unload(library);
-    return vm_leave(cudaSuccess);
-}
-
-void vm_libraries_reset(void) {
-    while (libraries) {
-        struct CUlib_st *library = libraries;
-
-        libraries = library->next;
-        unload(library);
-    }
-}
-
-cudaError_t cudaLibraryGetKernel(cudaKernel_t *out, cudaLibrary_t library, const char *name) {
-    size_t i;
-
-    vm_enter();
-    for (i = 0; library && i < library->module->kernel_count; i++) {
-        if (strcmp(library->module->kernels[i].name, name) == 0) {
-            *out = &library->kernels[i];
-            return vm_leave(cudaSuccess);
-        }
-    }
-    *out = NULL;
-    return vm_leave(library ? cudaErrorSymbolNotFound : cudaErrorInvalidResourceHandle);
-}
-
 /* ---- kernels ----------------------------------------------------------------------------------
  */
-
-static vm_kernel *kernel_of(const void *handle) {
-    struct CUlib_st *library;
-    size_t i;
-
-    for (library = libraries; library; library = library->next) {
-        for (i = 0; i < library->module->kernel_count; i++) {
-            if (&library->kernels[i] == handle) {
-                return library->kernels[i].kernel;
-            }
-        }
-    }
-    return NULL;
-}
 
 cudaError_t cudaFuncSetAttribute(const void *handle, enum cudaFuncAttribute attribute, int value) {
     vm_kernel *kernel;
 
     vm_enter();
-    kernel = kernel_of(handle);
+    kernel = vm_kernel_of(handle);
     if (!kernel) {
         return vm_leave(cudaErrorInvalidResourceHandle);
     }
@@ -180,7 +36,7 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *ha
     const vm_kernel *kernel;
 
     vm_enter();
-    kernel = kernel_of(handle);
+    kernel = vm_kernel_of(handle);
     if (!kernel) {
         return vm_leave(cudaErrorInvalidResourceHandle);
     }
@@ -200,7 +56,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *out, const void *
     size_t shared;
 
     vm_enter();
-    kernel = kernel_of(handle);
+    kernel = vm_kernel_of(handle);
     if (!kernel || threads <= 0) {
         return vm_leave(kernel ? cudaErrorInvalidValue : cudaErrorInvalidResourceHandle);
     }
@@ -270,7 +126,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *ha
     size_t i;
 
     vm_enter();
-    kernel = kernel_of(handle);
+    kernel = vm_kernel_of(handle);
     stream = vm_stream_of(config->stream);
     if (!kernel || !stream) {
         return vm_leave(cudaErrorInvalidResourceHandle);
@@ -308,7 +164,7 @@ int vm_enqueue_call(void *stream, const char *who, bool (*run)(const void *argum
     vm_enter();
     s = vm_stream_of(stream);
     if (!s) {
-        return vm_leave(cudaErrorInvalidResourceHandle);
+        return (int)vm_leave(cudaErrorInvalidResourceHandle);
     }
     op.arguments = memcpy(vm_malloc(bytes), arguments, bytes);
     return (int)vm_leave(vm_queue(s, &op));

@@ -165,6 +165,63 @@ START_TEST(queues_calls) {
 }
 END_TEST
 
+/* ---- libraries of one text --------------------------------------------------------------------
+ */
+
+static int limit_of(cudaLibrary_t library, const char *name) {
+    struct cudaFuncAttributes attributes;
+    cudaKernel_t kernel;
+
+    ck_cuda(cudaLibraryGetKernel(&kernel, library, name));
+    ck_cuda(cudaFuncGetAttributes(&attributes, (const void *)kernel));
+    return attributes.maxDynamicSharedSizeBytes;
+}
+
+/* What was made of the text is shared, what the host sets and who unloads is not. */
+START_TEST(tells_libraries_of_one_text_apart) {
+    static const char text[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
+                               ".visible .entry nothing()\n{\n\tret;\n}\n";
+    cudaLibrary_t a = load_text(text), b = load_text(text), c;
+    cudaLaunchConfig_t config = {.gridDim = {1, 1, 1}, .blockDim = {32, 1, 1}};
+    cudaKernel_t kernel, same;
+
+    ck_cuda(cudaLibraryGetKernel(&kernel, a, "nothing"));
+    ck_cuda(cudaLibraryGetKernel(&same, b, "nothing"));
+    ck_assert_ptr_ne(kernel, same);
+    ck_cuda(cudaKernelSetAttributeForDevice(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            100 * 1024, 0));
+    c = load_text(text);
+    ck_assert_int_eq(limit_of(a, "nothing"), 100 * 1024);
+    ck_assert_int_eq(limit_of(b, "nothing"), 48 * 1024);
+    ck_assert_int_eq(limit_of(c, "nothing"), 48 * 1024);
+    ck_cuda(cudaLibraryUnload(a));
+    ck_assert_int_eq(cudaLaunchKernelExC(&config, (const void *)kernel, NULL),
+                     cudaErrorInvalidResourceHandle);
+    launch_clean(b, "nothing", dims(1, 1, 1), dims(32, 1, 1), 0, NULL);
+}
+END_TEST
+
+/* Variables belong to a library, and start anew with each. */
+START_TEST(keeps_variables_apart) {
+    static const char text[] =
+        ".version 8.0\n.target sm_80\n.address_size 64\n.global .align 4 .u32 total = 5;\n"
+        ".visible .entry count(\n\t.param .align 8 .b8 p[8]\n)\n{\n\t.reg .b32 %r<3>;\n"
+        "\t.reg .b64 %rd<3>;\n\tmov.u64 %rd1, total;\n\tld.global.u32 %r1, [%rd1];\n"
+        "\tadd.s32 %r2, %r1, 1;\n\tst.global.u32 [%rd1], %r2;\n\tld.param.u64 %rd2, [p];\n"
+        "\tst.global.u32 [%rd2], %r2;\n\tret;\n}\n";
+    cudaLibrary_t a = load_text(text), b = load_text(text);
+    uint32_t *device = device_alloc(4), value;
+
+    launch_clean(a, "count", dims(1, 1, 1), dims(1, 1, 1), 0, &device);
+    launch_clean(a, "count", dims(1, 1, 1), dims(1, 1, 1), 0, &device);
+    fetch(&value, device, 4);
+    ck_assert_uint_eq(value, 7);
+    launch_clean(b, "count", dims(1, 1, 1), dims(1, 1, 1), 0, &device);
+    fetch(&value, device, 4);
+    ck_assert_uint_eq(value, 6);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("vm_launch");
     TCase *tcase = tcase_create("launch");
@@ -174,6 +231,8 @@ int main(void) {
     tcase_add_test(tcase, introduces_the_device);
     tcase_add_test(tcase, sticks_to_errors);
     tcase_add_test(tcase, queues_calls);
+    tcase_add_test(tcase, tells_libraries_of_one_text_apart);
+    tcase_add_test(tcase, keeps_variables_apart);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

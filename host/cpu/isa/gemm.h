@@ -162,12 +162,12 @@ INLINE void dot_tile(const b2_type type, const int rows, const int n, float *y, 
     }
     UNROLL
     for (int r = 0; r < rows; r++) {
-        if (i < k)
-            value[r] = load_part_as(type, w[r], i, k - i);
+        vf last = i < k ? load_part_as(type, w[r], i, k - i) : splat(0.0f);
+
         UNROLL
         for (int c = 0; c < n; c++) {
             if (i < k)
-                sum[r][c] += value[r] * load_part(x + c * ldx + i, k - i);
+                sum[r][c] += last * load_part(x + c * ldx + i, k - i);
             y[c * ldy + r] = sum_of(sum[r][c]);
         }
     }

@@ -66,6 +66,8 @@ INLINE vf activate(b2_activation act, vf v) {
         return times_sigmoid(v, v * (1.59576912f + 0.0713548163f * (v * v)));
     case B2_ACT_QUICK_GELU:
         return times_sigmoid(v, 1.702f * v);
+    case B2_ACT_SILU:
+        return times_sigmoid(v, v);
     }
     return v;
 }

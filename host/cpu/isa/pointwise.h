@@ -10,6 +10,7 @@ INLINE void finish_act(const b2_activation act, float *y, int64_t ldy, const flo
                        int64_t ldt, int64_t n, int64_t m, const b2_epilogue *e) {
     for (int64_t i = 0; i < n; i++, y += ldy, tile += ldt) {
         const float *residual = e->residual != NULL ? e->residual + i * e->residual_stride : NULL;
+        const float *up = e->up != NULL ? e->up + i * e->up_stride : NULL;
         int64_t j = 0;
 
         for (; j + W <= m; j += W) {
@@ -18,6 +19,8 @@ INLINE void finish_act(const b2_activation act, float *y, int64_t ldy, const flo
             if (e->bias != NULL)
                 v += load(e->bias + j);
             v = activate(act, v);
+            if (up != NULL)
+                v *= e->up_bias != NULL ? load(up + j) + load(e->up_bias + j) : load(up + j);
             store(y + j, residual != NULL ? load(residual + j) + v : v);
         }
         if (j < m) {
@@ -26,6 +29,11 @@ INLINE void finish_act(const b2_activation act, float *y, int64_t ldy, const flo
             if (e->bias != NULL)
                 v += load_part(e->bias + j, m - j);
             v = activate(act, v);
+            if (up != NULL) {
+                vf other = load_part(up + j, m - j);
+
+                v *= e->up_bias != NULL ? other + load_part(e->up_bias + j, m - j) : other;
+            }
             if (residual != NULL)
                 v += load_part(residual + j, m - j);
             store_part(y + j, v, m - j);
@@ -45,6 +53,7 @@ static void finish(float *y, int64_t ldy, const float *tile, int64_t ldt, int64_
         ACT(B2_ACT_GELU)
         ACT(B2_ACT_GELU_TANH)
         ACT(B2_ACT_QUICK_GELU)
+        ACT(B2_ACT_SILU)
 #undef ACT
     }
 }
