@@ -23,8 +23,6 @@ if(BLIP2_WITHOUT_CUDA)
 endif()
 message(STATUS "cuda: the device is built with ${BLIP2_NVCC}")
 set(BLIP2_WITH_CUDA ON)
-find_path(BLIP2_CUDNN_INCLUDE cudnn_graph.h # new in version 9
-  HINTS ${BLIP2_CUDA_INCLUDE} /usr/local/cuda/include)
 set(BLIP2_WITH_CUDNN OFF)
 if(BLIP2_CUDNN_INCLUDE)
   set(BLIP2_WITH_CUDNN ON)

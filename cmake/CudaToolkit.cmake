@@ -1,7 +1,8 @@
 # Finds CUDA's toolkit. Sets
 #   BLIP2_WITHOUT_CUDA  why the CUDA device can't be built, in a few words; empty: it can
 #   BLIP2_WITHOUT_VM    the same for the tests' GPU in software, which needs the runtime's headers only
-#   BLIP2_NVCC, BLIP2_CUDA_INCLUDE, BLIP2_CUBLASLT_INCLUDE, BLIP2_CUDART_STATIC  where things are
+#   BLIP2_NVCC, BLIP2_CUDA_INCLUDE, BLIP2_CUBLASLT_INCLUDE, BLIP2_CUDART_STATIC  where things are;
+#   BLIP2_CUDNN_INCLUDE  may be missing
 set(BLIP2_CUDA_ROOT "" CACHE PATH
   "Folder of CUDA's toolkit, the only place to look at; empty: PATH, CUDA_HOME, /usr/local/cuda")
 set(BLIP2_WITHOUT_CUDA)
@@ -19,21 +20,23 @@ if(DEFINED BLIP2_CUDA_ROOT_BEFORE AND NOT BLIP2_CUDA_ROOT STREQUAL "${BLIP2_CUDA
 endif()
 set(BLIP2_CUDA_ROOT_BEFORE "${BLIP2_CUDA_ROOT}" CACHE INTERNAL "")
 if(BLIP2_CUDA_ROOT)
-  set(where PATHS ${BLIP2_CUDA_ROOT} NO_DEFAULT_PATH)
+  set(cuda_where PATHS ${BLIP2_CUDA_ROOT} NO_DEFAULT_PATH)
 else()
-  set(where HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda)
+  set(cuda_where HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda)
 endif()
-find_program(BLIP2_NVCC nvcc ${where} PATH_SUFFIXES bin)
+find_program(BLIP2_NVCC nvcc ${cuda_where} PATH_SUFFIXES bin)
 if(BLIP2_NVCC AND NOT BLIP2_CUDA_ROOT)
   get_filename_component(nvcc_root ${BLIP2_NVCC} REALPATH)
   get_filename_component(nvcc_root ${nvcc_root} DIRECTORY)
   get_filename_component(nvcc_root ${nvcc_root} DIRECTORY)
-  set(where HINTS ${nvcc_root} ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda)
+  set(cuda_where HINTS ${nvcc_root} ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda)
 endif()
-find_path(BLIP2_CUDA_INCLUDE cuda_runtime_api.h ${where} PATH_SUFFIXES include)
-find_path(BLIP2_CUBLASLT_INCLUDE cublasLt.h HINTS ${BLIP2_CUDA_INCLUDE} ${where}
+find_path(BLIP2_CUDA_INCLUDE cuda_runtime_api.h ${cuda_where} PATH_SUFFIXES include)
+find_path(BLIP2_CUBLASLT_INCLUDE cublasLt.h HINTS ${BLIP2_CUDA_INCLUDE} ${cuda_where}
   PATH_SUFFIXES include)
-find_library(BLIP2_CUDART_STATIC libcudart_static.a ${where}
+find_path(BLIP2_CUDNN_INCLUDE cudnn_graph.h HINTS ${BLIP2_CUDA_INCLUDE} ${cuda_where} # of version 9
+  PATH_SUFFIXES include)
+find_library(BLIP2_CUDART_STATIC libcudart_static.a ${cuda_where}
   PATH_SUFFIXES lib64 lib targets/${CMAKE_SYSTEM_PROCESSOR}-linux/lib)
 
 # ---- what there is must do --------------------------------------------------------------------

@@ -16,7 +16,9 @@
  * with y in fp32.
  *
  * A shape is asked about once, the answer is kept. cuDNN allocates on the host when it is asked,
- * and when the pointers of a shape change. */
+ * and when the pointers of a shape change.
+ *
+ * (Longer than a file should be: half of it spells out one graph, attribute by attribute.) */
 #include <string.h>
 
 #include "base/alloc.h"

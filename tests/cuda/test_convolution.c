@@ -254,7 +254,11 @@ START_TEST(stays_broken) {
     ck_assert_msg(strstr(first, "patch_embed") != NULL, "message: %s", first);
     ck_assert_status(embed(&f, 5), BLIP2_EDEVICE);
     ck_assert_str_eq(blip2_error_message(), first);
+    for (int i = 0; i < 6; i++)
+        f.device->ops->free(f.device, f.memory[i]);
+    f.device->ops->weight_free(f.device, f.weight);
     b2_device_close(f.device);
+    ck_assert_uint_eq(vm_cudnn_live(), 0);
 }
 END_TEST
 

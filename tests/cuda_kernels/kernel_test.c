@@ -3,12 +3,17 @@
 #include <stdio.h>
 
 char *kernel_text(const char *name) {
-    char path[1024], *text;
-    FILE *file;
-    long size;
+    char path[1024];
 
     snprintf(path, sizeof path, "%s/%s.ptx", KERNEL_PTX_DIR, name);
-    file = fopen(path, "rb");
+    return kernel_read(path);
+}
+
+char *kernel_read(const char *path) {
+    FILE *file = fopen(path, "rb");
+    char *text;
+    long size;
+
     ck_assert_msg(file != NULL, "%s is missing", path);
     fseek(file, 0, SEEK_END);
     size = ftell(file);

@@ -18,6 +18,7 @@
     } while (0)
 
 char *kernel_text(const char *name); /* of NAME.ptx; the caller frees it */
+char *kernel_read(const char *path); /* a file's text */
 cudaLibrary_t kernel_load(const char *text);
 cudaLibrary_t kernel_file(const char *name);
 

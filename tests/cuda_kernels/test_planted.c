@@ -74,6 +74,15 @@ static char *entry(char *text, const char *kernel) {
     return find(text, line, 0);
 }
 
+/* Of a place in the text, from 1. */
+static int line_of(const char *text, const char *at) {
+    int line = 1;
+
+    for (; text < at; text++)
+        line += *text == '\n';
+    return line;
+}
+
 static attention_files load_edited(const char *text, const char *at, size_t cut, const char *to) {
     size_t size = strlen(text) + strlen(to) + 1;
     char *edited = malloc(size);
@@ -92,6 +101,7 @@ START_TEST(planted) {
     char *at = find(find(entry(text, attention_kernel(&shape)), e->anchor, e->skip), e->from, 0);
     attention_files files = load_edited(text, at, strlen(e->from), e->to);
     const vm_report *r = NULL;
+    int line = line_of(text, at);
     double ratio;
 
     vm_report_quiet(true);
@@ -110,9 +120,49 @@ START_TEST(planted) {
     ck_assert_msg(strstr(r->file, "/cuda/") != NULL, "%s: in file \"%s\"", e->what, r->file);
     ck_assert_int_gt(r->line, 0);
     ck_assert_int_gt(r->ptx_line, 0);
+    if (e->finding == VM_OUT_OF_BOUNDS || e->finding == VM_MISALIGNED) /* what was edited */
+        ck_assert_int_eq(r->ptx_line, line);
     ck_assert_uint_lt(r->block[0], 2);
     ck_assert_uint_lt(r->warp, B2_ATTENTION_THREADS / 32);
     ck_assert_uint_lt(r->lane, 32);
+}
+END_TEST
+
+/* One thread of one block stores four bytes further: the report names that thread and the line of
+ * the kernel. */
+START_TEST(names_the_place) {
+    enum { BLOCK = 1, WARP = 1, LANE = 21 };
+    char *text = kernel_text("attention_prefill"), to[512], source[1024], *here;
+    char *store = find(entry(text, attention_kernel(&shape)), "st.global.v4", 0);
+    char *address = find(store, "[", 0) + 1;
+    int length = (int)strcspn(address, "]");
+    attention_files files;
+    const vm_report *r;
+
+    snprintf(to, sizeof to,
+             "{ .reg .pred %%planted; .reg .b32 %%thread, %%block; mov.u32 %%thread, %%tid.x; "
+             "mov.u32 %%block, %%ctaid.x; mad.lo.s32 %%thread, %%block, %d, %%thread; "
+             "setp.eq.s32 %%planted, %%thread, %d; @%%planted add.s64 %.*s, %.*s, 4; } ",
+             B2_ATTENTION_THREADS, BLOCK * B2_ATTENTION_THREADS + WARP * 32 + LANE, length, address,
+             length, address);
+    files = load_edited(text, store, 0, to);
+    vm_report_quiet(true);
+    (void)attention_try(&files, &shape, 1);
+    ck_assert_uint_eq(vm_report_count(), 1);
+    r = vm_report_at(0);
+    ck_assert_int_eq(r->finding, VM_MISALIGNED);
+    ck_assert_str_eq(r->kernel, attention_kernel(&shape));
+    ck_assert_int_eq(r->ptx_line, line_of(text, store));
+    ck_assert_uint_eq(r->count, 1);
+    ck_assert(r->block[0] == BLOCK && r->block[1] == 0 && r->block[2] == 0);
+    ck_assert_uint_eq(r->warp, WARP);
+    ck_assert_uint_eq(r->lane, LANE);
+    snprintf(source, sizeof source, "%s/cuda/attention_prefill.cu", BLIP2_SOURCE_DIR);
+    free(text);
+    text = kernel_read(source);
+    here = find(text, "        store<T, units>(", 0);
+    ck_assert_int_eq(r->line, line_of(text, here));
+    free(text);
 }
 END_TEST
 
@@ -141,6 +191,7 @@ int main(void) {
 
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, planted, 0, EDITS);
+    tcase_add_test(tcase, names_the_place);
     tcase_add_loop_test(tcase, swapped_registers, 0, 2);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -78,7 +78,8 @@ START_TEST(tiny_model_speaks) {
         "3", "--new-tokens", "4", "--repeat", "2");
     expect_success(&o);
     ck_assert_ptr_nonnull(strstr(o.out, "\"decode_tokens_per_s\": "));
-    RUN(&o, "run", "--model", folder, "--image", GOLDEN "/images/p0.png", "--repeat", "1");
+    RUN(&o, "run", "--model", folder, "--image", GOLDEN "/images/p0.png", "--repeat", "1",
+        "--no-graphs");
     expect_success(&o);
     ck_assert_ptr_nonnull(strstr(o.out, "peak RSS "));
     remove_model(folder);

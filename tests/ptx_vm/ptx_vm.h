@@ -12,6 +12,14 @@
  *   memory, shared        device memory and shared memory with what is known about every byte
  *   report, counters      what was found, what was counted
  *
+ * What it cannot see. A store to global memory is there for everybody at once and in program order,
+ * so a missing __threadfence() or volatile shows nothing; global memory is not checked for races,
+ * within a block or between blocks (shared memory is), so two blocks that write one place, or one
+ * that reads what another writes without an atomic between them, pass. Blocks are done one after
+ * the other on each thread of the host: a kernel that waits for a block not yet started hangs until
+ * VM_TRAP, though a GPU might run it. Time, caches and registers are a compiler's and a GPU's to
+ * tell.
+ *
  * Everything here is a development tool: it takes plain malloc (the allocators under test must not
  * fail inside it) and ends the process when that returns NULL.                                  */
 #ifndef PTX_VM_H
