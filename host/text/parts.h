@@ -41,6 +41,9 @@ struct b2_tokenizer {
     b2_strip strip;
 };
 
+/* A tokenizer from the value of a tokenizer.json. */
+blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name);
+
 /* Fill decoded, vocab and what follows from the tokens that were read. json: the "decoder" value.
  */
 blip2_status b2_decoder_read(b2_tokenizer *out, b2_fields *fields, const json_t *json);

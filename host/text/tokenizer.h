@@ -18,9 +18,13 @@ typedef struct b2_tokens {
 blip2_status b2_tokens_append(b2_tokens *tokens, int32_t id); /* ENOMEM */
 void b2_tokens_free(b2_tokens *tokens);
 
-/* Read directory/tokenizer.json. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for
- * a model, normaliser or pre-tokeniser that this library does not have, by name. */
+/* Read directory/tokenizer.json, or where there is none directory/vocab.txt as
+ * b2_tokenizer_open_bert does. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for a
+ * model, normaliser, pre-tokeniser or decoder that this library does not have, by name. */
 blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory);
+/* Read a BERT vocabulary, which is all that a LAVIS checkpoint goes with: uncased, with [DEC] as
+ * one more token behind it. */
+blip2_status b2_tokenizer_open_bert(b2_tokenizer **out, const char *path);
 /* The same from memory (`name`: for messages). */
 blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
                                 const char *name);

@@ -3,12 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
 #include "load/json.h"
 #include "text/parts.h"
-
-/* The largest in use has 33 MB (Gemma's). */
-enum { LARGEST_FILE = 64 << 20 };
 
 /* The template's ids are tokens. */
 static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_fields *fields) {
@@ -57,45 +53,31 @@ static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_
     return check_template(out, fields);
 }
 
-blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
-                                const char *name) {
+blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name) {
     b2_fields fields = {name, "", BLIP2_OK};
-    b2_tokenizer *tokenizer = NULL;
-    json_t *root = NULL;
+    b2_tokenizer *tokenizer = b2_calloc(1, sizeof *tokenizer);
     blip2_status status;
 
     *out = NULL;
-    if ((status = b2_json_parse(&root, json, size, name)) < 0)
-        goto out;
-    if ((tokenizer = b2_calloc(1, sizeof *tokenizer)) == NULL) {
-        status = b2_fail_memory();
-        goto out;
-    }
+    if (tokenizer == NULL)
+        return b2_fail_memory();
     status = read_parts(tokenizer, &fields, root);
-    if (status == BLIP2_OK) {
+    if (status == BLIP2_OK)
         *out = tokenizer;
-        tokenizer = NULL;
-    }
-out:
-    b2_tokenizer_close(tokenizer);
-    json_decref(root);
+    else
+        b2_tokenizer_close(tokenizer);
     return status;
 }
 
-blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory) {
-    char *path = b2_path_join(directory, "tokenizer.json");
-    uint8_t *json = NULL;
-    size_t size = 0;
-    blip2_status status;
+blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
+                                const char *name) {
+    json_t *root = NULL;
+    blip2_status status = b2_json_parse(&root, json, size, name);
 
     *out = NULL;
-    if (path == NULL)
-        return b2_fail_memory();
-    status = b2_file_read(&json, &size, path, LARGEST_FILE);
     if (status == BLIP2_OK)
-        status = b2_tokenizer_parse(out, (const char *)json, size, path);
-    b2_free(json);
-    b2_free(path);
+        status = b2_tokenizer_build(out, root, name);
+    json_decref(root);
     return status;
 }
 

@@ -5,8 +5,8 @@ import struct
 
 
 def charsmap(table):
-    """The bytes for {key: text}. Each node has a block of 256 units of its own, so that nothing
-    collides."""
+    """The bytes for {key: text}. Children of a node lie at its base xor their byte, its value at the
+    base itself; bases are the first that fit."""
     root, texts = {}, b""
     for key, text in table.items():
         node = root
@@ -14,20 +14,25 @@ def charsmap(table):
             node = node.setdefault(byte, {})
         node["place"] = len(texts)
         texts += text.encode() + b"\0"
-    units, blocks = {}, [0]
+    units, bases = {0: 0}, set()
 
     def put(node, at, label):
-        blocks[0] += 1
-        children = 256 * blocks[0]
+        children = [b for b in node if b != "place"]
+        base = next(
+            b
+            for b in range(1, 1 << 20)
+            if b not in bases and not any(b ^ c in units for c in children + [0])
+        )
+        bases.add(base)
         leaf = "place" in node
-        units[at] = label | (children ^ at) << 10 | (0x100 if leaf else 0)
-        if leaf:
-            units[children] = node["place"] | 1 << 31
-        for byte in [b for b in node if b != "place"]:
-            put(node[byte], children ^ byte, byte)
+        units[at] = label | (base ^ at) << 10 | (0x100 if leaf else 0)
+        units[base] = node.get("place", 0) | 1 << 31
+        units.update({base ^ c: 0 for c in children})
+        for c in children:
+            put(node[c], base ^ c, c)
 
     put(root, 0, 0)
-    count = 256 * (blocks[0] + 1)
+    count = max(units) // 256 * 256 + 256  # the root's unit may lead anywhere near
     trie = struct.pack(f"<{count}I", *(units.get(i, 0) for i in range(count)))
     return struct.pack("<I", len(trie)) + trie + texts
 

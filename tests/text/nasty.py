@@ -326,13 +326,10 @@ def clean_up(text):
     return text
 
 
-def unmarked(path):
-    """The tokenizer with no added token marked normalized: 0.23 decodes those to their normalised
-    text and forgets that they are special, which transformers does not."""
-    spec = json.loads(path.read_text())
-    for token in spec["added_tokens"]:
-        token["normalized"] = False
-    return Tokenizer.from_str(json.dumps(spec))
+def without_normalized(spec):
+    """The same with no added token marked normalized: 0.23 decodes those to their normalised text and
+    forgets that they are special, which transformers does not."""
+    return {**spec, "added_tokens": [{**t, "normalized": False} for t in spec["added_tokens"]]}
 
 
 def record(tokenizer, decoder, special, generator):
@@ -370,7 +367,8 @@ def main():
     directory, count, seed, out = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     budget = int(sys.argv[5]) if len(sys.argv) > 5 else None
     path = Path(directory) / "tokenizer.json"
-    tokenizer, decoder = Tokenizer.from_file(str(path)), unmarked(path)
+    tokenizer = Tokenizer.from_file(str(path))
+    decoder = Tokenizer.from_str(json.dumps(without_normalized(json.loads(path.read_text()))))
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     generator = Generator(seed)
     written = 0

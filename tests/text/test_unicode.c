@@ -158,6 +158,57 @@ START_TEST(clusters_end_where_they_should) {
 }
 END_TEST
 
+/* ---- decomposition ----------------------------------------------------------------------- */
+
+/* NFD of the library. */
+static const struct {
+    const char *text, *decomposed;
+} decomposed[] = {
+    {"", ""},
+    {"a\u0345\u0301\u0327", "a\u0327\u0301\u0345"},
+    {"\u0301\u0327\u0301x\u0327", "\u0327\u0301\u0301x\u0327"},
+    {"\u1e69", "s\u0323\u0307"},
+    {"\u0344\u0327", "\u0327\u0308\u0301"},
+    {"a\u08d5\u0327", "a\u0327\u08d5"},
+    {"\u0327\u0301\u0345\u0323b\u0301\u0327", "\u0327\u0323\u0301\u0345b\u0327\u0301"},
+    {"\uac01", "\u1100\u1161\u11a8"},
+    {"\U0001d15e\U0001d16d\u0323", "\U0001d157\U0001d165\u0323\U0001d16d"},
+};
+
+static const b2_normalizers nfd = {.list = {{.step = B2_NORMALIZE_DECOMPOSE}}, .count = 1};
+
+START_TEST(marks_are_put_in_order) {
+    b2_normalized work[2] = {0};
+
+    for (size_t i = 0; i < sizeof decomposed / sizeof *decomposed; i++) {
+        b2_span span = {decomposed[i].text, strlen(decomposed[i].text), 0};
+
+        ck_assert_status_ok(b2_normalize(&nfd, span, work, &span));
+        ck_assert_str_eq(span.text, decomposed[i].decomposed);
+    }
+    b2_text_free(&work[0].text);
+    b2_text_free(&work[1].text);
+}
+END_TEST
+
+/* A run of 200,000 marks in the worst order ends at once, or the test times out. */
+START_TEST(long_runs_of_marks_take_no_quadratic_time) {
+    b2_normalized work[2] = {0};
+    b2_text_buffer text = {0};
+    b2_span span;
+
+    while (text.length < 400000)
+        b2_text_append(&text, "\u0301\u0327", 4);
+    span = (b2_span){text.data, text.length, 0};
+    ck_assert_status_ok(b2_normalize(&nfd, span, work, &span));
+    ck_assert_uint_eq(span.length, text.length);
+    ck_assert_mem_eq(span.text, "\u0327\u0327", 4);
+    ck_assert_mem_eq(span.text + span.length - 4, "\u0301\u0301", 4);
+    b2_text_free(&text);
+    b2_text_free(&work[0].text);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("unicode");
     TCase *tcase = tcase_create("unicode");
@@ -165,6 +216,8 @@ int main(void) {
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, every_code_point_is_as_in_the_library);
     tcase_add_test(tcase, clusters_end_where_they_should);
+    tcase_add_test(tcase, marks_are_put_in_order);
+    tcase_add_test(tcase, long_runs_of_marks_take_no_quadratic_time);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -1,0 +1,13 @@
+/* Vocabularies of the time before tokenizer.json, as the tokenizer.json that they stand for. */
+#ifndef B2_LEGACY_H
+#define B2_LEGACY_H
+#include <jansson.h>
+
+#include "base/status.h"
+
+/* A BERT vocabulary: a token a line, the line's number is its id. What comes out is the tokenizer
+ * of BLIP-2's Q-Former: bert-base-uncased with [DEC] as one more token. *out is yours to
+ * json_decref. */
+blip2_status b2_bert_vocabulary(json_t **out, const char *text, size_t size, const char *name);
+
+#endif
