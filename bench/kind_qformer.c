@@ -22,7 +22,7 @@ enum { PAGE_TOKENS = 16, PIECE = 3 /* of the text of a continued case, in its se
 
 typedef struct qformer_case {
     part part;
-    lavis_model model;
+    b2_lavis model;
     b2_qformer_config config;
     b2_qformer qformer;
     mode mode;
@@ -98,14 +98,14 @@ static blip2_status qformer_open(qformer_case *c, const golden_case *golden, con
     if (status == BLIP2_OK && reads_text(c))
         status = read_text(c, golden);
     if (status < 0 || (status = part_model_name(golden, NULL, &name)) < 0 ||
-        (status = lavis_open(&c->model, golden, name)) < 0)
+        (status = part_model(&c->model, golden, name)) < 0)
         return status;
     if ((status = part_open(&c->part, device, &c->model)) < 0 ||
         (status = b2_weights_take(c->part.weights, B2_QF_CROSS_K_W, 0, 2, any, &key)) < 0)
         return status;
     if (key.data == NULL || key.dim[1] > INT32_MAX)
         return b2_fail(BLIP2_EINVAL, "%s: a Q-Former without cross-attention", c->model.directory);
-    if ((status = lavis_qformer_config(&c->model, (uint32_t)key.dim[1], &c->config)) < 0 ||
+    if ((status = b2_lavis_qformer_config(&c->model, (uint32_t)key.dim[1], &c->config)) < 0 ||
         (status = b2_qformer_load(&c->qformer, &c->part.loader, &c->config)) < 0 ||
         (status = b2_loader_begin_make(&c->part.loader)) < 0)
         return status;
@@ -346,7 +346,7 @@ blip2_status run_qformer(const golden_case *golden, const char *device, verdict 
     b2_qformer_pack_free(&c.pack);
     part_close(&c.part);
     b2_qformer_free(&c.qformer);
-    lavis_close(&c.model);
+    b2_lavis_close(&c.model);
     b2_free(c.ids);
     b2_free(c.text_counts);
     b2_free(c.row_of);

@@ -7,7 +7,7 @@
 
 typedef struct vit_case {
     part part;
-    lavis_model tower, rest; /* rest: whose checkpoint has ln_vision */
+    b2_lavis tower, rest; /* rest: whose checkpoint has ln_vision */
     b2_vit_config config;
     b2_vit vit;
 } vit_case;
@@ -23,12 +23,13 @@ static blip2_status vit_open(vit_case *c, const golden_case *golden, const char 
     if ((status = golden_check(&fields)) < 0 ||
         (status = part_model_name(golden, "vit", &tower)) < 0 ||
         (status = part_model_name(golden, "ln_vision_from", &rest)) < 0 ||
-        (status = lavis_open(&c->tower, golden, tower)) < 0 ||
-        (status = lavis_vit_config(&c->tower, image, &c->config)) < 0 ||
-        (status = lavis_open(&c->rest, golden, rest)) < 0 ||
-        (status = lavis_ln_vision_eps(&c->rest, &c->config.post_eps)) < 0 ||
+        (status = part_model(&c->tower, golden, tower)) < 0 ||
+        (status = b2_lavis_vit_config(&c->tower, json_object_get(c->tower.json, "hyper"), image,
+                                      &c->config)) < 0 ||
+        (status = part_model(&c->rest, golden, rest)) < 0 ||
+        (status = b2_lavis_ln_vision_eps(&c->rest, &c->config.post_eps)) < 0 ||
         (status = part_open(&c->part, device, &c->rest)) < 0 ||
-        (status = lavis_weights_path(&c->tower, "file", &path)) < 0)
+        (status = b2_lavis_path(&c->tower, "file", true, &path)) < 0)
         return status;
     status = b2_weights_join(c->part.weights, path, "visual_encoder.");
     b2_free(path);
@@ -82,7 +83,7 @@ blip2_status run_vit(const golden_case *golden, const char *device, verdict *v) 
         status = vit_run(&c, golden, v);
     part_close(&c.part);
     b2_vit_free(&c.vit);
-    lavis_close(&c.tower);
-    lavis_close(&c.rest);
+    b2_lavis_close(&c.tower);
+    b2_lavis_close(&c.rest);
     return status;
 }

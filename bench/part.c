@@ -3,12 +3,12 @@
 #include "base/alloc.h"
 #include "kinds.h"
 
-blip2_status part_open(part *p, const char *device, const lavis_model *model) {
+blip2_status part_open(part *p, const char *device, const b2_lavis *model) {
     char *path = NULL;
     blip2_status status;
 
     if ((status = b2_device_open(&p->device, device, &bench_exact)) < 0 ||
-        (status = lavis_weights_path(model, "checkpoint", &path)) < 0)
+        (status = b2_lavis_path(model, "checkpoint", true, &path)) < 0)
         return status;
     status = b2_weights_open(&p->weights, path, NULL);
     b2_free(path);
@@ -43,4 +43,12 @@ blip2_status part_model_name(const golden_case *golden, const char *key, const c
         return golden_bad(golden, "model", "names of model folders", golden->model);
     *out = json_string_value(value);
     return BLIP2_OK;
+}
+
+blip2_status part_model(b2_lavis *out, const golden_case *golden, const char *relative) {
+    char *path = golden_path(golden, relative);
+    blip2_status status = path != NULL ? b2_lavis_open(out, path) : b2_fail_memory();
+
+    b2_free(path);
+    return status;
 }

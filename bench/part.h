@@ -2,7 +2,8 @@
  * part is loaded, given workspace and run as the library does. */
 #ifndef BENCH_PART_H
 #define BENCH_PART_H
-#include "lavis.h"
+#include "golden.h"
+#include "load/lavis.h"
 #include "model/run.h"
 
 typedef struct part {
@@ -14,11 +15,14 @@ typedef struct part {
 } part;
 
 /* The checkpoint of the model on the device, in fp32. */
-blip2_status part_open(part *p, const char *device, const lavis_model *model);
+blip2_status part_open(part *p, const char *device, const b2_lavis *model);
 void part_close(part *p);
 
 /* The workspace that was planned; the carver then carves from it. */
 blip2_status part_allocate(part *p, b2_carver *carver);
+
+/* A LAVIS model folder, relative to the case's. */
+blip2_status part_model(b2_lavis *out, const golden_case *golden, const char *relative);
 
 /* The model folder that case.json names: golden->model itself, or its key. */
 blip2_status part_model_name(const golden_case *golden, const char *key, const char **out);

@@ -88,6 +88,9 @@ typedef struct b2_config {
  * multiple of patch, NaN), ENOTSUP for what is well-formed but not BLIP-2 or not built yet. */
 blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log *log);
 
+/* The defaults of a config.json that says nothing. */
+void b2_config_default(b2_config *out);
+
 /* config.json from memory, with the picture size of the vision tower and CLIP's mean and std. name:
  * for messages. *out is all zero on failure. */
 blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, const char *name);

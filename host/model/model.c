@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/options.h"
+#include "load/lavis.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
@@ -83,8 +84,11 @@ static blip2_status open_device(blip2_model *model, const blip2_model_options *o
 
 /* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
  * alone. */
-static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
-    blip2_status status = b2_tokenizer_open(&model->tokenizer, directory);
+static blip2_status open_tokenizer(blip2_model *model, const char *directory,
+                                   const b2_lavis_files *files) {
+    blip2_status status = files->vocabulary != NULL
+                              ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
+                              : b2_tokenizer_open(&model->tokenizer, directory);
     bool generates = model->config.language != B2_LANGUAGE_NONE;
     size_t vocab, most = generates ? model->config.opt.vocab : model->qformer.config.vocab;
 
@@ -92,14 +96,31 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
         return status;
     vocab = b2_tokenizer_vocab(model->tokenizer);
     if (vocab > most)
-        return b2_fail(BLIP2_EFORMAT,
-                       "%s: tokenizer.json has ids up to %zu, %s_config.vocab_size is %zu",
-                       directory, vocab - 1, generates ? "text" : "qformer", most);
+        return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
+                       directory, vocab - 1, generates ? "language model" : "Q-Former", most);
     return BLIP2_OK;
 }
 
+/* The tower's file joins the checkpoint's. */
+static blip2_status open_weights(blip2_model *model, const char *directory,
+                                 const b2_lavis_files *files) {
+    const char *path = files->checkpoint != NULL ? files->checkpoint : directory;
+    blip2_status status = b2_weights_open(&model->weights, path, &model->log);
+
+    if (status == BLIP2_OK && files->tower != NULL)
+        status = b2_weights_join(model->weights, files->tower, "visual_encoder.");
+    return status;
+}
+
+/* A folder in the format of Hugging Face, or of LAVIS. */
+static blip2_status read_config(blip2_model *model, const char *directory, b2_lavis_files *files) {
+    if (b2_lavis_is_folder(directory))
+        return b2_lavis_read(&model->config, files, directory);
+    return b2_config_read(&model->config, directory, &model->log);
+}
+
 static blip2_status load(blip2_model *model, const char *directory,
-                         const blip2_model_options *options, bool make) {
+                         const blip2_model_options *options, b2_lavis_files *files, bool make) {
     b2_loader *loader = &model->loader;
     blip2_status status;
 
@@ -109,10 +130,10 @@ static blip2_status load(blip2_model *model, const char *directory,
     model->log = (b2_log){options->log, options->log_payload,
                           options->log_level != 0 ? options->log_level : BLIP2_LOG_WARNING};
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
-        (status = b2_config_read(&model->config, directory, &model->log)) < 0 ||
+        (status = read_config(model, directory, files)) < 0 ||
         (status = check_language(&model->config, directory)) < 0 ||
         (status = open_device(model, options)) < 0 ||
-        (status = b2_weights_open(&model->weights, directory, &model->log)) < 0)
+        (status = open_weights(model, directory, files)) < 0)
         return status;
     loader->weights = model->weights;
     loader->device = model->device;
@@ -121,7 +142,7 @@ static blip2_status load(blip2_model *model, const char *directory,
     if ((status = load_parts(model)) < 0 || !make)
         return status;
     if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
-        (status = open_tokenizer(model, directory)) < 0)
+        (status = open_tokenizer(model, directory, files)) < 0)
         return status;
     if ((status = b2_loader_begin_make(loader)) < 0)
         return status;
@@ -131,13 +152,16 @@ static blip2_status load(blip2_model *model, const char *directory,
 blip2_status b2_model_load(blip2_model **out, const char *directory,
                            const blip2_model_options *options, bool make) {
     blip2_model *model = b2_calloc(1, sizeof *model);
+    b2_lavis_files files = {0};
     blip2_status status;
 
     *out = NULL;
     if (model == NULL)
         return b2_fail_memory();
     atomic_flag_clear(&model->in_use);
-    if ((status = load(model, directory, options, make)) < 0) {
+    status = load(model, directory, options, &files, make);
+    b2_lavis_files_free(&files);
+    if (status < 0) {
         blip2_model_close(model);
         return status;
     }

@@ -67,6 +67,13 @@ static blip2_status load_layer(b2_vit_layer *layer, b2_loader *loader, const b2_
     return b2_load_dense(loader, &layer->fc2, B2_VIT_FC2_W, B2_VIT_FC2_B, i, c, f);
 }
 
+/* The original tower's file has a block more than BLIP-2 uses. */
+static void skip_layers(b2_loader *loader, uint32_t first) {
+    for (uint32_t i = first; b2_weights_has(loader->weights, B2_VIT_LN1_W, i); i++)
+        for (int id = B2_VIT_LN1_W; id <= B2_VIT_FC2_B; id++)
+            b2_weights_skip(loader->weights, (b2_weight_id)id, i);
+}
+
 blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
     int64_t c = config->width, p = config->patch;
     int64_t patch_dims[4] = {c, 3, p, p};
@@ -92,6 +99,7 @@ blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *co
     for (uint32_t i = 0; i < config->layers; i++)
         if ((status = load_layer(&vit->layers[i], loader, config, i)) < 0)
             return status;
+    skip_layers(loader, config->layers);
     return b2_load_norm(loader, &vit->post, B2_VIT_POST_LN_W, B2_VIT_POST_LN_B, 0, c,
                         config->post_eps);
 }
