@@ -407,7 +407,7 @@ blip2_status b2_convolution_queue(b2_cuda *cuda, const b2_convolution *op, bool 
                      .width = op->width,
                      .patch = op->patch,
                      .cols = op->w->rows,
-                     .type = op->w->type,
+                     .type = (int32_t)op->w->type,
                      .x_align = alignment_of(x),
                      .w_align = alignment_of(op->w->data),
                      .bias_align = op->bias != NULL ? alignment_of(op->bias) : 0};
