@@ -32,6 +32,7 @@ static const char usage[] =
     "  --prompt TEXT    prompt of each (default: none)\n"
     "  --repeat K       repeats; medians are reported (default: 3)\n"
     "  --device NAME    device to run on (default: cpu)\n"
+    "  --compute TYPE   auto, f32, tf32, f16 or bf16 (default: auto)\n"
     "  --threads N      CPU threads (default: all that this process may use)\n"
     "  --no-graphs      launch the kernels of decoding one by one\n"
     "  --json           the report as one JSON object\n"
@@ -40,14 +41,15 @@ static const char usage[] =
 enum { MAX_REPEATS = 1000, MAX_REQUESTS = 1024, MAX_TOKENS = 1 << 16 };
 
 typedef struct wish {
-    const char *model, *image, *prompt, *device;
+    const char *model, *image, *prompt, *device, *compute_name;
+    blip2_compute compute;
     uint32_t requests, new_tokens, repeats, threads;
     bool json, help;
     bool no_graphs;
 } wish;
 
 typedef struct phases { /* seconds */
-    double encode, prefill, decode;
+    double encode, prefill, decode, total;
 } phases;
 
 typedef struct speed {
@@ -107,6 +109,7 @@ static blip2_status open_all(speed *s) {
     blip2_model_options_init(&model, sizeof model);
     model.device = w->device;
     model.threads = w->threads;
+    model.compute = w->compute;
     if ((status = blip2_model_open(&s->model, w->model, &model)) < 0)
         return status;
     s->load = now() - start;
@@ -155,13 +158,14 @@ static blip2_status submit_all(speed *s) {
 
 static blip2_status measure(speed *s, phases *out) {
     bool busy = true;
-    double start;
+    double start, end;
     blip2_status status = submit_all(s);
 
     start = now();
     while (status == BLIP2_OK && busy)
         status = b2_engine_step(s->engine, &busy);
-    *out = (phases){s->encoded - start, s->first - s->encoded, now() - s->first};
+    end = now();
+    *out = (phases){s->encoded - start, s->first - s->encoded, end - s->first, end - start};
     for (uint32_t i = 0; i < s->wish->requests; i++) {
         if (s->requests[i] != NULL && status == BLIP2_OK)
             status = s->requests[i]->status;
@@ -232,7 +236,7 @@ static int report(const speed *s) {
     int threads =
         strcmp(s->model->device->ops->name, "cpu") == 0 ? b2_cpu_of(s->model->device)->threads : 0;
     char cpu[128];
-    double encode, prefill, decode, new_tokens = (double)w->requests * (w->new_tokens - 1);
+    double encode, prefill, decode, total, new_tokens = (double)w->requests * (w->new_tokens - 1);
     uint64_t peak = peak_bytes();
     json_t *object;
 
@@ -241,16 +245,18 @@ static int report(const speed *s) {
     encode = median(s, offsetof(phases, encode), scratch) / w->requests;
     prefill = rate((double)w->requests * s->rows, median(s, offsetof(phases, prefill), scratch));
     decode = rate(new_tokens, median(s, offsetof(phases, decode), scratch));
+    total = rate(w->requests, median(s, offsetof(phases, total), scratch));
     b2_free(scratch);
     read_cpu_model(cpu, sizeof cpu);
     if (w->json) {
         object =
-            json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "model",
-                      w->model, "device", w->device, "cpu", cpu, "threads", threads, "requests",
-                      (json_int_t)w->requests, "prompt_rows", (json_int_t)s->rows, "new_tokens",
-                      (json_int_t)w->new_tokens, "repeats", (json_int_t)w->repeats, "load_s",
-                      s->load, "encode_s_per_image", encode, "prefill_tokens_per_s", prefill,
-                      "decode_tokens_per_s", decode, "peak_rss_bytes", (json_int_t)peak);
+            json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}",
+                      "model", w->model, "device", w->device, "compute", w->compute_name, "cpu",
+                      cpu, "threads", threads, "requests", (json_int_t)w->requests, "prompt_rows",
+                      (json_int_t)s->rows, "new_tokens", (json_int_t)w->new_tokens, "repeats",
+                      (json_int_t)w->repeats, "load_s", s->load, "encode_s_per_image", encode,
+                      "prefill_tokens_per_s", prefill, "decode_tokens_per_s", decode,
+                      "captions_per_s", total, "peak_rss_bytes", (json_int_t)peak);
         if (object == NULL || json_dumpf(object, stdout, JSON_REAL_PRECISION(6)) != 0)
             return bench_complain("the report could not be written");
         json_decref(object);
@@ -264,6 +270,7 @@ static int report(const speed *s) {
     (void)printf("encode    %.1f ms a picture\n", encode * 1e3);
     (void)printf("prefill   %.1f tokens/s\n", prefill);
     (void)printf("decode    %.1f tokens/s\n", decode);
+    (void)printf("captions  %.2f captions/s\n", total);
     (void)printf("peak RSS  %.3f GiB\n", (double)peak / (1 << 30));
     return fflush(stdout) == 0 ? EXIT_SUCCESS : bench_complain("the report could not be written");
 }
@@ -280,14 +287,32 @@ static bool read_count(const char *text, uint32_t most, uint32_t *out) {
     return true;
 }
 
+static bool read_compute(const char *text, wish *w) {
+    static const char *const names[] = {"auto", "f32", "tf32", "f16", "bf16"};
+
+    for (int i = 0; i <= BLIP2_COMPUTE_BF16; i++)
+        if (strcmp(text, names[i]) == 0) {
+            w->compute = (blip2_compute)i;
+            w->compute_name = names[i];
+            return true;
+        }
+    return false;
+}
+
 static int read_options(int argc, char **argv, wish *w) {
-    static const struct option options[] = {
-        {"model", required_argument, NULL, 'm'},    {"image", required_argument, NULL, 'i'},
-        {"prompt", required_argument, NULL, 'p'},   {"device", required_argument, NULL, 'd'},
-        {"requests", required_argument, NULL, 'r'}, {"new-tokens", required_argument, NULL, 'n'},
-        {"repeat", required_argument, NULL, 'k'},   {"threads", required_argument, NULL, 't'},
-        {"no-graphs", no_argument, NULL, 'g'},      {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"model", required_argument, NULL, 'm'},
+                                            {"image", required_argument, NULL, 'i'},
+                                            {"prompt", required_argument, NULL, 'p'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {"compute", required_argument, NULL, 'c'},
+                                            {"requests", required_argument, NULL, 'r'},
+                                            {"new-tokens", required_argument, NULL, 'n'},
+                                            {"repeat", required_argument, NULL, 'k'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"no-graphs", no_argument, NULL, 'g'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -305,6 +330,11 @@ static int read_options(int argc, char **argv, wish *w) {
             break;
         case 'd':
             w->device = optarg;
+            break;
+        case 'c':
+            if (!read_compute(optarg, w))
+                return bench_complain("run: --compute %s: expected auto, f32, tf32, f16 or bf16",
+                                      optarg);
             break;
         case 'r':
             good = read_count(optarg, MAX_REQUESTS, &w->requests);
@@ -337,7 +367,12 @@ static int read_options(int argc, char **argv, wish *w) {
 }
 
 int run_main(int argc, char **argv) {
-    wish w = {.prompt = "", .device = "cpu", .requests = 1, .new_tokens = 30, .repeats = 3};
+    wish w = {.prompt = "",
+              .device = "cpu",
+              .compute_name = "auto",
+              .requests = 1,
+              .new_tokens = 30,
+              .repeats = 3};
     speed s = {.wish = &w};
     int code = read_options(argc, argv, &w);
     blip2_status status;

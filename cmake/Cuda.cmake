@@ -39,15 +39,24 @@ set(cuda_images norm rows kv attention_f32 attention_prefill attention_decode ch
 file(GLOB cuda_headers CONFIGURE_DEPENDS ${cuda_dir}/*.h ${cuda_dir}/*.cuh
   ${CMAKE_SOURCE_DIR}/host/draw.h)
 set(nvcc_flags -std=c++17 -Werror all-warnings)
+# An image of the product: machine code for each architecture, and what ptxas says of each kernel.
+set(fatbin_options -fatbin -Xptxas -v)
+foreach(arch ${BLIP2_CUDA_ARCHITECTURES})
+  list(APPEND fatbin_options -gencode arch=compute_${arch},code=sm_${arch})
+endforeach()
+list(GET BLIP2_CUDA_ARCHITECTURES -1 last)
+list(APPEND fatbin_options -gencode arch=compute_${last},code=compute_${last})
 
 # blip2_cuda_images(OUT DIRECTORY ENDING nvcc-option...): an assembler file for each image, made in
-# DIRECTORY, that holds what nvcc makes with these options.
+# DIRECTORY, that holds what nvcc makes with these options. What it says is kept in NAME.ENDING.log
+# (tests/kernel_report reads it).
 function(blip2_cuda_images out directory ending)
   file(MAKE_DIRECTORY ${directory})
   foreach(name ${cuda_images})
     set(file ${directory}/${name}.${ending})
-    add_custom_command(OUTPUT ${file}
-      COMMAND ${BLIP2_NVCC} ${ARGN} ${nvcc_flags} ${cuda_dir}/${name}.cu -o ${file}
+    add_custom_command(OUTPUT ${file} BYPRODUCTS ${file}.log
+      COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/logged.sh ${file}.log
+        ${BLIP2_NVCC} ${ARGN} ${nvcc_flags} ${cuda_dir}/${name}.cu -o ${file}
       DEPENDS ${cuda_dir}/${name}.cu ${cuda_headers} VERBATIM)
     configure_file(${cuda_dir}/image.S.in ${directory}/${name}.S @ONLY)
     set_property(SOURCE ${directory}/${name}.S PROPERTY OBJECT_DEPENDS ${file})

@@ -50,19 +50,29 @@ template <int units> __device__ inline int copied_row(int lane) {
 }
 
 /* One warp begins to copy the first `count` of 16 rows of `size` units to rows to .. to + 15 of a
- * tile, and zeros for what is missing to 16 rows of `units`. */
+ * tile, and zeros for what is missing to 16 rows of `units`.
+ *
+ * Every other head of size 88 starts in the middle of a sector of 32 bytes. There the four lanes
+ * begin one unit in front of the row, so that they too ask for whole sectors: what stands in front
+ * takes the place of the unit that is missing at the end. */
 template <typename T, int units>
 __device__ inline void copy_group(uint32_t tile, int to, b2_head_rows<T> rows, int count, int size,
                                   int lane) {
+    constexpr bool whole = units % 4 == 0; /* no lane is ever past the end of a row */
     int column = lane % 4;
+    bool between = units == 12 && size < units && (uintptr_t)rows.first % 32 != 0;
 #pragma unroll
     for (int row = copied_row<units>(lane), i = 0; i < 2; i++, row += 8)
 #pragma unroll
-        for (int unit = column; unit - column < units; unit += 4) {
+        for (int k = 0; k < units; k += 4) {
+            int unit = column + k - between;
+
+            if (k == 0 && unit < 0)
+                unit = units - 1;
             bool there = row < count && unit < size;
             const T *from = there ? rows.first + row * (int)rows.stride + unit * 8 : rows.first;
 
-            if (unit < units)
+            if (whole || unit < units)
                 b2_copy_16(unit_at<units>(tile, unit, to + row), from, there ? 16 : 0);
         }
 }

@@ -215,8 +215,9 @@ typedef struct b2_convert_args {
 
 /* ---- patch.cu ------------------------------------------------------------------------------ */
 
-/* Pixels to rows of patches, for the GEMM form of the patch embedding. b2_im2col_f32, _f16, _bf16.
- */
+/* Pixels to rows of patches, for the GEMM form of the patch embedding. b2_im2col_f32, _f16, _bf16:
+ *     grid (images * (height / P) * ceil(width / P / B2_IM2COL_PATCHES)) */
+enum { B2_IM2COL_PATCHES = 4 };
 typedef struct b2_im2col_args {
     const float *pixels; /* [B, 3, height, width] */
     void *y;             /* [B * g, 3*P*P] T */

@@ -32,6 +32,8 @@ static blip2_status multiply(b2_cuda *cuda, const b2_patch_embed *op, int64_t fi
                                     .height = (int32_t)op->height,
                                     .width = (int32_t)op->width,
                                     .patch = (int32_t)op->patch};
+    int64_t across = op->width / op->patch, down = op->height / op->patch;
+    int64_t blocks = count * down * b2_ceil_div(across, B2_IM2COL_PATCHES);
     blip2_status status = BLIP2_OK;
     bool done = false;
 
@@ -41,7 +43,7 @@ static blip2_status multiply(b2_cuda *cuda, const b2_patch_embed *op, int64_t fi
     if (status < 0 || done)
         return status;
     status =
-        b2_launch_rows(cuda, b2_kernel_of_type(b2_im2col_f32_kernel, x.type), count * g, &columns);
+        b2_launch_rows(cuda, b2_kernel_of_type(b2_im2col_f32_kernel, x.type), blocks, &columns);
     if (status < 0)
         return status;
     return b2_linear_queue(cuda, &(b2_linear){.x = x, .w = op->w, .bias = op->bias, .y = patches});

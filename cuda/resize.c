@@ -8,7 +8,9 @@
 #include "gpu.h"
 #include "image/image.h"
 
-/* Weights of one axis, on the GPU: first [out], count [out], weight [out, taps]. */
+/* Weights of one axis, on the GPU: first [out], count [out], weight [out, taps], its rows in whole
+ * sectors of 32 bytes. */
+enum { SECTOR_WEIGHTS = 8 };
 typedef struct axis {
     uint32_t in, out;
     size_t taps;
@@ -37,10 +39,19 @@ static void *carve(carver *c, size_t a, size_t b, size_t size) {
 static axis carve_axis(carver *c, uint32_t in, uint32_t out) {
     axis a = {.in = in, .out = out, .taps = b2_image_taps(out, in)};
 
+    a.taps = (a.taps + SECTOR_WEIGHTS - 1) / SECTOR_WEIGHTS * SECTOR_WEIGHTS;
     a.first = carve(c, out, 1, sizeof(int32_t));
     a.count = carve(c, out, 1, sizeof(int32_t));
     a.weight = carve(c, out, a.taps, sizeof(int32_t));
     return a;
+}
+
+/* weight [rows, from] becomes [rows, to], with zeros at the ends of its rows. */
+static void spread(int32_t *weight, size_t rows, size_t from, size_t to) {
+    for (size_t i = rows; i-- > 0;) {
+        memmove(weight + i * to, weight + i * from, from * sizeof *weight);
+        memset(weight + i * to + from, 0, (to - from) * sizeof *weight);
+    }
 }
 
 static blip2_status send_axis(b2_cuda *cuda, const axis *a) {
@@ -51,8 +62,10 @@ static blip2_status send_axis(b2_cuda *cuda, const axis *a) {
     if (host == NULL)
         return b2_fail_memory();
     status = b2_image_weights(host, host + out, host + 2 * out, a->out, a->in);
-    if (status == BLIP2_OK)
+    if (status == BLIP2_OK) {
+        spread(host + 2 * out, out, b2_image_taps(a->out, a->in), a->taps);
         status = b2_cuda_send(cuda, a->first, host, out * sizeof *host);
+    }
     if (status == BLIP2_OK)
         status = b2_cuda_send(cuda, a->count, host + out, out * sizeof *host);
     if (status == BLIP2_OK)

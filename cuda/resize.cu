@@ -4,8 +4,8 @@
  * A photo of 12 megapixels is 36 MB, read once by the first pass; a warp takes an output pixel of a
  * row and shares out its taps (71 of 4,000 pixels to 224), so that weights come in one run. Rows
  * are first copied to shared memory in words of 16 bytes: neighbouring pixels share taps, and the
- * bytes of a pixel make poor requests. The second pass works on rows of 3 * 224 bytes that the L2
- * cache holds. */
+ * bytes of a pixel make poor requests. Results go the same way back. The second pass works on rows
+ * of 3 * 224 bytes that the L2 cache holds. */
 #include "kernels.h"
 #include "ptx.cuh"
 #include "reduce.cuh"
@@ -14,6 +14,7 @@ enum {
     PRECISION_BITS = 22, /* of a weight */
     WORD = sizeof(uint4),
     STAGED = 24 << 10, /* bytes of a row: 8,192 pixels; registers, not this, bound the blocks */
+    RESULTS = 3 << 10, /* bytes of a row that is made: 1,024 pixels */
     SPLIT = 1024       /* pixels that normalise stages at a time */
 };
 
@@ -40,13 +41,29 @@ __device__ inline const uint8_t *stage(uint8_t *room, const uint8_t *from, int n
     return to;
 }
 
-/* A block a row, a warp an output pixel, a lane a tap. Rows too wide to be staged are read where
- * they are. */
+/* The way back: n bytes that stand as far from a multiple of WORD as `to` does. */
+__device__ inline void unstage(uint8_t *to, const uint8_t *from, int n) {
+    int head = (int)(-(uintptr_t)to % WORD), words;
+
+    head = head < n ? head : n;
+    words = (n - head) / WORD;
+    for (int i = (int)threadIdx.x; i < words; i += B2_ROW_THREADS)
+        ((uint4 *)(to + head))[i] = ((const uint4 *)(from + head))[i];
+    for (int i = (int)threadIdx.x; i < head; i += B2_ROW_THREADS)
+        to[i] = from[i];
+    for (int i = head + words * WORD + (int)threadIdx.x; i < n; i += B2_ROW_THREADS)
+        to[i] = from[i];
+}
+
+/* A block a row, a warp an output pixel, a lane a tap. Rows too wide to be staged are read, or
+ * written, where they are. */
 extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
     b2_resize_rows(const __grid_constant__ b2_resize_args a) {
-    __shared__ __align__(16) uint8_t room[STAGED + WORD];
+    __shared__ __align__(16) uint8_t room[STAGED + WORD], results[RESULTS + WORD];
     const uint8_t *row = a.x + (int64_t)blockIdx.x * a.in_width * 3;
-    uint8_t *y = a.y + (int64_t)blockIdx.x * a.width * 3;
+    uint8_t *to = a.y + (int64_t)blockIdx.x * a.width * 3;
+    bool staged = a.width <= RESULTS / 3;
+    uint8_t *y = staged ? results + (uintptr_t)to % WORD : to;
 
     if (a.in_width <= STAGED / 3)
         row = stage(room, row, a.in_width * 3);
@@ -69,6 +86,9 @@ extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
                 y[3 * x + c] = to_byte(sum[c]);
         }
     }
+    __syncthreads(); /* the row is made before it is stored */
+    if (staged)
+        unstage(to, y, a.width * 3);
 }
 
 /* A block a row, four bytes of it a thread where rows start so, else one. */

@@ -42,6 +42,5 @@ TCase *plain_rows_case(void);
 TCase *plain_pointwise_case(void);
 TCase *plain_choice_case(void);
 TCase *plain_picture_case(void);
-TCase *plain_traffic_case(void);
 
 #endif

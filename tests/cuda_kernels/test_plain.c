@@ -9,6 +9,5 @@ int main(void) {
     suite_add_tcase(suite, plain_pointwise_case());
     suite_add_tcase(suite, plain_choice_case());
     suite_add_tcase(suite, plain_picture_case());
-    suite_add_tcase(suite, plain_traffic_case());
     return run_suite(suite);
 }

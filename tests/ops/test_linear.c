@@ -51,7 +51,7 @@ static const linear_case cases[] = {
     {1, 1, 1, B2_F16, B2_F16, 2, true, B2_ACT_GELU_TANH, NO_RESIDUAL, 1, true},
     {0, 3, 4, B2_F32, B2_F32, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
     {5, 31, 129, B2_F16, B2_F16, 1, true, B2_ACT_GELU_TANH, IN_PLACE, 2, true},
-    {140, 100, 24, B2_F16, B2_F16, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
+    {140, 230, 24, B2_F16, B2_F16, 2, true, B2_ACT_SILU, NO_RESIDUAL, 0, true},
     {140, 97, 24, B2_F32, B2_F32, 2, true, B2_ACT_NONE, NO_RESIDUAL, 0, true},
     {1, 200, 600, B2_F32, B2_BF16, 2, true, B2_ACT_RELU, RESIDUAL, 0, true},
 };

@@ -174,8 +174,10 @@ START_TEST(knows_where_it_is) {
         text, sizeof(text),
         ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry where(.param .b64 "
         "p)\n{ .reg .b64 %%o, %%d; .reg .b32 %%b, %%t, %%x;\nld.param.u64 %%o, [p];\n"
-        "mad.lo.u32 %%b, %%ctaid.z, 3, %%ctaid.y; mad.lo.u32 %%b, %%b, 2, %%ctaid.x;\n"
-        "mad.lo.u32 %%t, %%tid.z, 4, %%tid.y; mad.lo.u32 %%t, %%t, 5, %%tid.x;\n"
+        "mov.u32 %%b, %%ctaid.z; mov.u32 %%x, %%ctaid.y; mad.lo.u32 %%b, %%b, 3, %%x;\n"
+        "mov.u32 %%x, %%ctaid.x; mad.lo.u32 %%b, %%b, 2, %%x;\n"
+        "mov.u32 %%t, %%tid.z; mov.u32 %%x, %%tid.y; mad.lo.u32 %%t, %%t, 4, %%x;\n"
+        "mov.u32 %%x, %%tid.x; mad.lo.u32 %%t, %%t, 5, %%x;\n"
         "mad.lo.u32 %%t, %%b, %d, %%t; mul.wide.u32 %%d, %%t, %d; add.u64 %%o, %%o, %%d;\n",
         THREADS, 4 * VALUES);
     for (k = 0; k < VALUES; k++) {

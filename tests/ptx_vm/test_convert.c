@@ -122,6 +122,22 @@ static uint64_t twin(type to, type from, uint64_t bits, int mode, int saturate) 
     return to_float(to, x, mode);
 }
 
+/* Forms that the manual leaves out are left out: a real assembler refuses them, and these tests run
+ * on a GPU too (tests/vm_on_gpu). */
+static int exists(type to, type from, int saturate) {
+    int brain = to == BF16 || from == BF16;
+
+    if (!saturate || brain) { /* bf16 has no .sat, and no bytes */
+        return !saturate && !(brain && (types[to].bits == 8 || types[from].bits == 8));
+    }
+    if (types[to].is_float || types[from].is_float) {
+        return 1;
+    }
+    return types[to].is_signed == types[from].is_signed
+               ? types[to].bits < types[from].bits
+               : types[from].is_signed || types[to].bits <= types[from].bits;
+}
+
 /* ---- running -------------------------------------------------------------------------------- */
 
 enum { COUNT = 700 };
@@ -135,6 +151,9 @@ static void check(type to, type from, const char *opcode, int mode, int saturate
     char shape[] = {types[to].letter, '=', types[from].letter, '\0'}, body[96];
     size_t i, edges = op_edges(types[from].letter, 1, in, COUNT);
 
+    if (!exists(to, from, saturate)) {
+        return;
+    }
     edges += op_edges(types[from].letter, 0, in + edges, COUNT - edges);
     for (i = edges; i < COUNT; i++) {
         in[i] = next_random(&seed) & mask;

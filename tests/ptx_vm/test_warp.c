@@ -222,7 +222,7 @@ START_TEST(keeps_groups_apart) {
     int i, k;
 
     fill(0xffff, 0);
-    op_run("{ .reg .b32 m, l; and.b32 l, %laneid, 1; shl.b32 m, 0x55555555, l;"
+    op_run("{ .reg .b32 m, l; mov.u32 l, %laneid; and.b32 l, l, 1; shl.b32 m, 0x55555555, l;"
            "redux.sync.add.u32 %d, %a, m; }",
            "w=w", COUNT, given, out, 0);
     for (i = 0; i < COUNT; i++) {
