@@ -10,4 +10,8 @@
  * json_decref. */
 blip2_status b2_bert_vocabulary(json_t **out, const char *text, size_t size, const char *name);
 
+/* A SentencePiece model, as the class of the language model that it goes with converts it: Unigram
+ * as T5's (100 extra ids behind it, </s> at the end), BPE as Llama's (<s> in front). */
+blip2_status b2_spm_vocabulary(json_t **out, const char *bytes, size_t size, const char *name);
+
 #endif

@@ -28,7 +28,8 @@ blip2_status b2_model_read(b2_model *out, b2_arena *arena, b2_fields *fields, co
     }
     if (strcmp(name, "Unigram") == 0) {
         out->kind = B2_MODEL_UNIGRAM;
-        return b2_unigram_read(&out->unigram, &out->vocabulary, arena, &inside, json);
+        return b2_unigram_read(&out->unigram, &out->vocabulary, arena, &inside, json,
+                               out->exact_scores);
     }
     return b2_fail(BLIP2_ENOTSUP, "%s: model \"%.40s\" is not supported", fields->file, name);
 }

@@ -9,6 +9,7 @@ typedef enum b2_model_kind { B2_MODEL_BPE, B2_MODEL_WORDPIECE, B2_MODEL_UNIGRAM 
 
 typedef struct b2_model {
     b2_model_kind kind;
+    bool exact_scores; /* set before reading */
     b2_vocabulary vocabulary;
     union {
         b2_bpe bpe;

@@ -41,8 +41,10 @@ struct b2_tokenizer {
     b2_strip strip;
 };
 
-/* A tokenizer from the value of a tokenizer.json. */
-blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name);
+/* A tokenizer from the value of a tokenizer.json. exact_scores: its scores do not come from text,
+ * so that they are not what the library's reader of numbers makes of them (unigram_read.c). */
+blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name,
+                                bool exact_scores);
 
 /* Fill decoded, vocab and what follows from the tokens that were read. json: the "decoder" value.
  */

@@ -18,9 +18,10 @@ typedef struct b2_tokens {
 blip2_status b2_tokens_append(b2_tokens *tokens, int32_t id); /* ENOMEM */
 void b2_tokens_free(b2_tokens *tokens);
 
-/* Read directory/tokenizer.json, or where there is none directory/vocab.txt as
- * b2_tokenizer_open_bert does. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for a
- * model, normaliser, pre-tokeniser or decoder that this library does not have, by name. */
+/* Read directory/tokenizer.json, or where there is none spiece.model or tokenizer.model
+ * (SentencePiece: T5's and Llama's), or vocab.txt as b2_tokenizer_open_bert does. EIO, EFORMAT
+ * (file, field, expected against actual), ENOTSUP for a model, normaliser, pre-tokeniser or decoder
+ * that this library does not have, by name. */
 blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory);
 /* Read a BERT vocabulary, which is all that a LAVIS checkpoint goes with: uncased, with [DEC] as
  * one more token behind it. */

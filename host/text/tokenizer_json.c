@@ -53,7 +53,8 @@ static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_
     return check_template(out, fields);
 }
 
-blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name) {
+blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name,
+                                bool exact_scores) {
     b2_fields fields = {name, "", BLIP2_OK};
     b2_tokenizer *tokenizer = b2_calloc(1, sizeof *tokenizer);
     blip2_status status;
@@ -61,6 +62,7 @@ blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const ch
     *out = NULL;
     if (tokenizer == NULL)
         return b2_fail_memory();
+    tokenizer->model.exact_scores = exact_scores;
     status = read_parts(tokenizer, &fields, root);
     if (status == BLIP2_OK)
         *out = tokenizer;
@@ -76,7 +78,7 @@ blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t siz
 
     *out = NULL;
     if (status == BLIP2_OK)
-        status = b2_tokenizer_build(out, root, name);
+        status = b2_tokenizer_build(out, root, name, false);
     json_decref(root);
     return status;
 }

@@ -22,7 +22,18 @@ static blip2_status parse_bert(b2_tokenizer **out, const char *bytes, size_t siz
     blip2_status status = b2_bert_vocabulary(&root, bytes, size, name);
 
     if (status == BLIP2_OK)
-        status = b2_tokenizer_build(out, root, name);
+        status = b2_tokenizer_build(out, root, name, true);
+    json_decref(root);
+    return status;
+}
+
+static blip2_status parse_spm(b2_tokenizer **out, const char *bytes, size_t size,
+                              const char *name) {
+    json_t *root = NULL;
+    blip2_status status = b2_spm_vocabulary(&root, bytes, size, name);
+
+    if (status == BLIP2_OK)
+        status = b2_tokenizer_build(out, root, name, true);
     json_decref(root);
     return status;
 }
@@ -45,6 +56,8 @@ blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory) {
         parse_fn parse;
     } files[] = {
         {"tokenizer.json", b2_tokenizer_parse},
+        {"spiece.model", parse_spm},
+        {"tokenizer.model", parse_spm},
         {"vocab.txt", parse_bert},
     };
     size_t count = sizeof files / sizeof *files, found = count;

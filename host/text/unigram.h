@@ -25,9 +25,10 @@ typedef struct b2_unigram_scratch { /* zero-initialise */
 } b2_unigram_scratch;
 void b2_unigram_scratch_free(b2_unigram_scratch *scratch);
 
-/* Read the "model" object; *vocabulary is filled in and must stay where it is. */
+/* Read the "model" object; *vocabulary is filled in and must stay where it is. exact_scores: take
+ * scores as they are, not as the library reads them. */
 blip2_status b2_unigram_read(b2_unigram *out, b2_vocabulary *vocabulary, b2_arena *arena,
-                             b2_fields *fields, const json_t *model);
+                             b2_fields *fields, const json_t *model, bool exact_scores);
 
 /* Append the ids of a piece: [length] bytes of valid UTF-8. */
 blip2_status b2_unigram_encode(const b2_unigram *unigram, b2_unigram_scratch *scratch,

@@ -44,7 +44,7 @@ static double as_the_library_reads(double value) {
 }
 
 static blip2_status read_vocabulary(b2_unigram *out, b2_vocabulary *vocabulary, b2_arena *arena,
-                                    b2_fields *fields, const json_t *list) {
+                                    b2_fields *fields, const json_t *list, bool exact) {
     size_t count = json_array_size(list);
     blip2_status status;
 
@@ -75,7 +75,7 @@ static blip2_status read_vocabulary(b2_unigram *out, b2_vocabulary *vocabulary, 
         if (b2_vocabulary_insert(vocabulary, arena, bytes, length, (int32_t)i) == NULL)
             return b2_fail_memory();
         out->scores[i] = json_number_value(score);
-        if (json_is_real(score))
+        if (json_is_real(score) && !exact)
             out->scores[i] = as_the_library_reads(out->scores[i]);
         if (i == 0 || out->scores[i] < out->unk_score)
             out->unk_score = out->scores[i];
@@ -85,7 +85,7 @@ static blip2_status read_vocabulary(b2_unigram *out, b2_vocabulary *vocabulary, 
 }
 
 blip2_status b2_unigram_read(b2_unigram *out, b2_vocabulary *vocabulary, b2_arena *arena,
-                             b2_fields *fields, const json_t *model) {
+                             b2_fields *fields, const json_t *model, bool exact_scores) {
     const json_t *unk = json_object_get(model, "unk_id");
     bool byte_fallback = false;
     blip2_status status;
@@ -93,7 +93,8 @@ blip2_status b2_unigram_read(b2_unigram *out, b2_vocabulary *vocabulary, b2_aren
     b2_field_bool(fields, model, "byte_fallback", &byte_fallback);
     if (fields->status < 0)
         return fields->status;
-    status = read_vocabulary(out, vocabulary, arena, fields, json_object_get(model, "vocab"));
+    status = read_vocabulary(out, vocabulary, arena, fields, json_object_get(model, "vocab"),
+                             exact_scores);
     if (status < 0 || (status = b2_prefixes_of(&out->tokens, arena, fields, vocabulary)) < 0)
         return status;
     out->vocabulary = vocabulary;

@@ -26,7 +26,7 @@ static unsigned char class_named(char name) {
     static const char names[] = "OMPCJ";
     const char *at = strchr(names, name);
 
-    return at != NULL ? (unsigned char)(1 << (at - names)) : 0;
+    return (unsigned char)(at != NULL ? 1 << (at - names) : 0);
 }
 
 static void read_mapping(mapping *all, const char *line) {
@@ -54,7 +54,7 @@ static expected read_expected(void) {
         }
         ck_assert_int_eq(sscanf(line + 2, "%x %x", &first, &last), 2);
         for (unsigned int code = first; code <= last && code < CODES; code++)
-            e.classes[code] |= class_named(line[0]);
+            e.classes[code] = (unsigned char)(e.classes[code] | class_named(line[0]));
     }
     (void)fclose(file);
     return e;
@@ -79,15 +79,16 @@ static bool is_chinese(uint32_t code) {
 static unsigned char classes_of(uint32_t code) {
     char text[8] = "a";
     b2_text_buffer character = {0};
-    unsigned char classes = 0;
+    unsigned char classes;
 
     b2_utf8_put(&character, code);
     memcpy(text + 1, character.data, character.length);
-    classes |= b2_unicode_is_other(code) ? OTHER : 0;
-    classes |= b2_unicode_is_mark(code) ? MARK : 0;
-    classes |= b2_unicode_is_punctuation(code) ? PUNCTUATION : 0;
-    classes |= is_chinese(code) ? CHINESE : 0;
-    classes |= b2_unicode_cluster_end(text, 1 + character.length, 0) > 1 ? JOINED : 0;
+    classes =
+        (unsigned char)((b2_unicode_is_other(code) ? OTHER : 0) |
+                        (b2_unicode_is_mark(code) ? MARK : 0) |
+                        (b2_unicode_is_punctuation(code) ? PUNCTUATION : 0) |
+                        (is_chinese(code) ? CHINESE : 0) |
+                        (b2_unicode_cluster_end(text, 1 + character.length, 0) > 1 ? JOINED : 0));
     b2_text_free(&character);
     return classes;
 }
