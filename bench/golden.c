@@ -251,3 +251,37 @@ blip2_status golden_given(const golden_case *golden, const char *name, uint32_t 
     b2_to_f32(*out, tensor->data, tensor->type, tensor->count);
     return BLIP2_OK;
 }
+
+blip2_status golden_given_ids(const golden_case *golden, const char *name, uint32_t rank,
+                              int32_t **out, int64_t *dims) {
+    const b2_tensor *tensor =
+        golden->given_tensors != NULL ? b2_weights_find(golden->given_tensors, name) : NULL;
+    size_t size;
+
+    *out = NULL;
+    if (tensor == NULL || !tensor->usable || tensor->rank != rank ||
+        (tensor->type != B2_I64 && tensor->type != B2_I32))
+        return b2_fail(BLIP2_EINVAL, "%s: inputs.tensors: expected \"%s\", I64 of %u dimensions",
+                       golden->file, name, rank);
+    if ((*out = b2_alloc_array(tensor->count, sizeof **out)) == NULL)
+        return b2_fail_memory();
+    memcpy(dims, tensor->dim, rank * sizeof *dims);
+    size = b2_type_size(tensor->type);
+    for (size_t i = 0; i < tensor->count; i++) {
+        int64_t wide = 0;
+
+        if (tensor->type == B2_I64)
+            memcpy(&wide, (const char *)tensor->data + i * size, size);
+        else
+            memcpy(*out + i, (const char *)tensor->data + i * size, size);
+        if (wide < INT32_MIN || wide > INT32_MAX) {
+            b2_free(*out);
+            *out = NULL;
+            return b2_fail(BLIP2_EINVAL, "%s: inputs.tensors: \"%s\" has %lld", golden->file, name,
+                           (long long)wide);
+        }
+        if (tensor->type == B2_I64)
+            (*out)[i] = (int32_t)wide;
+    }
+    return BLIP2_OK;
+}

@@ -61,5 +61,8 @@ blip2_status golden_tolerance_of(const golden_case *golden, const char *tensor,
 /* A tensor of inputs.tensors as fp32, yours to b2_free; EINVAL unless it has `rank` dimensions. */
 blip2_status golden_given(const golden_case *golden, const char *name, uint32_t rank, float **out,
                           int64_t *dims);
+/* The same of integers (I64 or I32), as ids; EINVAL for one that is no int32. */
+blip2_status golden_given_ids(const golden_case *golden, const char *name, uint32_t rank,
+                              int32_t **out, int64_t *dims);
 
 #endif

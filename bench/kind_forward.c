@@ -3,6 +3,7 @@
  * pieces: its requests, its packing and its pages, and one row of logits for each row. */
 #include "base/alloc.h"
 #include "engine/batch.h"
+#include "engine/images.h"
 #include "hf_batch.h"
 #include "kinds.h"
 #include "watch.h"
@@ -15,6 +16,7 @@ typedef struct forward {
     uint32_t rows;         /* N, of all prompts */
     uint32_t max_pages;    /* of one prompt */
     b2_encode_space encode;
+    b2_images images; /* picture i at place i */
     b2_opt_space opt;
     b2_batch batch;
     int32_t *logit_rows; /* device [N]: 0, 1, 2, ... */
@@ -24,7 +26,9 @@ typedef struct forward {
 } forward;
 
 static void carve(forward *f, b2_carver *carver) {
-    b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count);
+    b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count,
+                    b2_images_keep_cross(f->hf.model));
+    b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
     b2_opt_carve(&f->opt, carver, &f->hf.model->opt, f->rows, f->rows);
     b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
@@ -82,8 +86,11 @@ static blip2_status allocate(forward *f) {
         return status;
     carver = (b2_carver){.base = f->memory};
     carve(f, &carver);
-    if ((status = b2_batch_init(&f->batch)) < 0)
+    if ((status = b2_batch_init(&f->batch)) < 0 ||
+        (status = b2_images_init(&f->images, f->hf.count)) < 0)
         return status;
+    for (uint32_t i = 0; i < f->hf.count; i++)
+        f->images.where.slots[i] = i;
     return b2_encode_prepare(f->hf.model, &f->encode);
 }
 
@@ -107,18 +114,17 @@ static blip2_status want_all_rows(forward *f) {
 static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     const blip2_model *model = f->hf.model;
     const b2_run on = {.device = model->device, .trace = trace};
-    b2_mat soft;
     blip2_status status;
 
     for (uint32_t i = 0; i < f->hf.count; i++)
         if ((status = b2_encode_pixels(model, &f->encode, i, f->hf.rows[i].image)) < 0)
             return status;
-    if ((status = b2_encode_run(model, &on, &f->encode, f->hf.count, &soft)) < 0)
+    if ((status = b2_encode_run(model, &on, &f->encode, f->hf.count, &f->images.where)) < 0)
         return status;
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)
         b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries, PAGE_TOKENS);
-    f->batch.opt.soft = soft;
+    f->batch.opt.soft = f->images.where.soft;
     f->batch.opt.kv.pages = f->kv;
     f->batch.opt.kv.layout = f->layout;
     if ((status = b2_batch_send(&f->batch, model->device)) < 0 || (status = want_all_rows(f)) < 0)
@@ -156,6 +162,8 @@ static blip2_status compare_logits(const forward *f, verdict *v, const b2_mat *l
 
 static void forward_close(forward *f) {
     b2_batch_free(&f->batch);
+    b2_images_free(&f->images);
+    b2_encode_free(&f->encode);
     if (f->hf.model != NULL) {
         b2_device *device = f->hf.model->device;
 

@@ -37,6 +37,23 @@ static bool is_generate(const golden_case *golden) {
     return has(golden, "generate_args");
 }
 
+static bool expects(const golden_case *golden, const char *key) {
+    return json_object_get(golden->expect, key) != NULL ||
+           json_object_get(golden->tensor_names, key) != NULL;
+}
+
+/* LAVIS's extract_features. */
+static bool is_features(const golden_case *golden) {
+    return expects(golden, "image_embeds_proj") || expects(golden, "text_embeds_proj") ||
+           expects(golden, "multimodal_embeds");
+}
+
+/* Pairs, or pictures with texts, and how well they match. */
+static bool is_match(const golden_case *golden) {
+    return has(golden, "images") && has(golden, "texts") &&
+           (expects(golden, "itm_logits") || expects(golden, "logits_per_image"));
+}
+
 static bool is_forward(const golden_case *golden) {
     return has(golden, "images") && has(golden, "prompts");
 }
@@ -49,12 +66,14 @@ static bool is_any(const golden_case *golden) {
 const kind *kind_of(const golden_case *golden) {
     static const kind kinds[] = {
         {"preprocess", is_preprocess, run_preprocess},
-        {"text_cleaning", is_text_cleaning, NULL},
+        {"text_cleaning", is_text_cleaning, run_text_cleaning},
         {"tokenizer", is_tokenizer, run_tokenizer},
         {"vit", is_vit, run_vit},
         {"qformer", is_qformer, run_qformer},
         {"lavis", is_lavis, NULL},
         {"generate", is_generate, run_generate},
+        {"features", is_features, run_features},
+        {"match", is_match, run_match},
         {"forward", is_forward, run_forward},
         {"other", is_any, NULL},
     };

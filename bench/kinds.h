@@ -19,9 +19,12 @@ extern const b2_device_options bench_exact;
 const kind *kind_of(const golden_case *golden);
 
 blip2_status run_preprocess(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_text_cleaning(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_tokenizer(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_vit(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_qformer(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_features(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_match(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_generate(const golden_case *golden, const char *device, verdict *v);
 

@@ -215,6 +215,59 @@ blip2_status verdict_value(verdict *v, const char *key, json_t *got, const json_
     return verdict_done(v, key);
 }
 
+typedef struct worst_number {
+    double error, got, expected;
+    size_t count, outside;
+} worst_number;
+
+/* False: not the same lists. */
+static bool compare_numbers(const json_t *got, const json_t *expected, double allowed,
+                            worst_number *worst) {
+    if (json_is_number(got) && json_is_number(expected)) {
+        double e = json_number_value(expected), error = fabs(json_number_value(got) - e);
+
+        worst->count++;
+        worst->outside += !(error <= allowed);
+        if (!(error <= worst->error))
+            *worst = (worst_number){error, json_number_value(got), e, worst->count, worst->outside};
+        return true;
+    }
+    if (!json_is_array(got) || !json_is_array(expected) ||
+        json_array_size(got) != json_array_size(expected))
+        return false;
+    for (size_t i = 0; i < json_array_size(got); i++)
+        if (!compare_numbers(json_array_get(got, i), json_array_get(expected, i), allowed, worst))
+            return false;
+    return true;
+}
+
+blip2_status verdict_numbers(verdict *v, const char *key, json_t *got, const char *tolerance) {
+    const json_t *allowed = json_object_get(v->golden->tolerance, tolerance);
+    worst_number worst = {0};
+
+    if (got == NULL)
+        return b2_fail_memory();
+    if (!json_is_number(allowed)) {
+        json_decref(got);
+        return golden_bad(v->golden, tolerance, "a number among tolerance", allowed);
+    }
+    if (!compare_numbers(got, json_object_get(v->golden->expect, key), json_number_value(allowed),
+                         &worst)) {
+        verdict_fail(v, "%s: not as many numbers as expected", key);
+    } else {
+        b2_text_appendf(&v->lines, "    %s: max abs %.3g of %zu, %.3g of the tolerance\n", key,
+                        worst.error, worst.count, worst.error / json_number_value(allowed));
+        v->measured = true;
+        v->max_abs = larger(v->max_abs, worst.error);
+        v->worst = larger(v->worst, worst.error / json_number_value(allowed));
+        if (worst.outside > 0)
+            verdict_fail(v, "%s: %zu of %zu numbers differ, the worst: got %.9g, expected %.9g",
+                         key, worst.outside, worst.count, worst.got, worst.expected);
+    }
+    json_decref(got);
+    return verdict_done(v, key);
+}
+
 blip2_status verdict_finish(verdict *v) {
     const char *key;
     json_t *value;

@@ -40,6 +40,10 @@ bool verdict_expects(const verdict *v, const char *name);
 /* got, taken over (NULL: out of memory), against expected, borrowed (NULL: expect.key). */
 blip2_status verdict_value(verdict *v, const char *key, json_t *got, const json_t *expected);
 
+/* The same of numbers in lists of any depth, each of which may differ by the case's
+ * tolerance.`tolerance`. */
+blip2_status verdict_numbers(verdict *v, const char *key, json_t *got, const char *tolerance);
+
 /* After the last comparison: fail for whatever was not compared. */
 blip2_status verdict_finish(verdict *v);
 

@@ -43,7 +43,7 @@ static void see(void *payload, const char *name, uint32_t index, const b2_mat *m
             continue;
         w->status = bench_download(w->device, mat, &got);
         if (w->status == BLIP2_OK)
-            w->status = verdict_tensor(w->v, tensor, got, mat->rows, mat->cols, NULL);
+            w->status = verdict_tensor(w->v, tensor, got, mat->rows, mat->cols, w->row_of);
         b2_free(got);
     }
 }

@@ -18,7 +18,8 @@ typedef struct watch {
     verdict *v;
     const watch_name *names; /* [count] */
     size_t count;
-    blip2_status status; /* first failure to compare */
+    const int64_t *row_of; /* verdict_tensor's; NULL after watch_init */
+    blip2_status status;   /* first failure to compare */
 } watch;
 
 /* *out must stay where it is while the run lasts. Tensors that the case does not expect are left

@@ -37,11 +37,11 @@ static b2_kv_pool pool_of(const b2_kv_view *kv) {
 blip2_status b2_kv_write_queue(b2_cuda *cuda, const b2_kv_write *op) {
     const b2_kv_layout *layout = &op->kv.layout;
     int64_t cols = (int64_t)layout->heads * layout->head_size;
-    b2_type type = cuda->device.compute;
+    b2_type type = op->k.type;
 
     if (op->k.rows == 0)
         return BLIP2_OK;
-    if (!b2_cuda_is(op->k, type, op->k.rows, cols) || !b2_cuda_is(op->v, type, op->k.rows, cols) ||
+    if (!b2_cuda_knows(cuda, type) || !b2_cuda_is(op->k, type, op->k.rows, cols) || !b2_cuda_is(op->v, type, op->k.rows, cols) ||
         op->kv.pages == NULL || op->slots == NULL || layout->type != type ||
         layout->page_tokens == 0 || op->kv.layer >= layout->layers ||
         layout->page_bytes % b2_type_size(type) != 0)

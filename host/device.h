@@ -184,9 +184,9 @@ typedef struct b2_attention {
     b2_mask_rule rule;
 } b2_attention;
 
-/* Store rows of k and v into pages, which are of type T. */
+/* Store rows of k and v into pages, which are of their type. */
 typedef struct b2_kv_write {
-    b2_mat k, v;          /* [N, H*D] T */
+    b2_mat k, v;          /* [N, H*D] F32 or T */
     b2_kv_view kv;        /* page_table unused */
     const int32_t *slots; /* [N] page * page_tokens + slot within it */
 } b2_kv_write;

@@ -152,13 +152,15 @@ BLIP2_API void blip2_image_free(blip2_image *image);
 /* ---- generation -------------------------------------------------------------------------- */
 
 typedef struct blip2_engine_options {
-    size_t size;           /* set by _init */
-    uint32_t max_requests; /* requests that run together in one step; default 8 */
-    uint32_t max_images;   /* pictures encoded together in one step; default 4 */
-    uint32_t max_tokens;   /* longest soft prompt + prompt + answer of one request, less the
-                              answer's last token; default 256 or what the language model can, if
-                              less */
-    uint64_t max_kv_bytes; /* memory for keys and values; default: max_requests x max_tokens */
+    size_t size;                /* set by _init */
+    uint32_t max_requests;      /* requests that run together in one step; default 8 */
+    uint32_t max_images;        /* pictures encoded together in one step; default 4 */
+    uint32_t max_tokens;        /* longest soft prompt + prompt + answer of one request, less the
+                                   answer's last token; default 256 or what the language model can, if
+                                   less */
+    uint64_t max_kv_bytes;      /* memory for keys and values; default: max_requests x max_tokens */
+    uint64_t image_cache_bytes; /* memory for pictures that are kept encoded, told by content; at
+                                   least max_requests pictures are; default 64 MiB */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 
@@ -198,6 +200,59 @@ BLIP2_API const char *blip2_result_text(const blip2_result *result, size_t index
 BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t index,
                                              size_t *count);
 BLIP2_API void blip2_result_free(blip2_result *result);
+
+/* ---- stage 1: features, matching, contrast ------------------------------------------------ */
+
+/* What features are of. */
+typedef enum blip2_mode {
+    BLIP2_MODE_IMAGE = 0,     /* the picture: the Q-Former's queries read it */
+    BLIP2_MODE_TEXT = 1,      /* the text alone */
+    BLIP2_MODE_MULTIMODAL = 2 /* the picture read with the text in mind */
+} blip2_mode;
+
+typedef struct blip2_features blip2_features; /* matrices, one or two an input */
+
+typedef struct blip2_features_options {
+    size_t size;              /* set by _init */
+    blip2_mode mode;          /* default IMAGE */
+    uint32_t max_text_tokens; /* longer texts are cut; default: the Q-Former's positions */
+} blip2_features_options;
+BLIP2_API void blip2_features_options_init(blip2_features_options *options, size_t size);
+
+/* Features of count inputs (image, and as prompt the text, as the mode needs them), as LAVIS's
+ * extract_features gives them. ENOTSUP: the checkpoint's Q-Former reads no text. */
+BLIP2_API blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inputs,
+                                              size_t count, const blip2_features_options *options,
+                                              blip2_features **out);
+BLIP2_API size_t blip2_features_count(const blip2_features *features);
+/* Last hidden states [*rows, *cols] of one input: IMAGE and MULTIMODAL a row a query, TEXT a row a
+ * token. NULL if index is out of range. */
+BLIP2_API const float *blip2_features_hidden(const blip2_features *features, size_t index,
+                                             size_t *rows, size_t *cols);
+/* The same rows projected and of unit length, to compare pictures (every row) with texts (row 0).
+ * NULL in MULTIMODAL mode, or if the checkpoint has no contrast heads. */
+BLIP2_API const float *blip2_features_projected(const blip2_features *features, size_t index,
+                                                size_t *rows, size_t *cols);
+BLIP2_API void blip2_features_free(blip2_features *features);
+
+typedef struct blip2_match_score {
+    float itm_logits[2];   /* image-text matching: no, yes; mean over the queries */
+    float itm_probability; /* of yes */
+    float itc;             /* image-text contrast: cosine of the text and the best query */
+} blip2_match_score;
+
+typedef struct blip2_match_options {
+    size_t size;        /* set by _init */
+    int no_itm, no_itc; /* non-zero: leave it out (0 in the score). A checkpoint without one of
+                           the two heads leaves it out too */
+    uint32_t max_text_tokens; /* longer texts are cut; default 32, as LAVIS has it */
+} blip2_match_options;
+BLIP2_API void blip2_match_options_init(blip2_match_options *options, size_t size);
+
+/* How well pictures and texts (pairs[i].image, pairs[i].prompt) match. A picture is encoded once,
+ * however many pairs it is in. ENOTSUP: the checkpoint has neither head. */
+BLIP2_API blip2_status blip2_match(blip2_engine *engine, const blip2_input *pairs, size_t count,
+                                   const blip2_match_options *options, blip2_match_score *scores);
 
 #ifdef __cplusplus
 }

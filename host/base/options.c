@@ -45,3 +45,11 @@ void blip2_engine_options_init(blip2_engine_options *options, size_t size) {
 void blip2_generate_options_init(blip2_generate_options *options, size_t size) {
     init(options, size);
 }
+
+void blip2_features_options_init(blip2_features_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_match_options_init(blip2_match_options *options, size_t size) {
+    init(options, size);
+}

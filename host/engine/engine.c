@@ -12,14 +12,27 @@ enum {
     DEFAULT_TOKENS = 256, /* 32 image, 32 prompt and 30 new tokens are BLIP-2's usual 94 */
     MOST_REQUESTS = 4096,
     PAGE_TOKENS = 16,
-    STEP_ROWS = 512,  /* enough rows for GEMMs to be bound by arithmetic, not by weights */
+    IMAGE_CACHE_BYTES = 64 << 20,
+    MOST_IMAGES = 1 << 20,
+    STEP_ROWS = 512, /* enough rows for GEMMs to be bound by arithmetic, not by weights */
+    SCORE_ROWS = 2048,
+    SCORE_TEXT = 35,  /* tokens of a caption, as LAVIS's retrieval cuts them */
     HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
 };
 
+/* Positions that a sequence of the model can have, learned queries included. */
+static uint32_t most_tokens(const blip2_model *model) {
+    const b2_qformer_config *qformer = &model->config.qformer;
+
+    return model->config.language != B2_LANGUAGE_NONE ? model->config.opt.positions
+                                                      : qformer->queries + qformer->positions;
+}
+
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
                                 const blip2_engine_options *options) {
-    uint32_t positions = model->config.opt.positions;
-    uint32_t least = model->config.qformer.queries + 1; /* a start token; a new one is not fed */
+    const b2_qformer_config *qformer = &model->config.qformer;
+    uint32_t positions = most_tokens(model), pair = qformer->queries + SCORE_TEXT;
+    uint32_t least = qformer->queries + 1; /* a start token; a new one is not fed */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
     uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
@@ -36,7 +49,21 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->max_tokens = tokens;
     limits->step_rows =
         (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
+                                               (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
+    return BLIP2_OK;
+}
+
+/* At least as many pictures as requests, so that no request waits for another one's. */
+static blip2_status plan_images(b2_engine_limits *limits, const blip2_model *model,
+                                uint64_t cache_bytes) {
+    size_t bytes = b2_images_place_bytes(model);
+    uint64_t places = (cache_bytes != 0 ? cache_bytes : IMAGE_CACHE_BYTES) / bytes;
+
+    if (places > MOST_IMAGES)
+        places = MOST_IMAGES;
+    limits->image_places = (uint32_t)b2_size_max((size_t)places, limits->max_requests);
     return BLIP2_OK;
 }
 
@@ -74,12 +101,13 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
 /* All device memory of the engine but the KV pool; with carver->base NULL only planned. */
 static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *model,
                   const b2_engine_limits *limits) {
-    int64_t queries = model->config.qformer.queries;
-
-    b2_encode_carve(&engine->encode, carver, model, limits->max_images);
+    b2_encode_carve(&engine->encode, carver, model, limits->max_images,
+                    b2_images_keep_cross(model));
+    b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
+    b2_images_carve(&engine->images, carver, model, limits->image_places);
+    if (model->config.language == B2_LANGUAGE_NONE)
+        return;
     b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
-    engine->soft =
-        b2_carve_mat(carver, B2_F32, limits->max_requests * queries, model->projection.rows);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
 }
@@ -91,14 +119,10 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
     blip2_status status;
 
     *out = (b2_engine_plan){0};
-    if (model->config.language == B2_LANGUAGE_NONE)
-        return b2_fail(BLIP2_ENOTSUP,
-                       "this checkpoint (%s) has no language model: it cannot "
-                       "generate text",
-                       model->config.architecture[0] != '\0' ? model->config.architecture
-                                                             : model->config.model_type);
     if ((status = plan_limits(&out->limits, model, options)) < 0 ||
-        (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
+        (status = plan_images(&out->limits, model, options->image_cache_bytes)) < 0 ||
+        (model->config.language != B2_LANGUAGE_NONE &&
+         (status = plan_kv(out, model, options->max_kv_bytes)) < 0))
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)
@@ -114,18 +138,21 @@ static blip2_status allocate(blip2_engine *engine) {
     blip2_status status;
 
     if ((status = device->ops->alloc(device, &engine->workspace, plan->workspace_bytes)) < 0 ||
-        (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0)
+        (plan->kv_bytes > 0 &&
+         (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0))
         return status;
     carver.base = engine->workspace;
     carve(engine, &carver, engine->model, &plan->limits);
     engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
-    engine->encoding = b2_calloc(plan->limits.max_images, sizeof(b2_request *));
-    if (engine->running == NULL || engine->encoding == NULL)
+    if (engine->running == NULL)
         return b2_fail_memory();
-    if ((status = b2_batch_init(&engine->batch)) < 0 ||
-        (status = b2_pages_init(&engine->pages, plan->limits.page_count)) < 0)
+    if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
+        (status = b2_score_init(&engine->score, engine->model)) < 0 ||
+        (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
-    return b2_encode_prepare(engine->model, &engine->encode);
+    if ((status = b2_batch_init(&engine->batch)) < 0)
+        return status;
+    return b2_pages_init(&engine->pages, plan->limits.page_count);
 }
 
 blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
@@ -173,8 +200,10 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_graphs_free(&engine->graphs);
     b2_pages_free(&engine->pages);
     b2_batch_free(&engine->batch);
+    b2_encode_free(&engine->encode);
     b2_free(engine->running);
-    b2_free(engine->encoding);
+    b2_images_free(&engine->images);
+    b2_score_space_free(&engine->score);
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);
     atomic_flag_clear(&engine->model->in_use);

@@ -1,8 +1,9 @@
-/* The engine: requests in, texts out. There is one generation loop in this library, b2_engine_step:
+/* The engine: requests in, texts and scores out. There is one loop in this library, b2_engine_step:
  * it advances every running request by what it needs next, packed into common batches.
  *
  *   step:  admit queued requests while places and pages last
- *          encode up to max_images pictures           (model.h)
+ *          encode up to max_images pictures           (model/encode.h)
+ *          score pictures, texts and pairs            (score.h)
  *          pack all pending rows, up to step_rows     (batch.h)
  *          run the language model, choose tokens      (graphs.h)
  *          hand them to their requests
@@ -12,14 +13,17 @@
 #define B2_ENGINE_H
 #include "engine/batch.h"
 #include "engine/graphs.h"
+#include "engine/images.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 
 typedef struct b2_engine_limits {
     uint32_t max_requests; /* running at once */
     uint32_t max_images;   /* encoded together */
+    uint32_t image_places; /* pictures kept encoded */
     uint32_t max_tokens;   /* rows of one sequence */
     uint32_t step_rows;    /* rows of one packed batch */
+    uint32_t score_rows;   /* rows of one packed batch of the Q-Former's */
     uint32_t page_tokens;
     uint32_t page_count;
 } b2_engine_limits;
@@ -41,12 +45,13 @@ struct blip2_engine {
     void *kv;        /* the KV pool */
     b2_encode_space encode;
     b2_opt_space opt;
-    b2_mat soft; /* [max_requests * Q, E] soft prompts of running requests, by place */
+    b2_images images;
+    b2_score_space score;
+    uint32_t next_score; /* running place whose SCORE request is looked at first */
     b2_batch batch;
     b2_pages pages;
-    b2_graphs graphs;      /* of decode steps */
-    b2_request **running;  /* [max_requests]; NULL: a free place */
-    b2_request **encoding; /* [max_images] those being encoded in this step */
+    b2_graphs graphs;     /* of decode steps */
+    b2_request **running; /* [max_requests]; NULL: a free place */
     b2_request *queue, *queue_end;
     bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
     bool close_wanted; /* by that callback: done when the call is over */

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/options.h"
-#include "engine/engine.h"
+#include "engine/call.h"
 
 enum { DEFAULT_NEW_TOKENS = 30 };
 
@@ -102,30 +102,6 @@ static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
     return BLIP2_OK;
 }
 
-/* Submit and step. Whatever fails, no request is left in the engine. */
-static blip2_status run(blip2_engine *engine, b2_request **requests, size_t count, call *c) {
-    blip2_status status = BLIP2_OK;
-    bool busy = true;
-    size_t submitted = 0;
-
-    engine->in_call = true;
-    while (submitted < count && status == BLIP2_OK) {
-        status = b2_engine_submit(engine, requests[submitted]);
-        submitted += status == BLIP2_OK ? 1 : 0;
-    }
-    while (status == BLIP2_OK && busy) {
-        status = b2_engine_step(engine, &busy);
-        if (status == BLIP2_OK)
-            status = c->status;
-    }
-    for (size_t i = 0; i < submitted; i++)
-        b2_engine_cancel(engine, requests[i]);
-    engine->in_call = false;
-    if (engine->close_wanted)
-        blip2_engine_close(engine);
-    return status;
-}
-
 static blip2_status make_result(blip2_result **out, size_t count) {
     blip2_result *result = b2_calloc(1, sizeof *result);
 
@@ -146,19 +122,17 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_generate: out is NULL");
     *out = NULL;
-    if (engine == NULL || (inputs == NULL && count > 0))
-        return b2_fail(BLIP2_EINVAL, "blip2_generate: %s is NULL",
-                       engine == NULL ? "engine" : "inputs");
-    if (engine->in_call)
-        return b2_fail(BLIP2_EINVAL, "blip2_generate: the engine is in a call: its on_text and "
-                                     "on_done must not use it");
+    if ((status = b2_call_check(engine, "blip2_generate")) < 0)
+        return status;
+    if (inputs == NULL && count > 0)
+        return b2_fail(BLIP2_EINVAL, "blip2_generate: inputs is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
         return status;
     if ((requests = b2_calloc(count, sizeof(b2_request *))) == NULL)
         return b2_fail_memory();
     if ((status = make_result(&c.result, count)) == BLIP2_OK &&
         (status = open_requests(engine, requests, inputs, count, &c)) == BLIP2_OK)
-        status = run(engine, requests, count, &c);
+        status = b2_call_run(engine, requests, count, &c.status);
     for (size_t i = 0; i < count; i++)
         b2_request_close(requests[i]);
     b2_free(requests);

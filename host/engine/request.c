@@ -71,6 +71,13 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
     *out = NULL;
     if (request == NULL)
         return b2_fail_memory();
+    if (model->config.language == B2_LANGUAGE_NONE) {
+        b2_request_close(request);
+        return b2_fail(BLIP2_ENOTSUP,
+                       "this checkpoint (%s) has no language model: it cannot generate text",
+                       model->config.architecture[0] != '\0' ? model->config.architecture
+                                                             : model->config.model_type);
+    }
     request->model = model;
     request->image = image;
     b2_detokenizer_init(&request->stream, model->tokenizer, true);
@@ -82,9 +89,50 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
     return BLIP2_OK;
 }
 
+/* The ids of a score's text: [CLS] text [SEP]. */
+static blip2_status tokenize_text(b2_request *request, const char *text, uint32_t max_tokens) {
+    const b2_qformer_config *config = &request->model->config.qformer;
+    uint32_t limit = max_tokens < config->positions ? max_tokens : config->positions;
+    b2_tokens tokens = {0};
+    blip2_status status =
+        b2_tokenizer_encode(request->model->tokenizer, text, strlen(text), true, &tokens);
+
+    if (status == BLIP2_OK && tokens.count > limit && limit > 0) {
+        tokens.ids[limit - 1] = tokens.ids[tokens.count - 1];
+        tokens.count = limit;
+    }
+    request->ids = tokens.ids;
+    request->id_count = (uint32_t)tokens.count;
+    return status;
+}
+
+blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
+                                   const blip2_image *image, const char *text,
+                                   const b2_score *wanted, uint32_t max_text_tokens) {
+    b2_request *request = NULL;
+    blip2_status status = b2_score_check(wanted, model);
+
+    *out = NULL;
+    if (status < 0)
+        return status;
+    if ((request = b2_calloc(1, sizeof *request)) == NULL)
+        return b2_fail_memory();
+    request->kind = B2_REQUEST_SCORE;
+    request->model = model;
+    request->image = image;
+    request->score = *wanted;
+    if (text != NULL && (status = tokenize_text(request, text, max_text_tokens)) < 0) {
+        b2_request_close(request);
+        return status;
+    }
+    *out = request;
+    return BLIP2_OK;
+}
+
 void b2_request_close(b2_request *request) {
     if (request == NULL)
         return;
+    b2_score_free(&request->score);
     b2_decoding_free(&request->decoding);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);

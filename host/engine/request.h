@@ -1,38 +1,52 @@
-/* A request: one picture, one prompt, one text, as a state machine that the engine advances.
+/* A request, as a state machine that the engine advances. GENERATE: one picture, one prompt, one
+ * text. SCORE: what stage 1 says of a picture, a text or a pair (score.h).
  *
- *   QUEUED -> ENCODE -> FEED ... FEED -> DONE
+ *   QUEUED -> ENCODE -> FEED ... FEED -> DONE          GENERATE
+ *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
  * ENCODE  waits for its soft prompt (vision tower and Q-Former).
  * FEED    has rows that are not yet in its pages: first [soft; prompt], possibly over several
- * steps, then one new token a step. A step that feeds the last row chooses the next token. DONE has
- * its tokens and text, or a status that says why not.                             */
+ * steps, then one new token a step. A step that feeds the last row chooses the next token. SCORE
+ * waits for a common pass of the Q-Former. DONE has its results, or a status that says why not. */
 #ifndef B2_REQUEST_H
 #define B2_REQUEST_H
 #include "decode/decoding.h"
+#include "engine/score.h"
 #include "model/model.h"
 
-typedef enum b2_phase { B2_PHASE_QUEUED, B2_PHASE_ENCODE, B2_PHASE_FEED, B2_PHASE_DONE } b2_phase;
+typedef enum b2_request_kind { B2_REQUEST_GENERATE, B2_REQUEST_SCORE } b2_request_kind;
+
+typedef enum b2_phase {
+    B2_PHASE_QUEUED,
+    B2_PHASE_ENCODE,
+    B2_PHASE_FEED,
+    B2_PHASE_SCORE,
+    B2_PHASE_DONE
+} b2_phase;
 
 typedef struct b2_request b2_request;
 struct b2_request {
+    b2_request_kind kind;
     b2_phase phase;
     blip2_status status; /* once DONE */
     const blip2_model *model;
-    const blip2_image *image;
+    const blip2_image *image; /* NULL: none (SCORE of a text) */
 
     /* the rows of the sequence: soft_count soft prompt vectors, then ids */
     uint32_t soft_count;
-    int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens */
+    int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
     uint32_t fed; /* rows whose keys and values are in pages */
 
+    b2_score score; /* SCORE */
     b2_decoding decoding;
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
-    uint32_t place; /* index among the running requests, while running */
-    int32_t *pages; /* [page_count] */
+    uint32_t place;       /* index among the running requests, while running */
+    uint32_t image_place; /* its picture's (images.h), while running */
+    int32_t *pages;       /* [page_count] */
     uint32_t page_count;
 
     /* Called with each new piece of text; non-zero stops the request with BLIP2_ESTOP. */
@@ -59,6 +73,11 @@ typedef struct b2_request_options {
 /* Everything that the request needs on the host is allocated here. The image is borrowed. */
 blip2_status b2_request_open(b2_request **out, const blip2_model *model, const blip2_image *image,
                              const b2_request_options *options);
+/* wanted: mode and what is wanted. max_text_tokens: longer texts are cut, their last token (the
+ * end) kept. The text is UTF-8; NULL for B2_SCORE_IMAGE, as the image is for B2_SCORE_TEXT. */
+blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
+                                   const blip2_image *image, const char *text,
+                                   const b2_score *wanted, uint32_t max_text_tokens);
 void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
 
 /* Rows of the whole sequence when nothing stops it early; the last new token is never fed. */

@@ -3,7 +3,17 @@
 #include "base/alloc.h"
 #include "engine/engine.h"
 
-blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+static void enqueue(blip2_engine *engine, b2_request *request) {
+    request->next = NULL;
+    if (engine->queue == NULL)
+        engine->queue = request;
+    else
+        engine->queue_end->next = request;
+    engine->queue_end = request;
+}
+
+/* Room in pages for everything that it may ever have. */
+static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) {
     uint32_t rows = b2_request_rows(request);
     const b2_engine_limits *limits = &engine->plan.limits;
     const b2_decoding *decoding = &request->decoding;
@@ -21,20 +31,24 @@ blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
                        engine->batch.history_stride);
     request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
-    if (request->pages == NULL)
-        return b2_fail_memory();
-    request->next = NULL;
-    if (engine->queue == NULL)
-        engine->queue = request;
-    else
-        engine->queue_end->next = request;
-    engine->queue_end = request;
-    return BLIP2_OK;
+    return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+    blip2_status status = BLIP2_OK;
+
+    if (request->kind == B2_REQUEST_GENERATE)
+        status = plan_pages(engine, request);
+    if (status == BLIP2_OK)
+        enqueue(engine, request);
+    return status;
 }
 
 /* Give back what a running request holds; it is done, one way or another. */
 static void retire(blip2_engine *engine, b2_request *request) {
     engine->running[request->place] = NULL;
+    if (request->image != NULL)
+        b2_images_release(&engine->images, request->image_place);
     b2_pages_drop(&engine->pages, request->pages, request->page_count);
     request->phase = B2_PHASE_DONE;
     if (request->on_done != NULL)
@@ -50,6 +64,10 @@ static bool free_place(const blip2_engine *engine, uint32_t *place) {
     return false;
 }
 
+static b2_phase after_encoding(const b2_request *request) {
+    return request->kind == B2_REQUEST_SCORE ? B2_PHASE_SCORE : B2_PHASE_FEED;
+}
+
 /* In order of submission; a large request is not overtaken, so that it cannot starve. */
 static void admit(blip2_engine *engine) {
     uint32_t place;
@@ -58,50 +76,102 @@ static void admit(blip2_engine *engine) {
            engine->queue->page_count <= engine->pages.free_count) {
         b2_request *request = engine->queue;
 
+        if (request->image != NULL &&
+            !b2_images_acquire(&engine->images, request->image, &request->image_place))
+            return;
         (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
         engine->queue = request->next;
         request->next = NULL;
         request->place = place;
-        request->phase = B2_PHASE_ENCODE;
+        request->phase = request->image != NULL ? B2_PHASE_ENCODE : after_encoding(request);
         engine->running[place] = request;
     }
 }
 
-/* Soft prompts of up to max_images requests that wait for theirs. */
+/* Requests whose pictures are encoded go on. */
+static void advance_encoded(blip2_engine *engine) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request != NULL && request->phase == B2_PHASE_ENCODE &&
+            engine->images.places[request->image_place].ready)
+            request->phase = after_encoding(request);
+    }
+}
+
+static bool is_among(const uint32_t *places, uint32_t count, uint32_t place) {
+    for (uint32_t i = 0; i < count; i++)
+        if (places[i] == place)
+            return true;
+    return false;
+}
+
+/* Encode up to max_images pictures that requests wait for. */
 static blip2_status encode(blip2_engine *engine) {
     const blip2_model *model = engine->model;
-    uint32_t queries = model->config.qformer.queries;
-    b2_request **batch = engine->encoding;
-    uint32_t count = 0;
-    b2_mat soft;
+    b2_images *images = &engine->images;
+    uint32_t *places = images->where.slots, count = 0;
     blip2_status status;
 
+    advance_encoded(engine);
     for (uint32_t i = 0;
          i < engine->plan.limits.max_requests && count < engine->plan.limits.max_images; i++) {
         b2_request *request = engine->running[i];
 
-        if (request == NULL || request->phase != B2_PHASE_ENCODE)
+        if (request == NULL || request->phase != B2_PHASE_ENCODE ||
+            is_among(places, count, request->image_place))
             continue;
         status = b2_encode_pixels(model, &engine->encode, count, request->image);
         if (status < 0)
             return status;
-        batch[count++] = request;
+        places[count++] = request->image_place;
     }
     if (count == 0)
         return BLIP2_OK;
-    if ((status = b2_encode_run(model, &engine->run, &engine->encode, count, &soft)) < 0)
+    status = b2_encode_run(model, &engine->run, &engine->encode, count, &images->where);
+    if (status < 0)
         return status;
-    for (uint32_t i = 0; i < count; i++) {
-        const b2_copy_rows copy = {
-            .x = b2_mat_rows(soft, (int64_t)i * queries, queries),
-            .y = b2_mat_rows(engine->soft, (int64_t)batch[i]->place * queries, queries),
-            .count = queries};
-
-        if ((status = model->device->ops->copy_rows(model->device, &copy)) < 0)
-            return status;
-        batch[i]->phase = B2_PHASE_FEED;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        images->places[places[i]].ready = true;
+    images->encoded += count;
+    advance_encoded(engine);
     return BLIP2_OK;
+}
+
+/* As many waiting requests as fit into one pass, in turn. */
+static void pack_scores(blip2_engine *engine) {
+    uint32_t most = engine->plan.limits.max_requests, first = engine->next_score;
+
+    b2_score_begin(&engine->score);
+    for (uint32_t i = 0; i < most; i++) {
+        uint32_t place = (first + i) % most;
+        b2_request *request = engine->running[place];
+
+        if (request == NULL || request->phase != B2_PHASE_SCORE)
+            continue;
+        if (!b2_score_add(&engine->score, &(b2_score_item){.score = &request->score,
+                                                           .owner = request,
+                                                           .ids = request->ids,
+                                                           .id_count = request->id_count,
+                                                           .image_place = request->image_place}))
+            return;
+        engine->next_score = (place + 1) % most;
+    }
+}
+
+static blip2_status score(blip2_engine *engine) {
+    b2_score_space *space = &engine->score;
+    blip2_status status;
+
+    if (space->max_items == 0) /* a model that reads no text */
+        return BLIP2_OK;
+    pack_scores(engine);
+    if (space->item_count == 0)
+        return BLIP2_OK;
+    status = b2_score_run(space, engine->model, &engine->run, &engine->images);
+    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
+        retire(engine, space->items[i].owner);
+    return status;
 }
 
 /* Pack what the running requests have pending. */
@@ -115,9 +185,9 @@ static void pack(blip2_engine *engine) {
         b2_request *request = engine->running[i];
 
         if (request != NULL && request->phase == B2_PHASE_FEED)
-            b2_batch_add(batch, request, request->place * queries, limits->page_tokens);
+            b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
     }
-    batch->opt.soft = engine->soft;
+    batch->opt.soft = engine->images.where.soft;
     batch->opt.kv.pages = engine->kv;
     batch->opt.kv.layout = engine->plan.kv;
 }
@@ -194,7 +264,7 @@ static blip2_status advance(blip2_engine *engine) {
     blip2_status status;
 
     admit(engine);
-    if ((status = encode(engine)) < 0)
+    if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL)
         return status;
     pack(engine);
     if (batch->opt.rows == 0)

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/sha256.h"
 #include "base/size.h"
 #include "image/codec.h"
 
@@ -41,6 +42,16 @@ static blip2_status copy_options(blip2_image_options *out, const blip2_image_opt
     return status;
 }
 
+static void sign(blip2_image *image) {
+    const uint32_t size[2] = {image->width, image->height};
+    b2_sha256 sha;
+
+    b2_sha256_init(&sha);
+    b2_sha256_update(&sha, size, sizeof size);
+    b2_sha256_update(&sha, image->rgb, (size_t)image->width * image->height * 3);
+    b2_sha256_final(&sha, image->sha256);
+}
+
 static blip2_status decode(blip2_image **out, const b2_encoded *in) {
     blip2_image *image;
     blip2_status status;
@@ -56,11 +67,13 @@ static blip2_status decode(blip2_image **out, const b2_encoded *in) {
         status = b2_jpeg_decode(image, in);
     else
         status = b2_fail(BLIP2_EFORMAT, "%s: neither a PNG nor a JPEG picture", in->name);
-    if (status < 0)
+    if (status < 0) {
         blip2_image_free(image);
-    else
-        *out = image;
-    return status;
+        return status;
+    }
+    sign(image);
+    *out = image;
+    return BLIP2_OK;
 }
 
 blip2_status blip2_image_open(blip2_image **out, const char *path,
@@ -132,6 +145,7 @@ blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_
         memcpy(image->rgb + y * row, rgb + y * row_bytes, row);
     image->width = width;
     image->height = height;
+    sign(image);
     *out = image;
     return BLIP2_OK;
 }

@@ -14,6 +14,7 @@
 struct blip2_image {
     uint32_t width, height; /* pixels, both > 0 */
     uint8_t *rgb;           /* [height, width, 3] */
+    uint8_t sha256[32];     /* of size and pixels: the same picture wherever it came from */
 };
 
 /* out [height, width, 3] = rgb [in_height, in_width, 3] resized as Pillow 13's 8-bit

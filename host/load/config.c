@@ -63,6 +63,10 @@ static const b2_opt_config opt_defaults = {
     .pre_norm = true,
 };
 
+void b2_config_default(b2_config *out) {
+    *out = defaults;
+}
+
 /* A picture must be cut into whole patches, and not into absurdly many. */
 static void check_patches(b2_fields *f, const char *key, uint32_t width, uint32_t height,
                           uint32_t patch) {

@@ -27,6 +27,7 @@ typedef struct b2_vit_config {
     b2_activation act;     /* GELU */
     float block_eps;       /* 1e-6 */
     float post_eps;        /* Hugging Face: as block_eps; LAVIS: 1e-5 */
+    bool clip;             /* CLIP's tower: a norm in front of the blocks, no bias of patches */
     bool resize_positions; /* LAVIS: a position table for another picture size is interpolated;
                               false: it is refused, as transformers does */
 } b2_vit_config;
@@ -86,6 +87,9 @@ typedef struct b2_config {
  * has the wrong type or range (zero or huge sizes, width not a multiple of heads, image not a
  * multiple of patch, NaN), ENOTSUP for what is well-formed but not BLIP-2 or not built yet. */
 blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log *log);
+
+/* The defaults of a config.json that says nothing. */
+void b2_config_default(b2_config *out);
 
 /* config.json from memory, with the picture size of the vision tower and CLIP's mean and std. name:
  * for messages. *out is all zero on failure. */

@@ -3,16 +3,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* BOTH: the .weight and the .bias of one module. */
+/* BOTH: the .weight and the .bias of one module; VIT: of one that a CLIP tower calls otherwise;
+ * LAVIS_BOTH: of one that Hugging Face lacks. */
 #define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis}
+#define VIT(id, meaning, hf, lavis, clip)                                                          \
+    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", clip ".weight"},           \
+    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", clip ".bias"}
+#define LAVIS_BOTH(id, meaning, lavis)                                                             \
+    [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight"},                                   \
+    [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias"}
 #define BOTH(id, meaning, hf, lavis)                                                               \
     [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
     [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
 
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
+#define CLIP_VIT "visual_encoder.transformer.resblocks.{}."
 #define HF_QF "qformer.encoder.layer.{}."
 #define LAVIS_QF "Qformer.bert.encoder.layer.{}."
+#define LAVIS_HEAD "Qformer.cls.predictions."
 #define HF_OPT "language_model.model.decoder."
 #define LAVIS_OPT "opt_model.model.decoder."
 #define HF_OPT_LAYER HF_OPT "layers.{}."
@@ -21,19 +30,23 @@
 /* clang-format off: a table is read by its columns */
 static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     /* vision tower */
-    ONE(B2_VIT_CLS, "vision class token", "vision_model.embeddings.class_embedding", NULL,
-        "visual_encoder.cls_token"),
-    ONE(B2_VIT_POS, "vision positions", "vision_model.embeddings.position_embedding", NULL,
-        "visual_encoder.pos_embed"),
-    BOTH(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
-         "visual_encoder.patch_embed.proj"),
-    BOTH(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1"),
-    BOTH(B2_VIT_QKV, "vision qkv", HF_VIT "self_attn.qkv", LAVIS_VIT "attn.qkv"),
-    BOTH(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
-         LAVIS_VIT "attn.proj"),
-    BOTH(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2"),
-    BOTH(B2_VIT_FC1, "vision mlp in", HF_VIT "mlp.fc1", LAVIS_VIT "mlp.fc1"),
-    BOTH(B2_VIT_FC2, "vision mlp out", HF_VIT "mlp.fc2", LAVIS_VIT "mlp.fc2"),
+    [B2_VIT_CLS] = {"vision class token", "vision_model.embeddings.class_embedding", NULL,
+                    "visual_encoder.cls_token", "visual_encoder.class_embedding"},
+    [B2_VIT_POS] = {"vision positions", "vision_model.embeddings.position_embedding", NULL,
+                    "visual_encoder.pos_embed", "visual_encoder.positional_embedding"},
+    VIT(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
+        "visual_encoder.patch_embed.proj", "visual_encoder.conv1"),
+    LAVIS_BOTH(B2_VIT_PRE_LN, "vision first norm", "visual_encoder.ln_pre"),
+    VIT(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1", CLIP_VIT "ln_1"),
+    [B2_VIT_QKV_W] = {"vision qkv weight", HF_VIT "self_attn.qkv.weight", NULL,
+                      LAVIS_VIT "attn.qkv.weight", CLIP_VIT "attn.in_proj_weight"},
+    [B2_VIT_QKV_B] = {"vision qkv bias", HF_VIT "self_attn.qkv.bias", NULL,
+                      LAVIS_VIT "attn.qkv.bias", CLIP_VIT "attn.in_proj_bias"},
+    VIT(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
+        LAVIS_VIT "attn.proj", CLIP_VIT "attn.out_proj"),
+    VIT(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2", CLIP_VIT "ln_2"),
+    VIT(B2_VIT_FC1, "vision mlp in", HF_VIT "mlp.fc1", LAVIS_VIT "mlp.fc1", CLIP_VIT "mlp.c_fc"),
+    VIT(B2_VIT_FC2, "vision mlp out", HF_VIT "mlp.fc2", LAVIS_VIT "mlp.fc2", CLIP_VIT "mlp.c_proj"),
     BOTH(B2_VIT_POST_LN, "vision last norm", "vision_model.post_layernorm", "ln_vision"),
     /* Q-Former */
     ONE(B2_QF_QUERIES, "Q-Former queries", "query_tokens", NULL, "query_tokens"),
@@ -67,6 +80,25 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
          LAVIS_QF "output_query.dense"),
     BOTH(B2_QF_QUERY_LN, "Q-Former mlp norm", HF_QF "output_query.LayerNorm",
          LAVIS_QF "output_query.LayerNorm"),
+    BOTH(B2_QF_TEXT_FC1, "Q-Former text mlp in", HF_QF "intermediate.dense",
+         LAVIS_QF "intermediate.dense"),
+    BOTH(B2_QF_TEXT_FC2, "Q-Former text mlp out", HF_QF "output.dense", LAVIS_QF "output.dense"),
+    BOTH(B2_QF_TEXT_LN, "Q-Former text mlp norm", HF_QF "output.LayerNorm",
+         LAVIS_QF "output.LayerNorm"),
+    ONE(B2_QF_WORDS, "Q-Former word embedding", "embeddings.word_embeddings.weight",
+        "qformer.embeddings.word_embeddings.weight",
+        "Qformer.bert.embeddings.word_embeddings.weight"),
+    ONE(B2_QF_POSITIONS, "Q-Former position embedding", "embeddings.position_embeddings.weight",
+        "qformer.embeddings.position_embeddings.weight",
+        "Qformer.bert.embeddings.position_embeddings.weight"),
+    LAVIS_BOTH(B2_QF_HEAD_DENSE, "Q-Former head", LAVIS_HEAD "transform.dense"),
+    LAVIS_BOTH(B2_QF_HEAD_LN, "Q-Former head norm", LAVIS_HEAD "transform.LayerNorm"),
+    ONE(B2_QF_HEAD_BIAS, "Q-Former head bias", NULL, NULL, LAVIS_HEAD "bias"),
+    LAVIS_BOTH(B2_QF_HEAD_DECODER, "Q-Former head output", LAVIS_HEAD "decoder"),
+    BOTH(B2_ITC_VISION, "image-text contrast, image", "vision_projection", "vision_proj"),
+    BOTH(B2_ITC_TEXT, "image-text contrast, text", "text_projection", "text_proj"),
+    BOTH(B2_ITM, "image-text matching", "itm_head", "itm_head"),
+    ONE(B2_ITC_TEMPERATURE, "image-text contrast temperature", NULL, NULL, "temp"),
     BOTH(B2_PROJ, "language projection", "language_projection", "opt_proj"),
     /* OPT; a folder of OPT alone has the same names without "language_model." (weights.c) */
     ONE(B2_OPT_TOKENS, "OPT token embedding", HF_OPT "embed_tokens.weight", NULL,

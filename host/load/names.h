@@ -5,9 +5,10 @@
 
 typedef struct b2_weight_name {
     const char *meaning; /* for people: "Q-Former query tokens" */
-    const char *hf;      /* Hugging Face; {} stands for the layer */
+    const char *hf;      /* Hugging Face; {} stands for the layer; NULL: no such tensor there */
     const char *hf_too;  /* the same in another model class, or NULL */
     const char *lavis;   /* LAVIS; NULL: no such tensor there */
+    const char *clip;    /* the same in LAVIS's CLIP vision tower, or NULL */
 } b2_weight_name;
 
 const b2_weight_name *b2_weight_name_of(b2_weight_id id);

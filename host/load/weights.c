@@ -56,10 +56,10 @@ static b2_tensor *find_pattern(const b2_weights *w, const char *pattern, uint32_
 
 static b2_tensor *find_weight(const b2_weights *w, b2_weight_id id, uint32_t layer) {
     const b2_weight_name *name = b2_weight_name_of(id);
-    const char *patterns[] = {name->hf, name->hf_too, name->lavis};
+    const char *patterns[] = {name->hf, name->hf_too, name->lavis, name->clip};
     b2_tensor *found = NULL;
 
-    for (size_t i = 0; i < 3 && found == NULL; i++)
+    for (size_t i = 0; i < 4 && found == NULL; i++)
         found = find_pattern(w, patterns[i], layer);
     return found;
 }
@@ -125,7 +125,8 @@ static blip2_status note_missing(b2_weights *w, b2_weight_id id, uint32_t layer)
     const b2_weight_name *name = b2_weight_name_of(id);
     char text[B2_NAME_BYTES];
     b2_missing *missing = b2_arena_alloc(&w->list.arena, 1, sizeof *missing);
-    const char *pattern = w->lavis && name->lavis != NULL ? name->lavis : name->hf;
+    const char *pattern =
+        name->hf == NULL || (w->lavis && name->lavis != NULL) ? name->lavis : name->hf;
 
     if (!b2_weight_name_fill(text, sizeof text, pattern, layer))
         return b2_fail(BLIP2_EINTERNAL, "the name of weight %d is too long", (int)id);
@@ -190,11 +191,18 @@ blip2_status b2_weights_take(b2_weights *weights, b2_weight_id id, uint32_t laye
     return status;
 }
 
-/* Buffers of BERT that hold 0, 1, 2, ...: no weights. */
+/* What files have and no model uses: buffers of BERT that hold 0, 1, 2, ..., and what comes behind
+ * the features in the original vision towers. */
 static bool is_weight(const char *name) {
     static const char suffix[] = "position_ids";
+    static const char *const heads[] = {"visual_encoder.norm.", "visual_encoder.fc_norm.",
+                                        "visual_encoder.head.", "visual_encoder.ln_post.",
+                                        "visual_encoder.proj"};
     size_t length = strlen(name);
 
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strncmp(name, heads[i], strlen(heads[i])) == 0)
+            return false;
     return length < sizeof suffix - 1 || strcmp(name + length - (sizeof suffix - 1), suffix) != 0;
 }
 

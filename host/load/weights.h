@@ -32,12 +32,14 @@ typedef struct b2_tensor {
 /* id, Hugging Face name, LAVIS name; {} stands for the layer. NULL: that format has no such
  * tensor. Weights with a _W end in ".weight", with a _B in ".bias". */
 typedef enum b2_weight_id {
-    /* vision tower (EVA) */
-    B2_VIT_CLS,     /* [C] (files: [1, 1, C]) */
-    B2_VIT_POS,     /* [1 + g, C] (files: [1, 1 + g, C]) */
-    B2_VIT_PATCH_W, /* [C, 3, P, P] */
-    B2_VIT_PATCH_B, /* [C] */
-    B2_VIT_LN1_W,   /* [C] per layer, so are the next ones */
+    /* vision tower (EVA, or CLIP's) */
+    B2_VIT_CLS,      /* [C] (files: [1, 1, C]) */
+    B2_VIT_POS,      /* [1 + g, C] (files: [1, 1 + g, C]) */
+    B2_VIT_PATCH_W,  /* [C, 3, P, P] */
+    B2_VIT_PATCH_B,  /* [C]; not in a CLIP tower */
+    B2_VIT_PRE_LN_W, /* [C], only in a CLIP tower */
+    B2_VIT_PRE_LN_B,
+    B2_VIT_LN1_W, /* [C] per layer, so are the next ones */
     B2_VIT_LN1_B,
     B2_VIT_QKV_W,  /* [3C, C] */
     B2_VIT_QKV_B,  /* [3C]; LAVIS: joined from q_bias, 0, v_bias */
@@ -81,6 +83,30 @@ typedef enum b2_weight_id {
     B2_QF_QUERY_FC2_B,
     B2_QF_QUERY_LN_W,
     B2_QF_QUERY_LN_B,
+    B2_QF_TEXT_FC1_W, /* [F, C] feed-forward of text rows; with the embeddings: models that read
+                         text */
+    B2_QF_TEXT_FC1_B,
+    B2_QF_TEXT_FC2_W, /* [C, F] */
+    B2_QF_TEXT_FC2_B,
+    B2_QF_TEXT_LN_W,
+    B2_QF_TEXT_LN_B,
+    B2_QF_WORDS,     /* [V, C] */
+    B2_QF_POSITIONS, /* [positions, C] */
+    /* stage 1 */
+    B2_QF_HEAD_DENSE_W, /* [C, C] of the head that writes captions; LAVIS only */
+    B2_QF_HEAD_DENSE_B,
+    B2_QF_HEAD_LN_W, /* [C] */
+    B2_QF_HEAD_LN_B,
+    B2_QF_HEAD_BIAS,      /* [V] */
+    B2_QF_HEAD_DECODER_W, /* the word embeddings once more */
+    B2_QF_HEAD_DECODER_B, /* B2_QF_HEAD_BIAS once more */
+    B2_ITC_VISION_W,      /* [itc width, C] */
+    B2_ITC_VISION_B,
+    B2_ITC_TEXT_W, /* [itc width, C] */
+    B2_ITC_TEXT_B,
+    B2_ITM_W, /* [2, C] */
+    B2_ITM_B,
+    B2_ITC_TEMPERATURE, /* [], of training */
     /* soft prompt */
     B2_PROJ_W, /* [language width, C] */
     B2_PROJ_B,

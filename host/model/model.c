@@ -1,10 +1,8 @@
 #include "model/model.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/options.h"
-#include "image/image.h"
+#include "load/lavis.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
@@ -42,7 +40,7 @@ static blip2_status load_parts(blip2_model *model) {
     if ((status = b2_qformer_load(&model->qformer, loader, &config->qformer)) < 0)
         return status;
     if (config->language == B2_LANGUAGE_NONE)
-        return BLIP2_OK;
+        return b2_stage1_load(&model->stage1, loader, config->qformer.width, config->itc_width);
     if ((status = b2_load_dense(loader, &model->projection, B2_PROJ_W, B2_PROJ_B, 0,
                                 config->opt.embed, config->qformer.width)) < 0)
         return status;
@@ -84,23 +82,45 @@ static blip2_status open_device(blip2_model *model, const blip2_model_options *o
     return BLIP2_OK;
 }
 
-/* The tokenizer must know the language model's ids and no others. */
-static blip2_status open_tokenizer(blip2_model *model, const char *directory) {
-    blip2_status status = b2_tokenizer_open(&model->tokenizer, directory);
-    size_t vocab;
+/* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
+ * alone. */
+static blip2_status open_tokenizer(blip2_model *model, const char *directory,
+                                   const b2_lavis_files *files) {
+    blip2_status status = files->vocabulary != NULL
+                              ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
+                              : b2_tokenizer_open(&model->tokenizer, directory);
+    bool generates = model->config.language != B2_LANGUAGE_NONE;
+    size_t vocab, most = generates ? model->config.opt.vocab : model->qformer.config.vocab;
 
     if (status < 0)
         return status;
     vocab = b2_tokenizer_vocab(model->tokenizer);
-    if (vocab > model->config.opt.vocab)
-        return b2_fail(BLIP2_EFORMAT,
-                       "%s: tokenizer.json has ids up to %zu, text_config.vocab_size is %u",
-                       directory, vocab - 1, model->config.opt.vocab);
+    if (vocab > most)
+        return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
+                       directory, vocab - 1, generates ? "language model" : "Q-Former", most);
     return BLIP2_OK;
 }
 
+/* The tower's file joins the checkpoint's. */
+static blip2_status open_weights(blip2_model *model, const char *directory,
+                                 const b2_lavis_files *files) {
+    const char *path = files->checkpoint != NULL ? files->checkpoint : directory;
+    blip2_status status = b2_weights_open(&model->weights, path, &model->log);
+
+    if (status == BLIP2_OK && files->tower != NULL)
+        status = b2_weights_join(model->weights, files->tower, "visual_encoder.");
+    return status;
+}
+
+/* A folder in the format of Hugging Face, or of LAVIS. */
+static blip2_status read_config(blip2_model *model, const char *directory, b2_lavis_files *files) {
+    if (b2_lavis_is_folder(directory))
+        return b2_lavis_read(&model->config, files, directory);
+    return b2_config_read(&model->config, directory, &model->log);
+}
+
 static blip2_status load(blip2_model *model, const char *directory,
-                         const blip2_model_options *options, bool make) {
+                         const blip2_model_options *options, b2_lavis_files *files, bool make) {
     b2_loader *loader = &model->loader;
     blip2_status status;
 
@@ -110,10 +130,10 @@ static blip2_status load(blip2_model *model, const char *directory,
     model->log = (b2_log){options->log, options->log_payload,
                           options->log_level != 0 ? options->log_level : BLIP2_LOG_WARNING};
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
-        (status = b2_config_read(&model->config, directory, &model->log)) < 0 ||
+        (status = read_config(model, directory, files)) < 0 ||
         (status = check_language(&model->config, directory)) < 0 ||
         (status = open_device(model, options)) < 0 ||
-        (status = b2_weights_open(&model->weights, directory, &model->log)) < 0)
+        (status = open_weights(model, directory, files)) < 0)
         return status;
     loader->weights = model->weights;
     loader->device = model->device;
@@ -121,8 +141,8 @@ static blip2_status load(blip2_model *model, const char *directory,
     loader->progress_payload = options->progress_payload;
     if ((status = load_parts(model)) < 0 || !make)
         return status;
-    if (model->config.language == B2_LANGUAGE_OPT &&
-        (status = open_tokenizer(model, directory)) < 0)
+    if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
+        (status = open_tokenizer(model, directory, files)) < 0)
         return status;
     if ((status = b2_loader_begin_make(loader)) < 0)
         return status;
@@ -132,13 +152,16 @@ static blip2_status load(blip2_model *model, const char *directory,
 blip2_status b2_model_load(blip2_model **out, const char *directory,
                            const blip2_model_options *options, bool make) {
     blip2_model *model = b2_calloc(1, sizeof *model);
+    b2_lavis_files files = {0};
     blip2_status status;
 
     *out = NULL;
     if (model == NULL)
         return b2_fail_memory();
     atomic_flag_clear(&model->in_use);
-    if ((status = load(model, directory, options, make)) < 0) {
+    status = load(model, directory, options, &files, make);
+    b2_lavis_files_free(&files);
+    if (status < 0) {
         blip2_model_close(model);
         return status;
     }
@@ -171,57 +194,4 @@ void blip2_model_close(blip2_model *model) {
     b2_weights_close(model->weights);
     b2_device_close(model->device);
     b2_free(model);
-}
-
-void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
-                     uint32_t images) {
-    size_t side = model->config.vit.image;
-
-    out->images = images;
-    out->pixels = b2_carve(carver, (size_t)images * 3, side * side * sizeof(float));
-    b2_vit_carve(&out->vit, carver, &model->vit, images);
-    b2_qformer_carve(&out->qformer, carver, &model->qformer, images, model->vit.tokens);
-    out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * model->config.qformer.queries,
-                             model->projection.rows);
-}
-
-blip2_status b2_encode_prepare(const blip2_model *model, const b2_encode_space *space) {
-    blip2_status status = b2_fill_segments(model->device, &space->vit.segments, space->images);
-
-    if (status < 0)
-        return status;
-    return b2_qformer_prepare(model->device, &space->qformer, &model->qformer, space->images);
-}
-
-blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
-                              uint32_t index, const blip2_image *image) {
-    size_t side = model->config.vit.image;
-    b2_resize_normalise op = {.rgb = image->rgb,
-                              .in_width = image->width,
-                              .in_height = image->height,
-                              .width = (uint32_t)side,
-                              .height = (uint32_t)side,
-                              .pixels = space->pixels + (size_t)index * 3 * side * side};
-
-    memcpy(op.mean, model->config.image.mean, sizeof op.mean);
-    memcpy(op.std, model->config.image.std, sizeof op.std);
-    return model->device->ops->resize_normalise(model->device, &op);
-}
-
-blip2_status b2_encode_run(const blip2_model *model, const b2_run *run,
-                           const b2_encode_space *space, uint32_t images, b2_mat *soft) {
-    b2_mat features, queries;
-    blip2_status status;
-
-    *soft = b2_mat_rows(space->soft, 0, (int64_t)images * model->config.qformer.queries);
-    if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
-            0 ||
-        (status =
-             b2_qformer_run(&model->qformer, run, &space->qformer, features, images, &queries)) < 0)
-        return status;
-    b2_trace_mat(run, "qformer.out", 0, queries);
-    status = b2_dense_run(run, *soft, queries, &model->projection, B2_ACT_NONE);
-    if (status == BLIP2_OK)
-        b2_trace_mat(run, "soft_prompt", 0, *soft);
-    return status;
 }

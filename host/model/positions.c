@@ -17,9 +17,13 @@ static void taps(float t, float w[4]) {
     }
 }
 
-/* Source cell and taps of output cell o: (o + 1/2) in/out - 1/2, cells clamped to the grid. */
-static void locate(uint32_t o, uint32_t in, uint32_t out, size_t cell[4], float w[4]) {
-    float source = ((float)o + 0.5f) * ((float)in / (float)out) - 0.5f;
+/* Source cell and taps of output cell o: (o + 1/2) in/out - 1/2, or with corners aligned
+ * o (in-1)/(out-1); cells clamped to the grid. */
+static void locate(uint32_t o, uint32_t in, uint32_t out, bool align_corners, size_t cell[4],
+                   float w[4]) {
+    float step = out > 1 ? (float)(in - 1) / (float)(out - 1) : 0.0f;
+    float source =
+        align_corners ? (float)o * step : ((float)o + 0.5f) * ((float)in / (float)out) - 0.5f;
     float base = floorf(source);
 
     taps(source - base, w);
@@ -32,7 +36,7 @@ static void locate(uint32_t o, uint32_t in, uint32_t out, size_t cell[4], float 
 }
 
 blip2_status b2_positions_resize(float *out, uint32_t height, uint32_t width, const float *table,
-                                 size_t rows, size_t c) {
+                                 size_t rows, size_t c, bool align_corners) {
     uint32_t side = rows > 1 ? (uint32_t)lround(sqrt((double)(rows - 1))) : 0;
     const float *grid = table + c;
     size_t y[4], x[4];
@@ -44,11 +48,11 @@ blip2_status b2_positions_resize(float *out, uint32_t height, uint32_t width, co
                        rows);
     memcpy(out, table, c * sizeof *out);
     for (uint32_t oy = 0; oy < height; oy++) {
-        locate(oy, side, height, y, wy);
+        locate(oy, side, height, align_corners, y, wy);
         for (uint32_t ox = 0; ox < width; ox++) {
             float *to = out + (1 + (size_t)oy * width + ox) * c;
 
-            locate(ox, side, width, x, wx);
+            locate(ox, side, width, align_corners, x, wx);
             for (size_t i = 0; i < c; i++) {
                 float sum = 0.0f;
 

@@ -6,6 +6,15 @@
 #include "base/alloc.h"
 #include "model/positions.h"
 
+static void round_to(float *x, b2_type type, size_t count) {
+    uint16_t half;
+
+    for (size_t i = 0; i < count && type != B2_F32; i++) {
+        b2_from_f32(&half, type, x + i, 1);
+        b2_to_f32(x + i, &half, type, 1);
+    }
+}
+
 /* The position table; one made for another picture size is interpolated here, at load. */
 static blip2_status load_positions(b2_vit *vit, b2_loader *loader) {
     int64_t width = vit->config.width;
@@ -30,8 +39,10 @@ static blip2_status load_positions(b2_vit *vit, b2_loader *loader) {
         goto out;
     }
     b2_to_f32(host, tensor.data, tensor.type, tensor.count);
-    status =
-        b2_positions_resize(resized, grid, grid, host, tensor.count / (size_t)width, (size_t)width);
+    status = b2_positions_resize(resized, grid, grid, host, tensor.count / (size_t)width,
+                                 (size_t)width, vit->config.clip);
+    if (status == BLIP2_OK && vit->config.clip) /* LAVIS does this one in the file's type */
+        round_to(resized, tensor.type, count);
     if (status == BLIP2_OK)
         status = b2_load_floats(loader, &vit->position, resized, count);
 out:
@@ -56,6 +67,13 @@ static blip2_status load_layer(b2_vit_layer *layer, b2_loader *loader, const b2_
     return b2_load_dense(loader, &layer->fc2, B2_VIT_FC2_W, B2_VIT_FC2_B, i, c, f);
 }
 
+/* The original tower's file has a block more than BLIP-2 uses. */
+static void skip_layers(b2_loader *loader, uint32_t first) {
+    for (uint32_t i = first; b2_weights_has(loader->weights, B2_VIT_LN1_W, i); i++)
+        for (int id = B2_VIT_LN1_W; id <= B2_VIT_FC2_B; id++)
+            b2_weights_skip(loader->weights, (b2_weight_id)id, i);
+}
+
 blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
     int64_t c = config->width, p = config->patch;
     int64_t patch_dims[4] = {c, 3, p, p};
@@ -73,11 +91,15 @@ blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *co
         (status = load_positions(vit, loader)) < 0 ||
         (status = b2_load_table(loader, &vit->patch, B2_VIT_PATCH_W, 4, patch_dims,
                                 B2_USE_LINEAR)) < 0 ||
-        (status = b2_load_vector(loader, &vit->patch_bias, B2_VIT_PATCH_B, 0, 1, &c)) < 0)
+        (status = config->clip
+                      ? b2_load_norm(loader, &vit->pre, B2_VIT_PRE_LN_W, B2_VIT_PRE_LN_B, 0, c,
+                                     config->block_eps)
+                      : b2_load_vector(loader, &vit->patch_bias, B2_VIT_PATCH_B, 0, 1, &c)) < 0)
         return status;
     for (uint32_t i = 0; i < config->layers; i++)
         if ((status = load_layer(&vit->layers[i], loader, config, i)) < 0)
             return status;
+    skip_layers(loader, config->layers);
     return b2_load_norm(loader, &vit->post, B2_VIT_POST_LN_W, B2_VIT_POST_LN_B, 0, c,
                         config->post_eps);
 }
@@ -166,7 +188,7 @@ blip2_status b2_vit_run(const b2_vit *vit, const b2_run *run, const b2_vit_space
                                        .scratch = b2_mat_rows(space->patches, 0,
                                                               (int64_t)images * (vit->tokens - 1)),
                                        .y = x});
-    if (status < 0)
+    if (status < 0 || (vit->pre.gamma != NULL && (status = b2_norm_run(run, x, x, &vit->pre)) < 0))
         return status;
     b2_trace_mat(run, "vit.hidden", 0, x);
     for (uint32_t i = 0; i < config->layers; i++)

@@ -1,6 +1,7 @@
-/* The vision tower (EVA-CLIP ViT): pictures to image features.
+/* The vision tower (EVA-CLIP ViT, or CLIP's own): pictures to image features.
  *
  *   pixels [B,3,S,S] -> patches -> [cls; patches] + position   x [B*n, C], n = 1 + (S/P)^2
+ *   CLIP: LayerNorm
  *   L pre-norm blocks:  x += proj(attention(LN1 x));  x += fc2(gelu(fc1(LN2 x)))
  *   post LayerNorm                                             y [B*n, C]
  *
@@ -19,14 +20,15 @@ typedef struct b2_vit_layer {
 
 typedef struct b2_vit {
     b2_vit_config config;
-    b2_type compute;  /* of activations; the residual stream x is always fp32 */
-    uint32_t tokens;  /* n = 1 + (image / patch)^2 */
-    b2_weight *patch; /* [C, 3*P*P] */
-    const float *patch_bias;
-    const float *cls;      /* [C] */
-    const float *position; /* [n, C] */
-    b2_norm_weights post;  /* [C] */
-    b2_vit_layer *layers;  /* [L] */
+    b2_type compute;         /* of activations; the residual stream x is always fp32 */
+    uint32_t tokens;         /* n = 1 + (image / patch)^2 */
+    b2_weight *patch;        /* [C, 3*P*P] */
+    const float *patch_bias; /* [C] or NULL */
+    const float *cls;        /* [C] */
+    const float *position;   /* [n, C] */
+    b2_norm_weights pre;     /* [C], in front of the blocks; gamma NULL: none */
+    b2_norm_weights post;    /* [C] */
+    b2_vit_layer *layers;    /* [L] */
 } b2_vit;
 
 /* Both passes (loader.h). The layer array is made in the first one; b2_vit_free frees it. */

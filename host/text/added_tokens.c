@@ -1,17 +1,14 @@
-/* Matching is leftmost-longest, byte by byte: at each position the sorted tokens are narrowed to
- * those that go on as the text does. Files have a handful of added tokens (OPT: 3, T5: 102) whose
+/* Matching is leftmost-longest: at each position the sorted tokens are narrowed to those that go on
+ * as the text does. Files have a handful of added tokens (OPT: 3, T5: 102) whose
  * first bytes are rare, so nearly every position ends at the table of first bytes. */
 #include "text/added_tokens.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
+#include "text/unicode.h"
 #include "text/unicode16.h"
 #include "text/utf8.h"
-
-/* Bounds the work at one position of a text; real tokens have at most some 30 bytes. */
-enum { LONGEST_TOKEN = 1024 };
 
 static const char word_pattern[] =
     "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}" B2_UNICODE16_WORD "]";
@@ -36,7 +33,7 @@ static blip2_status read_token(b2_added_tokens *out, b2_arena *arena, b2_fields 
     b2_added_token token = {.normalized = true};
     const b2_entry *known;
 
-    if (text == NULL || length > LONGEST_TOKEN) {
+    if (text == NULL || length > B2_PREFIX_LONGEST) {
         b2_field_fail(fields, "content", "a text of at most 1024 bytes", content);
         return fields->status;
     }
@@ -60,31 +57,59 @@ static blip2_status read_token(b2_added_tokens *out, b2_arena *arena, b2_fields 
     return BLIP2_OK;
 }
 
-static int by_text(const void *a, const void *b) {
-    const b2_entry *x = ((const b2_added_token *)a)->entry;
-    const b2_entry *y = ((const b2_added_token *)b)->entry;
-    int order = memcmp(x->text, y->text, b2_size_min(x->length, y->length));
+/* What the token is looked for as: its text after the normalisers, if it is to be found behind
+ * them. */
+static blip2_status normalize_token(b2_added_token *token, b2_arena *arena, b2_fields *fields,
+                                    const b2_normalizers *normalizers) {
+    b2_normalized work[2] = {0};
+    b2_span form = {token->entry->text, token->entry->length, 0};
+    blip2_status status = BLIP2_OK;
 
-    return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
+    if (token->normalized)
+        status = b2_normalize(normalizers, form, work, &form);
+    if (status == BLIP2_OK && (form.length == 0 || form.length > B2_PREFIX_LONGEST))
+        status = b2_fail(BLIP2_ENOTSUP,
+                         "%s: added token \"%.40s\" has %zu bytes when it is normalised, expected "
+                         "1 to %d",
+                         fields->file, token->entry->text, form.length, (int)B2_PREFIX_LONGEST);
+    if (status == BLIP2_OK) {
+        token->form = b2_arena_strndup(arena, form.text, form.length);
+        token->form_length = (uint32_t)form.length;
+        status = token->form != NULL ? BLIP2_OK : b2_fail_memory();
+    }
+    b2_text_free(&work[0].text);
+    b2_text_free(&work[1].text);
+    return status;
 }
 
-static blip2_status make_set(b2_added_set *out, b2_arena *arena, const b2_added_tokens *added,
-                             bool normalized) {
-    out->tokens = b2_arena_alloc(arena, added->vocabulary.count, sizeof *out->tokens);
-    if (out->tokens == NULL)
+static blip2_status make_set(b2_added_set *out, b2_arena *arena, const b2_fields *fields,
+                             const b2_added_tokens *added, bool normalized) {
+    b2_prefixes *forms = &out->forms;
+
+    out->tokens = added->tokens;
+    forms->list = b2_arena_alloc(arena, added->vocabulary.count, sizeof *forms->list);
+    if (forms->list == NULL)
         return b2_fail_memory();
-    for (size_t i = 0; i < added->vocabulary.count; i++) {
-        if (added->tokens[i].normalized != normalized)
+    for (uint32_t i = 0; i < added->vocabulary.count; i++) {
+        const b2_added_token *token = added->tokens + i;
+
+        if (token->normalized != normalized)
             continue;
-        out->tokens[out->count++] = added->tokens[i];
-        out->first[(unsigned char)added->tokens[i].entry->text[0]] = true;
+        forms->list[forms->count++] = (b2_prefix){token->form, token->form_length, i};
+        out->first[(unsigned char)token->form[0]] = true;
     }
-    qsort(out->tokens, out->count, sizeof *out->tokens, by_text);
+    b2_prefixes_sort(forms);
+    for (size_t i = 1; i < forms->count; i++)
+        if (forms->list[i].length == forms->list[i - 1].length &&
+            memcmp(forms->list[i].text, forms->list[i - 1].text, forms->list[i].length) == 0)
+            return b2_fail(BLIP2_EFORMAT, "%s: two added tokens are \"%.40s\" when normalised",
+                           fields->file, forms->list[i].text);
     return BLIP2_OK;
 }
 
 blip2_status b2_added_tokens_read(b2_added_tokens *out, b2_arena *arena, b2_fields *fields,
-                                  const json_t *array, const b2_vocabulary *model) {
+                                  const json_t *array, const b2_vocabulary *model,
+                                  const b2_normalizers *normalizers) {
     size_t count = json_array_size(array);
     int32_t next_id = (int32_t)model->count;
     bool single_word = false;
@@ -106,10 +131,13 @@ blip2_status b2_added_tokens_read(b2_added_tokens *out, b2_arena *arena, b2_fiel
         if (status < 0)
             return status;
     }
-    for (size_t i = 0; i < out->vocabulary.count; i++)
+    for (size_t i = 0; i < out->vocabulary.count; i++) {
         single_word = single_word || out->tokens[i].single_word;
-    if ((status = make_set(&out->raw, arena, out, false)) < 0 ||
-        (status = make_set(&out->normalized, arena, out, true)) < 0)
+        if ((status = normalize_token(out->tokens + i, arena, fields, normalizers)) < 0)
+            return status;
+    }
+    if ((status = make_set(&out->raw, arena, fields, out, false)) < 0 ||
+        (status = make_set(&out->normalized, arena, fields, out, true)) < 0)
         return status;
     return single_word ? b2_regex_compile(&out->word, word_pattern) : BLIP2_OK;
 }
@@ -120,41 +148,18 @@ void b2_added_tokens_free(b2_added_tokens *added) {
 
 /* ---- matching ---------------------------------------------------------------------------- */
 
-/* The first token of the sorted tokens [low, high), all alike up to `depth`, whose byte there is at
- * least `byte`. */
-static size_t lower_bound(const b2_added_set *set, size_t low, size_t high, size_t depth,
-                          int byte) {
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if ((unsigned char)set->tokens[middle].entry->text[depth] < byte)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* The longest token that text ([left]) starts with. */
 static const b2_added_token *longest_at(const b2_added_set *set, const char *text, size_t left) {
-    const b2_added_token *best = NULL;
-    size_t low = 0, high = set->count;
+    b2_prefix_walk walk = b2_prefix_start(&set->forms);
+    const b2_prefix *best = NULL;
 
-    for (size_t depth = 0; depth < left && low < high; depth++) {
-        int byte = (unsigned char)text[depth];
+    while (walk.depth < left && walk.low < walk.high) {
+        const b2_prefix *found = b2_prefix_step(&walk, text[walk.depth]);
 
-        low = lower_bound(set, low, high, depth, byte);
-        high = lower_bound(set, low, high, depth, byte + 1);
-        if (low < high && set->tokens[low].entry->length == depth + 1)
-            best = set->tokens + low++;
+        if (found != NULL)
+            best = found;
     }
-    return best;
-}
-
-static bool is_space(uint32_t code) {
-    return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
-           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+    return best != NULL ? set->tokens + best->index : NULL;
 }
 
 /* Where the character that ends at `end` starts. */
@@ -167,13 +172,13 @@ static size_t step_back(const char *text, size_t end) {
 
 /* Start of the white space that ends at `end`, looking back to `floor` at most. */
 static size_t spaces_start(const char *text, size_t floor, size_t end) {
-    while (end > floor && is_space(b2_utf8_decode(text + step_back(text, end))))
+    while (end > floor && b2_unicode_is_space(b2_utf8_decode(text + step_back(text, end))))
         end = step_back(text, end);
     return end;
 }
 
 static size_t spaces_end(const char *text, size_t length, size_t start) {
-    while (start < length && is_space(b2_utf8_decode(text + start)))
+    while (start < length && b2_unicode_is_space(b2_utf8_decode(text + start)))
         start += (size_t)b2_utf8_scan(text + start, length - start);
     return start;
 }
@@ -197,7 +202,7 @@ blip2_status b2_added_find(const b2_added_set *set, const b2_matcher *word, cons
     size_t taken = match->end; /* by the token before this one */
 
     match->token = NULL;
-    if (set->count == 0)
+    if (set->forms.count == 0)
         return BLIP2_OK;
     for (size_t at = match->next; at < length;) {
         const b2_added_token *token =
@@ -210,7 +215,7 @@ blip2_status b2_added_find(const b2_added_set *set, const b2_matcher *word, cons
             at++;
             continue;
         }
-        end = at + token->entry->length;
+        end = at + token->form_length;
         if (token->single_word && (status = stands_alone(word, text, length, at, end, &alone)) < 0)
             return status;
         match->start = token->lstrip ? b2_size_max(spaces_start(text, taken, at), taken) : at;

@@ -1,12 +1,14 @@
 /* Added tokens: texts that are cut out of the input before the model sees it, special or not. */
 #ifndef B2_ADDED_TOKENS_H
 #define B2_ADDED_TOKENS_H
-#include "load/fields.h"
+#include "text/normalize.h"
+#include "text/prefixes.h"
 #include "text/regex.h"
-#include "text/vocabulary.h"
 
 typedef struct b2_added_token {
     const b2_entry *entry; /* text and id */
+    const char *form;      /* [form_length] the text as it is looked for: normalised */
+    uint32_t form_length;
     bool special;
     bool single_word;    /* only where no word character touches it */
     bool lstrip, rstrip; /* takes the white space on its left, right with it */
@@ -15,8 +17,8 @@ typedef struct b2_added_token {
 
 /* Tokens that are looked for together. */
 typedef struct b2_added_set {
-    b2_added_token *tokens; /* [count], sorted by text */
-    size_t count;
+    b2_prefixes forms; /* index: into `tokens` */
+    const b2_added_token *tokens;
     bool first[256]; /* bytes that such a token starts with */
 } b2_added_set;
 
@@ -27,9 +29,12 @@ typedef struct b2_added_tokens {
     b2_regex word; /* one word character; compiled when a token has single_word */
 } b2_added_tokens;
 
-/* Read the "added_tokens" array; texts lie in the arena, close with b2_added_tokens_free too. */
+/* Read the "added_tokens" array; texts lie in the arena, close with b2_added_tokens_free too.
+ * model: the model's tokens; normalizers: for the tokens that are looked for in the normalised
+ * text. */
 blip2_status b2_added_tokens_read(b2_added_tokens *out, b2_arena *arena, b2_fields *fields,
-                                  const json_t *array, const b2_vocabulary *model);
+                                  const json_t *array, const b2_vocabulary *model,
+                                  const b2_normalizers *normalizers);
 void b2_added_tokens_free(b2_added_tokens *added);
 
 typedef struct b2_added_match {

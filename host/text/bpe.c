@@ -113,32 +113,58 @@ static int32_t character_id(const b2_bpe *bpe, const char *text, size_t length) 
 
     if (code < B2_BPE_DIRECT)
         return bpe->direct[code];
-    entry = b2_vocabulary_find(&bpe->vocabulary, text, length);
+    entry = b2_vocabulary_find(bpe->vocabulary, text, length);
     return entry != NULL ? entry->id : -1;
 }
 
-/* The piece's characters as linked symbols; answers how many. */
+/* Symbols of a piece as they are found. */
+typedef struct b2_found {
+    b2_symbol *symbols;
+    size_t count;
+} b2_found;
+
+static void add_symbol(b2_found *found, int32_t id) {
+    int32_t at = (int32_t)found->count++;
+
+    found->symbols[at] = (b2_symbol){id, at - 1, at + 1};
+}
+
+/* The tokens of a character's bytes; false: not all of them have one. */
+static bool add_bytes(const b2_bpe *bpe, b2_found *found, const char *character, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (bpe->bytes[(unsigned char)character[i]] < 0)
+            return false;
+    for (size_t i = 0; i < size; i++)
+        add_symbol(found, bpe->bytes[(unsigned char)character[i]]);
+    return true;
+}
+
+/* The piece's characters as linked symbols; answers how many, at most one a byte. An unknown
+ * character waits until a known one or the end comes: those written as bytes overtake it, as in the
+ * library. */
 static size_t split_characters(const b2_bpe *bpe, b2_symbol *symbols, const char *piece,
                                size_t length) {
-    size_t count = 0;
-    bool after_unknown = false;
+    b2_found found = {symbols, 0};
+    bool waiting = false;
 
-    for (size_t at = 0; at < length;) {
-        size_t size = (size_t)b2_utf8_scan(piece + at, length - at);
-        int32_t id = character_id(bpe, piece + at, size);
-        bool unknown = id < 0;
+    for (size_t at = 0, size; at < length; at += size) {
+        int32_t id;
 
-        at += size;
-        if (unknown && (bpe->unk < 0 || (bpe->fuse_unk && after_unknown)))
+        size = (size_t)b2_utf8_scan(piece + at, length - at);
+        id = character_id(bpe, piece + at, size);
+        if (id < 0 && (add_bytes(bpe, &found, piece + at, size) || bpe->unk < 0))
             continue;
-        after_unknown = unknown;
-        symbols[count] =
-            (b2_symbol){unknown ? bpe->unk : id, (int32_t)count - 1, (int32_t)count + 1};
-        count++;
+        if (waiting && (id >= 0 || !bpe->fuse_unk))
+            add_symbol(&found, bpe->unk);
+        waiting = id < 0;
+        if (id >= 0)
+            add_symbol(&found, id);
     }
-    if (count > 0)
-        symbols[count - 1].next = -1;
-    return count;
+    if (waiting)
+        add_symbol(&found, bpe->unk);
+    if (found.count > 0)
+        symbols[found.count - 1].next = -1;
+    return found.count;
 }
 
 /* block with room for `need` elements of size bytes; NULL, and block as it was, without memory. */
@@ -161,7 +187,7 @@ blip2_status b2_bpe_encode(const b2_bpe *bpe, b2_bpe_scratch *scratch, const cha
     size_t count;
     blip2_status status;
 
-    if (bpe->ignore_merges && (whole = b2_vocabulary_find(&bpe->vocabulary, piece, length)) != NULL)
+    if (bpe->ignore_merges && (whole = b2_vocabulary_find(bpe->vocabulary, piece, length)) != NULL)
         return b2_tokens_append(out, whole->id);
     symbols = grown(scratch->symbols, &scratch->symbol_capacity, length, sizeof *symbols);
     if (symbols == NULL)

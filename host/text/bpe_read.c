@@ -1,22 +1,24 @@
-/* The "model" object of type BPE: vocabulary, merges in either notation, options. */
+/* The "model" object of type BPE: merges in either notation, options. */
 #include <string.h>
 
 #include "base/text_buffer.h"
 #include "load/json.h"
 #include "text/bpe.h"
+#include "text/byte_tokens.h"
 #include "text/utf8.h"
 
 static bool is_null(const json_t *json) {
     return json == NULL || json_is_null(json);
 }
 
-static blip2_status read_options(b2_bpe *out, b2_fields *fields, const json_t *model) {
+static blip2_status read_options(b2_bpe *out, b2_fields *fields, const json_t *model,
+                                 bool *byte_fallback) {
     const json_t *dropout = json_object_get(model, "dropout");
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
 
     b2_field_bool(fields, model, "fuse_unk", &out->fuse_unk);
     b2_field_bool(fields, model, "ignore_merges", &out->ignore_merges);
-    b2_field_must_be(fields, model, "byte_fallback", false);
+    b2_field_bool(fields, model, "byte_fallback", byte_fallback);
     for (size_t i = 0; i < 2; i++) {
         const json_t *affix = json_object_get(model, affixes[i]);
 
@@ -36,43 +38,11 @@ static blip2_status read_options(b2_bpe *out, b2_fields *fields, const json_t *m
     return BLIP2_OK;
 }
 
-static blip2_status read_vocabulary(b2_bpe *out, b2_arena *arena, b2_fields *fields,
-                                    const json_t *model) {
-    const json_t *vocabulary = json_object_get(model, "vocab");
-    const char *text;
-    json_t *id;
-    blip2_status status;
-
-    if (!json_is_object(vocabulary)) {
-        b2_field_fail(fields, "vocab", "an object of tokens and ids", vocabulary);
-        return fields->status;
-    }
-    if ((status = b2_vocabulary_init(&out->vocabulary, arena, json_object_size(vocabulary))) < 0)
-        return status;
-    json_object_foreach((json_t *)vocabulary, text, id) {
-        json_int_t value = json_integer_value(id);
-
-        if (!json_is_integer(id) || value < 0 || value > B2_LARGEST_ID) {
-            char got[64];
-
-            b2_json_describe(id, got, sizeof got);
-            return b2_fail(BLIP2_EFORMAT,
-                           "%s: %svocab: token \"%.40s\": expected an id in 0..%d, "
-                           "got %s",
-                           fields->file, fields->section, text, (int)B2_LARGEST_ID, got);
-        }
-        if (b2_vocabulary_insert(&out->vocabulary, arena, text, strlen(text), (int32_t)value) ==
-            NULL)
-            return b2_fail_memory();
-    }
-    return BLIP2_OK;
-}
-
 static void fill_direct(b2_bpe *bpe) {
     for (size_t i = 0; i < B2_BPE_DIRECT; i++)
         bpe->direct[i] = -1;
-    for (size_t i = 0; i < bpe->vocabulary.count; i++) {
-        const b2_entry *entry = bpe->vocabulary.entries + i;
+    for (size_t i = 0; i < bpe->vocabulary->count; i++) {
+        const b2_entry *entry = bpe->vocabulary->entries + i;
         bool one =
             entry->length > 0 && (size_t)b2_utf8_scan(entry->text, entry->length) == entry->length;
 
@@ -131,11 +101,11 @@ static blip2_status read_merge(b2_bpe *out, b2_fields *fields, const json_t *mer
     b2_text_append(joined, right.text, right.length);
     if (joined->failed)
         return b2_fail_memory();
-    if ((a = b2_vocabulary_find(&out->vocabulary, left.text, left.length)) == NULL)
+    if ((a = b2_vocabulary_find(out->vocabulary, left.text, left.length)) == NULL)
         return unknown_merge(fields, index, left.text, left.length);
-    if ((b = b2_vocabulary_find(&out->vocabulary, right.text, right.length)) == NULL)
+    if ((b = b2_vocabulary_find(out->vocabulary, right.text, right.length)) == NULL)
         return unknown_merge(fields, index, right.text, right.length);
-    if ((both = b2_vocabulary_find(&out->vocabulary, joined->data, joined->length)) == NULL)
+    if ((both = b2_vocabulary_find(out->vocabulary, joined->data, joined->length)) == NULL)
         return unknown_merge(fields, index, joined->data, joined->length);
     /* A pair that is listed twice has its last rank, as in the library. */
     *b2_bpe_merge_slot(out, a->id, b->id) = (b2_merge){a->id, b->id, (uint32_t)index, both->id};
@@ -182,7 +152,7 @@ static blip2_status read_unk(b2_bpe *out, b2_fields *fields, const json_t *model
         return BLIP2_OK;
     if (json_is_string(unk))
         entry =
-            b2_vocabulary_find(&out->vocabulary, json_string_value(unk), json_string_length(unk));
+            b2_vocabulary_find(out->vocabulary, json_string_value(unk), json_string_length(unk));
     if (entry == NULL)
         b2_field_fail(fields, "unk_token", "a token of the vocabulary or null", unk);
     else
@@ -190,14 +160,18 @@ static blip2_status read_unk(b2_bpe *out, b2_fields *fields, const json_t *model
     return fields->status;
 }
 
-blip2_status b2_bpe_read(b2_bpe *out, b2_arena *arena, b2_fields *fields, const json_t *model) {
+blip2_status b2_bpe_read(b2_bpe *out, b2_vocabulary *vocabulary, b2_arena *arena, b2_fields *fields,
+                         const json_t *model) {
+    bool byte_fallback = false;
     blip2_status status;
 
-    if ((status = read_options(out, fields, model)) < 0 ||
-        (status = read_vocabulary(out, arena, fields, model)) < 0 ||
+    out->vocabulary = vocabulary;
+    if ((status = read_options(out, fields, model, &byte_fallback)) < 0 ||
+        (status = b2_vocabulary_read(vocabulary, arena, fields, model)) < 0 ||
         (status = read_merges(out, arena, fields, model)) < 0 ||
         (status = read_unk(out, fields, model)) < 0)
         return status;
     fill_direct(out);
+    b2_byte_tokens(vocabulary, byte_fallback, out->bytes);
     return BLIP2_OK;
 }

@@ -104,7 +104,7 @@ static blip2_status read_processor(b2_draft *draft, const json_t *json, b2_field
     }
     if (strcmp(type, "TemplateProcessing") == 0)
         read = read_template;
-    else if (strcmp(type, "RobertaProcessing") == 0)
+    else if (strcmp(type, "RobertaProcessing") == 0 || strcmp(type, "BertProcessing") == 0)
         read = read_roberta;
     if (read == NULL)
         return b2_fail(BLIP2_ENOTSUP, "%s: post-processor \"%.40s\" is not supported", fields->file,

@@ -17,8 +17,8 @@ typedef struct b2_template {
 } b2_template;
 
 /* Read the "post_processor" value: null, ByteLevel (which moves offsets only), TemplateProcessing,
- * RobertaProcessing or a Sequence of those with at most one that adds tokens (behind the first, the
- * library takes its parts for a pair of texts). */
+ * RobertaProcessing, BertProcessing or a Sequence of those with at most one that adds tokens
+ * (behind the first, the library takes its parts for a pair of texts). */
 blip2_status b2_template_read(b2_template *out, b2_arena *arena, b2_fields *fields,
                               const json_t *json);
 

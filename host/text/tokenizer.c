@@ -1,11 +1,12 @@
-/* Encoding: added tokens are cut out of the text (first those that are looked for in the raw text,
- * then, in what is left, the normalised ones), the rest is cut into pieces, the pieces are encoded
- * by the model, and the post-processor's tokens go around it all. */
+/* Encoding: added tokens are cut out of the text, what is left of it is normalised, the added
+ * tokens that are looked for in normalised text are cut out, the rest is cut into pieces, the
+ * pieces are encoded by the model, and the post-processor's tokens go around it all. */
 #include "text/tokenizer.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
 #include "text/parts.h"
 #include "text/utf8.h"
 
@@ -16,9 +17,10 @@ enum { LONGEST_TEXT = 1 << 29 };
 typedef struct b2_encoder {
     const b2_tokenizer *tokenizer;
     b2_matcher split, word; /* of the pre-tokenisers and of the added tokens, where they have one */
-    b2_pieces pieces[2];    /* a pre-tokeniser reads one and writes the other */
+    b2_normalized normalized[2];
+    b2_pieces pieces[2]; /* a pre-tokeniser reads one and writes the other */
     b2_text_buffer spaced;
-    b2_bpe_scratch bpe;
+    b2_model_scratch model;
     b2_tokens *out;
 } b2_encoder;
 
@@ -42,14 +44,18 @@ void b2_tokens_free(b2_tokens *tokens) {
 }
 
 /* Text without added tokens: pre-tokenisers and model. */
-static blip2_status encode_plain(b2_encoder *encoder, const char *text, size_t length) {
+static blip2_status encode_plain(b2_encoder *encoder, b2_span text) {
     const b2_tokenizer *tokenizer = encoder->tokenizer;
     b2_pieces *now = &encoder->pieces[0], *next = &encoder->pieces[1];
     blip2_status status;
     size_t start = 0;
 
+    if (text.length > LONGEST_TEXT)
+        return b2_fail(BLIP2_EINVAL, "text of %zu bytes when normalised; at most %d can be encoded",
+                       text.length, (int)LONGEST_TEXT);
     b2_pieces_clear(now);
-    status = b2_pieces_append(now, text, length);
+    status = b2_pieces_append(now, text.text, text.length);
+    now->origin = text.origin;
     for (size_t i = 0; i < tokenizer->pretokenizers.count && status == BLIP2_OK; i++) {
         b2_pieces *done = now;
 
@@ -60,43 +66,55 @@ static blip2_status encode_plain(b2_encoder *encoder, const char *text, size_t l
         next = done;
     }
     for (size_t i = 0; i < now->count && status == BLIP2_OK; start = now->ends[i++])
-        status = b2_bpe_encode(&tokenizer->bpe, &encoder->bpe, now->text.data + start,
-                               now->ends[i] - start, encoder->out);
+        status = b2_model_encode(&tokenizer->model, &encoder->model, now->text.data + start,
+                                 now->ends[i] - start, encoder->out);
     return status;
 }
 
 /* Added tokens of one set, and what lies between them by way of `between`. */
-typedef blip2_status (*between_fn)(b2_encoder *encoder, const char *text, size_t length);
+typedef blip2_status (*between_fn)(b2_encoder *encoder, b2_span text);
 
-static blip2_status cut_out(b2_encoder *encoder, const b2_added_set *set, const char *text,
-                            size_t length, between_fn between) {
+static b2_span part_of(b2_span text, size_t start, size_t end) {
+    return (b2_span){text.text + start, end - start,
+                     text.origin > start ? b2_size_min(text.origin, end) - start : 0};
+}
+
+static blip2_status cut_out(b2_encoder *encoder, const b2_added_set *set, b2_span text,
+                            between_fn between) {
     b2_added_match match = {0};
     size_t done = 0;
     blip2_status status;
 
     for (;;) {
-        status = b2_added_find(set, &encoder->word, text, length, &match);
+        status = b2_added_find(set, &encoder->word, text.text, text.length, &match);
         if (status < 0 || match.token == NULL)
             break;
         if (done < match.start)
-            status = between(encoder, text + done, match.start - done);
+            status = between(encoder, part_of(text, done, match.start));
         if (status == BLIP2_OK)
             status = b2_tokens_append(encoder->out, match.token->entry->id);
         if (status < 0)
             break;
         done = match.end;
     }
-    if (status == BLIP2_OK && done < length)
-        status = between(encoder, text + done, length - done);
+    if (status == BLIP2_OK && done < text.length)
+        status = between(encoder, part_of(text, done, text.length));
     return status;
 }
 
-static blip2_status encode_normalized(b2_encoder *encoder, const char *text, size_t length) {
-    return cut_out(encoder, &encoder->tokenizer->added.normalized, text, length, encode_plain);
+static blip2_status encode_normalized(b2_encoder *encoder, b2_span text) {
+    blip2_status status =
+        b2_normalize(&encoder->tokenizer->normalizers, text, encoder->normalized, &text);
+
+    if (status < 0)
+        return status;
+    return cut_out(encoder, &encoder->tokenizer->added.normalized, text, encode_plain);
 }
 
 static blip2_status encode_text(b2_encoder *encoder, const char *text, size_t length) {
-    return cut_out(encoder, &encoder->tokenizer->added.raw, text, length, encode_normalized);
+    b2_span all = {text, length, length > 0 ? (size_t)b2_utf8_scan(text, length) : 0};
+
+    return cut_out(encoder, &encoder->tokenizer->added.raw, all, encode_normalized);
 }
 
 /* The template around the ids of the text. */
@@ -131,7 +149,7 @@ blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text
         if (valid.failed)
             status = b2_fail_memory();
     }
-    if (status == BLIP2_OK && tokenizer->pretokenizers.count > 0)
+    if (status == BLIP2_OK && tokenizer->pretokenizers.word.code != NULL)
         status = b2_matcher_open(&encoder.split, &tokenizer->pretokenizers.word);
     if (status == BLIP2_OK && tokenizer->added.word.code != NULL)
         status = b2_matcher_open(&encoder.word, &tokenizer->added.word);
@@ -141,10 +159,12 @@ blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text
         out->count = count;
     b2_matcher_close(&encoder.split);
     b2_matcher_close(&encoder.word);
+    b2_text_free(&encoder.normalized[0].text);
+    b2_text_free(&encoder.normalized[1].text);
     b2_pieces_free(&encoder.pieces[0]);
     b2_pieces_free(&encoder.pieces[1]);
     b2_text_free(&encoder.spaced);
-    b2_bpe_scratch_free(&encoder.bpe);
+    b2_model_scratch_free(&encoder.model);
     b2_text_free(&valid);
     return status;
 }
@@ -158,7 +178,7 @@ int32_t b2_tokenizer_find(const b2_tokenizer *tokenizer, const char *token) {
     const b2_entry *entry = b2_vocabulary_find(&tokenizer->added.vocabulary, token, length);
 
     if (entry == NULL)
-        entry = b2_vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
+        entry = b2_vocabulary_find(&tokenizer->model.vocabulary, token, length);
     return entry != NULL ? entry->id : -1;
 }
 

@@ -18,9 +18,14 @@ typedef struct b2_tokens {
 blip2_status b2_tokens_append(b2_tokens *tokens, int32_t id); /* ENOMEM */
 void b2_tokens_free(b2_tokens *tokens);
 
-/* Read directory/tokenizer.json. EIO, EFORMAT (file, field, expected against actual), ENOTSUP for
- * a model, normaliser or pre-tokeniser that this library does not have, by name. */
+/* Read directory/tokenizer.json, or where there is none spiece.model or tokenizer.model
+ * (SentencePiece: T5's and Llama's), or vocab.txt as b2_tokenizer_open_bert does. EIO, EFORMAT
+ * (file, field, expected against actual), ENOTSUP for a model, normaliser, pre-tokeniser or decoder
+ * that this library does not have, by name. */
 blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory);
+/* Read a BERT vocabulary, which is all that a LAVIS checkpoint goes with: uncased, with [DEC] as
+ * one more token behind it. */
+blip2_status b2_tokenizer_open_bert(b2_tokenizer **out, const char *path);
 /* The same from memory (`name`: for messages). */
 blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
                                 const char *name);
@@ -47,8 +52,9 @@ bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id);
 typedef struct b2_detokenizer {
     const b2_tokenizer *tokenizer;
     bool skip_special;
-    b2_text_buffer
-        pending; /* bytes of a character not yet complete, and whatever the decoder holds */
+    bool started;           /* a token was there */
+    uint32_t to_strip;      /* characters that may still be taken off the start */
+    b2_text_buffer pending; /* bytes of characters that are not yet certain */
 } b2_detokenizer;
 void b2_detokenizer_init(b2_detokenizer *stream, const b2_tokenizer *tokenizer, bool skip_special);
 blip2_status b2_detokenizer_push(b2_detokenizer *stream, int32_t id, b2_text_buffer *out);

@@ -3,46 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
 #include "load/json.h"
 #include "text/parts.h"
-
-/* The largest in use has 33 MB (Gemma's). */
-enum { LARGEST_FILE = 64 << 20 };
-
-static const char *type_of(const json_t *part) {
-    return json_string_value(json_object_get(part, "type"));
-}
-
-static blip2_status read_normalizer(b2_fields *fields, const json_t *json) {
-    if (json == NULL || json_is_null(json))
-        return BLIP2_OK;
-    if (type_of(json) == NULL) {
-        b2_field_fail(fields, "normalizer", "null or an object with a type", json);
-        return fields->status;
-    }
-    return b2_fail(BLIP2_ENOTSUP, "%s: normaliser \"%.40s\" is not supported", fields->file,
-                   type_of(json));
-}
-
-static blip2_status read_model(b2_tokenizer *out, b2_fields *fields, const json_t *json) {
-    b2_fields inside = {fields->file, "model.", BLIP2_OK};
-    const json_t *type = json_object_get(json, "type");
-
-    if (!json_is_object(json)) {
-        b2_field_fail(fields, "model", "an object", json);
-        return fields->status;
-    }
-    /* Files from before 2020 have no type; merges are what only a BPE has. */
-    if (type == NULL ? json_object_get(json, "merges") == NULL : !json_is_string(type)) {
-        b2_field_fail(&inside, "type", "the name of a model", type);
-        return inside.status;
-    }
-    if (type != NULL && strcmp(json_string_value(type), "BPE") != 0)
-        return b2_fail(BLIP2_ENOTSUP, "%s: model \"%.40s\" is not supported", fields->file,
-                       json_string_value(type));
-    return b2_bpe_read(&out->bpe, &out->arena, &inside, json);
-}
 
 /* The template's ids are tokens. */
 static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_fields *fields) {
@@ -50,7 +12,7 @@ static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_field
         int32_t id = tokenizer->template.items[i];
 
         if (id == B2_TEMPLATE_TEXT ||
-            ((size_t)id < tokenizer->vocab && tokenizer->decoded[id].bytes != NULL))
+            ((size_t)id < tokenizer->vocab && tokenizer->decoded[id].first.bytes != NULL))
             continue;
         return b2_fail(BLIP2_EFORMAT, "%s: post_processor: no token has id %d", fields->file,
                        (int)id);
@@ -59,8 +21,10 @@ static blip2_status check_template(const b2_tokenizer *tokenizer, const b2_field
 }
 
 static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_t *root) {
+    b2_fields normal = {fields->file, "normalizer.", BLIP2_OK};
     b2_fields split = {fields->file, "pre_tokenizer.", BLIP2_OK};
     b2_fields post = {fields->file, "post_processor.", BLIP2_OK};
+    b2_fields decoder = {fields->file, "decoder.", BLIP2_OK};
     const json_t *version = json_object_get(root, "version");
     blip2_status status;
 
@@ -73,59 +37,49 @@ static blip2_status read_parts(b2_tokenizer *out, b2_fields *fields, const json_
         b2_field_fail(fields, "version", "\"1.0\"", version);
         return fields->status;
     }
-    if ((status = read_normalizer(fields, json_object_get(root, "normalizer"))) < 0 ||
-        (status = b2_pretokenizers_read(&out->pretokenizers, &out->arena, &split,
+    if ((status = b2_normalizers_read(&out->normalizers, &out->arena, &normal,
+                                      json_object_get(root, "normalizer"))) < 0 ||
+        (status = b2_pretokenizers_read(&out->pretokenizers, &split,
                                         json_object_get(root, "pre_tokenizer"))) < 0 ||
-        (status = read_model(out, fields, json_object_get(root, "model"))) < 0 ||
+        (status = b2_model_read(&out->model, &out->arena, fields, json_object_get(root, "model"))) <
+            0 ||
         (status = b2_added_tokens_read(&out->added, &out->arena, fields,
                                        json_object_get(root, "added_tokens"),
-                                       &out->bpe.vocabulary)) < 0 ||
+                                       &out->model.vocabulary, &out->normalizers)) < 0 ||
         (status = b2_template_read(&out->template, &out->arena, &post,
                                    json_object_get(root, "post_processor"))) < 0 ||
-        (status = b2_decoder_read(out, fields, json_object_get(root, "decoder"))) < 0)
+        (status = b2_decoder_read(out, &decoder, json_object_get(root, "decoder"))) < 0)
         return status;
     return check_template(out, fields);
 }
 
-blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
-                                const char *name) {
+blip2_status b2_tokenizer_build(b2_tokenizer **out, const json_t *root, const char *name,
+                                bool exact_scores) {
     b2_fields fields = {name, "", BLIP2_OK};
-    b2_tokenizer *tokenizer = NULL;
-    json_t *root = NULL;
+    b2_tokenizer *tokenizer = b2_calloc(1, sizeof *tokenizer);
     blip2_status status;
 
     *out = NULL;
-    if ((status = b2_json_parse(&root, json, size, name)) < 0)
-        goto out;
-    if ((tokenizer = b2_calloc(1, sizeof *tokenizer)) == NULL) {
-        status = b2_fail_memory();
-        goto out;
-    }
+    if (tokenizer == NULL)
+        return b2_fail_memory();
+    tokenizer->model.exact_scores = exact_scores;
     status = read_parts(tokenizer, &fields, root);
-    if (status == BLIP2_OK) {
+    if (status == BLIP2_OK)
         *out = tokenizer;
-        tokenizer = NULL;
-    }
-out:
-    b2_tokenizer_close(tokenizer);
-    json_decref(root);
+    else
+        b2_tokenizer_close(tokenizer);
     return status;
 }
 
-blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory) {
-    char *path = b2_path_join(directory, "tokenizer.json");
-    uint8_t *json = NULL;
-    size_t size = 0;
-    blip2_status status;
+blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
+                                const char *name) {
+    json_t *root = NULL;
+    blip2_status status = b2_json_parse(&root, json, size, name);
 
     *out = NULL;
-    if (path == NULL)
-        return b2_fail_memory();
-    status = b2_file_read(&json, &size, path, LARGEST_FILE);
     if (status == BLIP2_OK)
-        status = b2_tokenizer_parse(out, (const char *)json, size, path);
-    b2_free(json);
-    b2_free(path);
+        status = b2_tokenizer_build(out, root, name, false);
+    json_decref(root);
     return status;
 }
 

@@ -55,6 +55,17 @@ uint32_t b2_utf8_decode(const char *text) {
     return (b[0] & 0x07u) << 18 | (b[1] & 0x3Fu) << 12 | (b[2] & 0x3Fu) << 6 | (b[3] & 0x3Fu);
 }
 
+void b2_utf8_put(b2_text_buffer *out, uint32_t code) {
+    static const unsigned char lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    char bytes[4];
+
+    for (size_t i = length; i-- > 1; code >>= 6)
+        bytes[i] = (char)(0x80 | (code & 0x3F));
+    bytes[0] = (char)(lead[length] | code);
+    b2_text_append(out, bytes, length);
+}
+
 size_t b2_utf8_valid(const char *text, size_t size) {
     size_t at = 0;
 

@@ -15,6 +15,9 @@ int b2_utf8_scan(const char *text, size_t size);
 /* The code point of the whole, valid character at text. */
 uint32_t b2_utf8_decode(const char *text);
 
+/* Append the UTF-8 of a code point. */
+void b2_utf8_put(b2_text_buffer *out, uint32_t code);
+
 /* Append text, with U+FFFD for what is invalid. Answers how many bytes of text were read: all, or,
  * when `partial` is set, all but the start of a character at the end that may go on. */
 size_t b2_utf8_append(b2_text_buffer *out, const char *text, size_t size, bool partial);

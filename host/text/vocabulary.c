@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "load/json.h"
 
 static uint32_t hash(const char *text, size_t length) {
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, folded */
@@ -65,4 +66,35 @@ const b2_entry *b2_vocabulary_find(const b2_vocabulary *vocabulary, const char *
     uint32_t slot = *slot_of(vocabulary, text, length);
 
     return slot > 0 ? vocabulary->entries + slot - 1 : NULL;
+}
+
+blip2_status b2_vocabulary_read(b2_vocabulary *out, b2_arena *arena, b2_fields *fields,
+                                const json_t *model) {
+    const json_t *vocabulary = json_object_get(model, "vocab");
+    const char *text;
+    json_t *id;
+    blip2_status status;
+
+    if (!json_is_object(vocabulary)) {
+        b2_field_fail(fields, "vocab", "an object of tokens and ids", vocabulary);
+        return fields->status;
+    }
+    if ((status = b2_vocabulary_init(out, arena, json_object_size(vocabulary))) < 0)
+        return status;
+    json_object_foreach((json_t *)vocabulary, text, id) {
+        json_int_t value = json_integer_value(id);
+
+        if (!json_is_integer(id) || value < 0 || value > B2_LARGEST_ID) {
+            char got[64];
+
+            b2_json_describe(id, got, sizeof got);
+            return b2_fail(BLIP2_EFORMAT,
+                           "%s: %svocab: token \"%.40s\": expected an id in 0..%d, "
+                           "got %s",
+                           fields->file, fields->section, text, (int)B2_LARGEST_ID, got);
+        }
+        if (b2_vocabulary_insert(out, arena, text, strlen(text), (int32_t)value) == NULL)
+            return b2_fail_memory();
+    }
+    return BLIP2_OK;
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "base/status.h"
+#include "load/fields.h"
 
 /* Largest id. Tables are indexed by id, so a file must not be able to name just any: the largest
  * vocabularies in use have about 260,000 tokens. */
@@ -34,5 +34,9 @@ b2_entry *b2_vocabulary_insert(b2_vocabulary *vocabulary, b2_arena *arena, const
 /* NULL: no such token. text: [length]. */
 const b2_entry *b2_vocabulary_find(const b2_vocabulary *vocabulary, const char *text,
                                    size_t length);
+
+/* Read the object "vocab" of a model: tokens and their ids. */
+blip2_status b2_vocabulary_read(b2_vocabulary *out, b2_arena *arena, b2_fields *fields,
+                                const json_t *model);
 
 #endif

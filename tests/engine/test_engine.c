@@ -368,10 +368,14 @@ END_TEST
 START_TEST(stage_1_checkpoint_cannot_generate) {
     blip2_model *model;
     blip2_engine *engine;
+    blip2_result *result;
 
     ck_assert_status_ok(blip2_model_open(&model, GOLDEN "/models/hf_blip2_itm", NULL));
-    ck_assert_status(blip2_engine_open(&engine, model, NULL), BLIP2_ENOTSUP);
-    ck_assert_ptr_null(engine);
+    ck_assert_status_ok(blip2_engine_open(&engine, model, NULL));
+    ck_assert_status(blip2_generate(engine, f.inputs, 1, NULL, &result), BLIP2_ENOTSUP);
+    ck_assert_ptr_null(result);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "no language model"));
+    blip2_engine_close(engine);
     blip2_model_close(model);
 }
 END_TEST

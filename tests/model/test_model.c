@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "model/model.h"
+#include "model/encode.h"
 #include "model/positions.h"
 #include "run.h"
 
@@ -28,20 +28,20 @@ START_TEST(positions_as_torch) {
         table[2 * i] = i == 0 ? 77.0f : powf((float)i, 1.5f);
         table[2 * i + 1] = -table[2 * i];
     }
-    ck_assert_status_ok(b2_positions_resize(out, 4, 5, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 4, 5, table, 10, 2, false));
     ck_assert(out[0] == 77.0f && out[1] == -77.0f);
     for (int i = 0; i < 20; i++) {
         ck_assert_float_eq_tol(out[2 + 2 * i], large[i], TOLERANCE);
         ck_assert_float_eq_tol(out[3 + 2 * i], -large[i], TOLERANCE);
     }
-    ck_assert_status_ok(b2_positions_resize(out, 2, 2, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 2, 2, table, 10, 2, false));
     for (int i = 0; i < 4; i++)
         ck_assert_float_eq_tol(out[2 + 2 * i], small[i], TOLERANCE);
-    ck_assert_status_ok(b2_positions_resize(out, 3, 3, table, 10, 2));
+    ck_assert_status_ok(b2_positions_resize(out, 3, 3, table, 10, 2, false));
     for (int i = 0; i < 20; i++)
         ck_assert(out[i] == table[i]);
-    ck_assert_status(b2_positions_resize(out, 2, 2, table, 9, 2), BLIP2_EFORMAT);
-    ck_assert_status(b2_positions_resize(out, 2, 2, table, 1, 2), BLIP2_EFORMAT);
+    ck_assert_status(b2_positions_resize(out, 2, 2, table, 9, 2, false), BLIP2_EFORMAT);
+    ck_assert_status(b2_positions_resize(out, 2, 2, table, 1, 2, false), BLIP2_EFORMAT);
 }
 END_TEST
 
@@ -197,7 +197,8 @@ static void soft_prompt(blip2_weight_type type, float *out, size_t count) {
     blip2_model *model;
     b2_encode_space space;
     b2_carver carver = {0};
-    b2_mat soft;
+    uint32_t slot = 0;
+    b2_encode_places places = {.slots = &slot};
     void *memory;
     size_t pixels = 3 * 56 * 56;
     float *host;
@@ -205,21 +206,25 @@ static void soft_prompt(blip2_weight_type type, float *out, size_t count) {
     blip2_model_options_init(&options, sizeof options);
     options.weight_type = type;
     ck_assert_status_ok(blip2_model_open(&model, MODEL, &options));
-    b2_encode_carve(&space, &carver, model, 1);
+    b2_encode_carve(&space, &carver, model, 1, false);
+    places.soft = b2_carve_mat(&carver, B2_F32, space.soft.rows, space.soft.cols);
     ck_assert_status_ok(model->device->ops->alloc(model->device, &memory, carver.used));
     carver = (b2_carver){.base = memory};
-    b2_encode_carve(&space, &carver, model, 1);
+    b2_encode_carve(&space, &carver, model, 1, false);
+    places.soft = b2_carve_mat(&carver, B2_F32, space.soft.rows, space.soft.cols);
     ck_assert_status_ok(b2_encode_prepare(model, &space));
     host = b2_alloc_array(pixels, sizeof *host);
     for (size_t i = 0; i < pixels; i++)
         host[i] = sinf((float)i * 0.37f);
     ck_assert_status_ok(
         model->device->ops->upload(model->device, space.pixels, host, pixels * sizeof *host));
-    ck_assert_status_ok(b2_encode_run(model, &(b2_run){.device = model->device}, &space, 1, &soft));
-    ck_assert_uint_eq((size_t)(soft.rows * soft.cols), count);
     ck_assert_status_ok(
-        model->device->ops->download(model->device, out, soft.data, count * sizeof *out));
+        b2_encode_run(model, &(b2_run){.device = model->device}, &space, 1, &places));
+    ck_assert_uint_eq((size_t)(places.soft.rows * places.soft.cols), count);
+    ck_assert_status_ok(
+        model->device->ops->download(model->device, out, places.soft.data, count * sizeof *out));
     model->device->ops->free(model->device, memory);
+    b2_encode_free(&space);
     b2_free(host);
     blip2_model_close(model);
 }

@@ -136,14 +136,16 @@ START_TEST(copy_rows) {
 END_TEST
 
 static void run_kv_write(op_context *t, b2_type type, int64_t head_size, int32_t rows) {
-    if (strcmp(t->device->ops->name, "cpu") != 0) /* which alone takes pages of other types */
+    bool cpu = strcmp(t->device->ops->name, "cpu") == 0;
+
+    if (!cpu && type != B2_F32) /* the CPU alone takes pages of another type than the rows' */
         type = t->device->compute;
     enum { PAGES = 5, HEADS = 3, LAYERS = 2 };
     uint32_t tokens = 4;
     int64_t width = HEADS * head_size;
     b2_kv_layout layout = {type, LAYERS, HEADS, (uint32_t)head_size, tokens, 0};
     size_t size = b2_type_size(type);
-    op_mat kv = op_mat_new(t, t->device->compute, rows, 2 * width, 1, OP_RANDOM);
+    op_mat kv = op_mat_new(t, cpu ? B2_F32 : type, rows, 2 * width, 1, OP_RANDOM);
     op_mat k = op_mat_cols(kv, 0, width), v = op_mat_cols(kv, width, width);
     int32_t *slots = draw_distinct(t, rows, PAGES * (int32_t)tokens);
 

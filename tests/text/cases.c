@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 const char *in_tests(const char *name) {
     static char path[1024];
 
@@ -76,4 +78,110 @@ bool decodes_to(const b2_tokenizer *tokenizer, const json_t *ids, bool skip_spec
     b2_text_free(&text);
     b2_tokens_free(&tokens);
     return same;
+}
+
+/* ---- hostile files ----------------------------------------------------------------------- */
+
+char *changed(const char *base, const char *path, const char *text) {
+    json_t *root = json_loads(base, 0, NULL), *in = root;
+    const char *dot = strchr(path, '.');
+    char *json;
+
+    ck_assert_ptr_nonnull(root);
+    if (dot != NULL) {
+        char key[32];
+
+        (void)snprintf(key, sizeof key, "%.*s", (int)(dot - path), path);
+        in = json_object_get(root, key);
+        path = dot + 1;
+    }
+    if (text == NULL) {
+        json_object_del(in, path);
+    } else {
+        json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+
+        ck_assert_msg(value != NULL, "%s", text);
+        json_object_set_new(in, path, value);
+    }
+    json = json_dumps(root, 0);
+    json_decref(root);
+    return json;
+}
+
+void ck_assert_refused(const char *base, const refusal *refused) {
+    char *json = changed(base, refused->path, refused->value);
+    b2_tokenizer *tokenizer = (b2_tokenizer *)1;
+    blip2_status status = b2_tokenizer_parse(&tokenizer, json, strlen(json), "f");
+
+    ck_assert_msg(status == refused->status &&
+                      strstr(blip2_error_message(), refused->message) != NULL,
+                  "%s = %s: %s (%s), expected \"%s\"", refused->path, refused->value,
+                  blip2_status_name(status), blip2_error_message(), refused->message);
+    ck_assert_ptr_null(tokenizer);
+    free(json);
+}
+
+void parse_and_use(const char *json, size_t size) {
+    static const char text[] = "a photo of </s> <image> it 's \xC3\xA9\xFF  two";
+    b2_tokenizer *tokenizer;
+    b2_tokens ids = {0};
+    b2_text_buffer back = {0};
+
+    if (b2_tokenizer_parse(&tokenizer, json, size, "damaged") < 0) {
+        if (tokenizer != NULL || blip2_error_message()[0] == '\0')
+            ck_abort_msg("a failure without a message or with a result");
+        return;
+    }
+    if (b2_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids) == BLIP2_OK &&
+        b2_tokenizer_decode(tokenizer, ids.ids, ids.count, false, true, &back) < 0)
+        ck_abort_msg("ids of encode cannot be decoded");
+    b2_text_free(&back);
+    b2_tokens_free(&ids);
+    b2_tokenizer_close(tokenizer);
+}
+
+static blip2_status whole_path(const char *json, b2_tokens *ids, b2_text_buffer *text) {
+    static const char input[] = "  ab </s>a\xFF"
+                                "b x";
+    b2_tokenizer *tokenizer;
+    blip2_status status = b2_tokenizer_parse(&tokenizer, json, strlen(json), "f");
+
+    if (status < 0)
+        return status;
+    status = b2_tokenizer_encode(tokenizer, input, sizeof input - 1, true, ids);
+    if (status < 0)
+        ck_assert_uint_eq(ids->count, 0); /* as it was */
+    else
+        status = b2_tokenizer_decode(tokenizer, ids->ids, ids->count, false, true, text);
+    b2_tokenizer_close(tokenizer);
+    return status;
+}
+
+int64_t fail_every_allocation(const char *json) {
+    bool done = false;
+    int64_t n;
+
+    json_set_alloc_funcs(b2_alloc, b2_free);
+    for (n = 0; !done && n < 100000; n++) {
+        b2_tokens ids = {0};
+        b2_text_buffer text = {0};
+        blip2_status status;
+
+        b2_alloc_fail_after(n);
+        status = whole_path(json, &ids, &text);
+        done = b2_alloc_count() <= n;
+        b2_alloc_fail_after(-1);
+        if (done)
+            ck_assert_status_ok(status);
+        else /* jansson gives some failures out as errors of syntax */
+            ck_assert_msg(status == BLIP2_ENOMEM ||
+                              strstr(blip2_error_message(), "not valid JSON") != NULL,
+                          "allocation %ld: %s (%s)", (long)n, blip2_status_name(status),
+                          blip2_error_message());
+        b2_tokens_free(&ids);
+        b2_text_free(&text);
+    }
+    json_set_alloc_funcs(malloc, free);
+    ck_assert(done);
+    return n;
 }

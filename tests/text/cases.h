@@ -24,4 +24,24 @@ bool encodes_to(const b2_tokenizer *tokenizer, const json_t *text, bool special,
 bool decodes_to(const b2_tokenizer *tokenizer, const json_t *ids, bool skip_special, bool clean_up,
                 const json_t *expected);
 
+/* ---- hostile files ----------------------------------------------------------------------- */
+
+/* The base with one value replaced (text NULL: removed), yours to free. path: "key" or "key.key".
+ */
+char *changed(const char *base, const char *path, const char *text);
+
+typedef struct refusal {
+    const char *path, *value; /* of changed */
+    blip2_status status;
+    const char *message; /* a part of it */
+} refusal;
+void ck_assert_refused(const char *base, const refusal *refused);
+
+/* Whatever the bytes are: an answer, and a tokenizer that works when there is one. */
+void parse_and_use(const char *json, size_t size);
+
+/* Read the tokenizer and use it, each time with one more allocation before all fail. Answers how
+ * many it takes. */
+int64_t fail_every_allocation(const char *json);
+
 #endif

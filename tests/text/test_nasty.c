@@ -6,14 +6,28 @@
 
 #include "cases.h"
 
-/* Differences of one record, 0..4. */
+/* ids[part[0]] ... ids[part[1] - 1] */
+static json_t *slice_of(const json_t *ids, const json_t *part) {
+    json_int_t end = json_integer_value(json_array_get(part, 1));
+    json_t *out = json_array();
+
+    for (json_int_t i = json_integer_value(json_array_get(part, 0)); i < end; i++)
+        ck_assert_int_eq(json_array_append(out, json_array_get(ids, (size_t)i)), 0);
+    return out;
+}
+
+/* Differences of one record, 0..5. */
 static int compare(const b2_tokenizer *tokenizer, const json_t *record) {
     const json_t *text = json_object_get(record, "t"), *ids = json_object_get(record, "i");
     const json_t *random = json_object_get(record, "r");
-    const json_t *cleaned = json_object_get(record, "c");
+    const json_t *cleaned = json_object_get(record, "c"), *part = json_object_get(record, "p");
+    json_t *without = slice_of(ids, part);
     int bad = 0;
 
     bad += !encodes_to(tokenizer, text, true, ids);
+    if (part != NULL)
+        bad += !encodes_to(tokenizer, text, false, without);
+    json_decref(without);
     bad += !decodes_to(tokenizer, random, true, false, json_object_get(record, "d"));
     bad += !decodes_to(tokenizer, random, false, false, json_object_get(record, "k"));
     if (cleaned != NULL)

@@ -7,7 +7,8 @@
 #include "text/parts.h"
 #include "text/utf8.h"
 
-static const char *path = BLIP2_SOURCE_DIR "/tests/text/variants.jsonl";
+static const char *paths[] = {BLIP2_SOURCE_DIR "/tests/text/variants.jsonl",
+                              BLIP2_SOURCE_DIR "/tests/text/variants_kinds.jsonl"};
 
 /* ---- random tokenizers ------------------------------------------------------------------- */
 
@@ -37,7 +38,7 @@ static int compare_variant(const json_t *record) {
     return bad;
 }
 
-START_TEST(every_variant_is_equal) {
+static void compare_file(const char *path) {
     FILE *file = fopen(path, "rb");
     char *line = NULL;
     size_t capacity = 0;
@@ -62,6 +63,38 @@ START_TEST(every_variant_is_equal) {
     (void)printf("%ld tokenizers, %ld differences\n", variants, bad);
     ck_assert_int_gt(variants, 0);
     ck_assert_int_eq(bad, 0);
+}
+
+START_TEST(every_variant_is_equal) {
+    compare_file(paths[_i]);
+}
+END_TEST
+
+/* What the library makes of scores (as it writes them when it saves the tokenizer). */
+START_TEST(scores_are_read_as_the_library_reads_them) {
+    static const char json[] =
+        "{\"decoder\": {\"type\": \"Fuse\"}, \"model\": {\"type\": \"Unigram\", \"unk_id\": 0, "
+        "\"vocab\": "
+        "[[\"<unk>\", 0.0], [\"a\", -3.3226234912872314], [\"b\", -2.682223081588745], [\"c\", -2],"
+        "[\"d\", -9.31322574615478e-10], [\"e\", -0.30000000000000004], [\"f\", 5e-324], [\"g\", "
+        "1e22],"
+        "[\"h\", -12.517186164855957]]}}";
+    static const double scores[] = {0.0,
+                                    -3.322623491287231,
+                                    -2.682223081588745,
+                                    -2.0,
+                                    -9.31322574615478e-10,
+                                    -0.30000000000000004,
+                                    5e-324,
+                                    1e+22,
+                                    -12.517186164855955};
+    b2_tokenizer *tokenizer;
+
+    ck_assert_status_ok(b2_tokenizer_parse(&tokenizer, json, sizeof json - 1, "scores"));
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
+        ck_assert_msg(tokenizer->model.unigram.scores[i] == scores[i], "score %zu: %.17g", i,
+                      tokenizer->model.unigram.scores[i]);
+    b2_tokenizer_close(tokenizer);
 }
 END_TEST
 
@@ -221,9 +254,10 @@ int main(int argc, char **argv) {
     TCase *tcase = tcase_create("parts");
 
     if (argc == 2)
-        path = argv[1];
+        paths[0] = paths[1] = argv[1];
     tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, every_variant_is_equal);
+    tcase_add_loop_test(tcase, every_variant_is_equal, 0, 2);
+    tcase_add_test(tcase, scores_are_read_as_the_library_reads_them);
     tcase_add_test(tcase, every_code_point_has_the_class_of_the_library);
     tcase_add_test(tcase, invalid_utf8_is_replaced);
     suite_add_tcase(suite, tcase);

@@ -6,6 +6,8 @@
 #include "cases.h"
 #include "text/utf8.h"
 
+#define REPLACED "\xEF\xBF\xBD"
+
 /* ---- golden cases ------------------------------------------------------------------------ */
 
 typedef struct golden {
@@ -46,7 +48,8 @@ static const json_t *listed(const golden *g, const char *key, size_t i, const js
     return value != NULL ? value : otherwise;
 }
 
-static int golden_texts(const golden *g) {
+/* front, back: special tokens around each text. */
+static int golden_texts(const golden *g, size_t front, size_t back) {
     int bad = 0;
 
     for (size_t i = 0; i < json_array_size(g->texts); i++) {
@@ -55,9 +58,11 @@ static int golden_texts(const golden *g) {
         json_t *tail = json_copy((json_t *)ids);
 
         bad += !encodes_to(g->tokenizer, text, true, ids);
-        /* ids_without_special_equal_tail is empty: without special tokens all but the BOS is left.
-         */
-        ck_assert_int_eq(json_array_remove(tail, 0), 0);
+        /* ids_without_special_equal_tail is empty: nothing else changes without them. */
+        for (size_t k = 0; k < front; k++)
+            ck_assert_int_eq(json_array_remove(tail, 0), 0);
+        for (size_t k = 0; k < back; k++)
+            ck_assert_int_eq(json_array_remove(tail, json_array_size(tail) - 1), 0);
         bad += !encodes_to(g->tokenizer, text, false, tail);
         bad += !decodes_to(g->tokenizer, ids, true, false, decoded);
         json_decref(tail);
@@ -82,19 +87,22 @@ static int golden_random_ids(const golden *g) {
     return bad;
 }
 
-START_TEST(golden_opt) {
-    golden g = golden_open("tok_opt");
+static const struct {
+    const char *name;
+    size_t front, back;
+} cases[] = {
+    {"tok_opt", 1, 0}, {"tok_opt_tiny", 1, 0}, {"tok_bert", 1, 1},       {"tok_bert_tiny", 1, 1},
+    {"tok_t5", 0, 1},  {"tok_llama", 1, 0},    {"tok_llama_tiny", 1, 0},
+};
 
-    ck_assert_int_eq(golden_texts(&g) + golden_random_ids(&g), 0);
-    golden_close(&g);
-}
-END_TEST
+START_TEST(golden_cases) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        golden g = golden_open(cases[i].name);
 
-START_TEST(golden_opt_tiny) {
-    golden g = golden_open("tok_opt_tiny");
-
-    ck_assert_int_eq(golden_texts(&g) + golden_random_ids(&g), 0);
-    golden_close(&g);
+        ck_assert_msg(golden_texts(&g, cases[i].front, cases[i].back) + golden_random_ids(&g) == 0,
+                      "%s", cases[i].name);
+        golden_close(&g);
+    }
 }
 END_TEST
 
@@ -167,15 +175,47 @@ START_TEST(streams_equal_decode) {
 END_TEST
 
 START_TEST(streams_of_text_come_back) {
-    golden g = golden_open("tok_opt_tiny");
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        golden g = golden_open(cases[c].name);
+        const json_t *random = json_object_get(json_object_get(g.json, "inputs"), "random_ids");
 
-    for (size_t i = 0; i < json_array_size(g.texts); i++) {
-        b2_tokens ids = ids_of(json_array_get(g.ids, i));
+        for (size_t i = 0; i < json_array_size(g.texts) + json_array_size(random); i++) {
+            bool text = i < json_array_size(g.texts);
+            b2_tokens ids = ids_of(text ? json_array_get(g.ids, i)
+                                        : json_array_get(random, i - json_array_size(g.texts)));
 
-        stream_ids(g.tokenizer, ids.ids, ids.count, true);
-        b2_tokens_free(&ids);
+            stream_ids(g.tokenizer, ids.ids, ids.count, text);
+            b2_tokens_free(&ids);
+        }
+        golden_close(&g);
     }
-    golden_close(&g);
+}
+END_TEST
+
+/* With byte fallback a run of byte tokens is certain when it is over: it is read as a whole. */
+START_TEST(stream_waits_for_the_end_of_bytes) {
+    static const int32_t ids[] = {3 + 0xC3, 3 + 0xA9, 3 + 0xC3, 4, 3 + 0xC3, 3 + 0xA9};
+    b2_tokenizer *tokenizer;
+    b2_text_buffer text = {0};
+    b2_detokenizer stream;
+
+    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, in_tests("golden/models/tok_llama")));
+    b2_detokenizer_init(&stream, tokenizer, true);
+    for (size_t i = 0; i < 6; i++) {
+        ck_assert_status_ok(b2_detokenizer_push(&stream, ids[i], &text));
+        ck_assert_str_eq(b2_text_data(&text), "");
+    }
+    ck_assert_status_ok(b2_detokenizer_push(&stream, b2_tokenizer_find(tokenizer, "a"), &text));
+    ck_assert_str_eq(b2_text_data(&text),
+                     REPLACED REPLACED REPLACED REPLACED REPLACED REPLACED "a");
+    ck_assert_status_ok(b2_detokenizer_push(&stream, ids[0], &text));
+    ck_assert_status_ok(b2_detokenizer_push(&stream, ids[1], &text));
+    b2_text_clear(&text);
+    ck_assert_status_ok(b2_detokenizer_finish(&stream, &text));
+    ck_assert_str_eq(b2_text_data(&text), "\xC3\xA9");
+    b2_detokenizer_free(&stream);
+    b2_text_free(&text);
+    b2_tokenizer_close(tokenizer);
 }
 END_TEST
 
@@ -299,12 +339,12 @@ int main(void) {
     TCase *tcase = tcase_create("text");
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, golden_opt);
-    tcase_add_test(tcase, golden_opt_tiny);
+    tcase_add_test(tcase, golden_cases);
     tcase_add_test(tcase, golden_differences_of_lavis);
     tcase_add_test(tcase, streams_equal_decode);
     tcase_add_test(tcase, streams_of_text_come_back);
     tcase_add_test(tcase, stream_waits_for_the_whole_character);
+    tcase_add_test(tcase, stream_waits_for_the_end_of_bytes);
     tcase_add_test(tcase, finds_tokens);
     tcase_add_test(tcase, invalid_text_is_encoded_as_decoded);
     tcase_add_test(tcase, outputs_are_appended);

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Write random byte-level BPE tokenizers with texts and what the `tokenizers` library makes of
-them, one JSON object a line: flags of added tokens, pre-tokenisers, post-processors, options.
+"""Write random tokenizers with texts and what the `tokenizers` library makes of them, one JSON object
+a line: flags of added tokens, normalisers, pre-tokenisers, post-processors, decoders, options.
 
-    variants.py BASE_DIR COUNT TEXTS SEED OUT
+    variants.py BASE_DIR COUNT TEXTS SEED OUT   byte-level BPE with the first merges of a tokenizer
+    variants.py kinds COUNT TEXTS SEED OUT      the kinds of kinds.py in turn
 
 test_text_parts OUT compares them. The committed variants.jsonl was made with
-`variants.py ../golden/models/hf_blip2_opt 24 24 11 variants.jsonl` and tokenizers 0.23.3. Keys:
+`variants.py ../golden/models/hf_blip2_opt 24 24 11 variants.jsonl`, variants_kinds.jsonl with
+`variants.py kinds 60 20 8 variants_kinds.jsonl`, both with tokenizers 0.23.3. Keys:
 tokenizer, the JSON; encode, rows [text, ids with special tokens, ids without]; decode, rows [ids,
 text without special tokens, text with].
 """
@@ -16,6 +18,8 @@ import random
 import sys
 from pathlib import Path
 
+import kinds
+from nasty import without_normalized
 from tokenizers import Tokenizer
 
 ADDED = [
@@ -220,11 +224,17 @@ def variant(r, kept, pairs, texts):
         i in used and token.content not in ids for i, token in added.items()
     ):
         return variant(r, kept, pairs, texts)
+    return answers(r, spec, tokenizer, PARTS, texts, list(ids.values()))
+
+
+def answers(r, spec, tokenizer, parts, texts, ids):
+    added = tokenizer.get_added_tokens_decoder()
+    decoder = Tokenizer.from_str(json.dumps(without_normalized(spec)))
     special = {t["content"] for t in spec["added_tokens"] if t["special"]}
     special = {i for i, token in added.items() if token.content in special}
     encode, decode = [], []
     while len(encode) < texts:
-        text = "".join(r.choice(PARTS) for _ in range(r.randint(0, 12)))
+        text = "".join(r.choice(parts) for _ in range(r.randint(0, 12)))
         try:
             encode.append(
                 [
@@ -235,9 +245,9 @@ def variant(r, kept, pairs, texts):
             )
         except (
             BaseException
-        ) as error:  # the library panics when rstrip and lstrip fight for white space
-            assert "bad split" in str(error), error
-    top = max(list(ids.values()) + list(added)) + 3
+        ) as error:  # the library panics in places, as when rstrip and lstrip fight for white space
+            assert type(error).__name__ == "PanicException", error
+    top = max(ids + list(added)) + 3
     for _ in range(texts // 2):
         drawn = [
             r.choice(sorted(added)) if added and r.randrange(3) == 0 else r.randrange(top)
@@ -246,11 +256,32 @@ def variant(r, kept, pairs, texts):
         decode.append(
             [
                 drawn,
-                tokenizer.decode([i for i in drawn if i not in special], skip_special_tokens=False),
-                tokenizer.decode(drawn, skip_special_tokens=False),
+                decoder.decode([i for i in drawn if i not in special], skip_special_tokens=False),
+                decoder.decode(drawn, skip_special_tokens=False),
             ]
         )
     return {"tokenizer": spec, "encode": encode, "decode": decode}
+
+
+def normal_form(tokenizer, token):
+    normalizer = tokenizer.normalizer
+    return normalizer.normalize_str(token["content"]) if normalizer else token["content"]
+
+
+def other_kind(r, kind, texts):
+    """A tokenizer of kinds.py; another one where two added tokens are alike when normalised, of which
+    the library takes one at random, or nothing is left of one, with which it takes all memory."""
+    while True:
+        spec = kinds.spec_of(r, kind)
+        try:
+            tokenizer = Tokenizer.from_str(json.dumps(spec))
+        except BaseException:
+            continue
+        forms = [normal_form(tokenizer, t) for t in spec["added_tokens"] if t["normalized"]]
+        if "" in forms or len(set(forms)) < len(forms):
+            continue
+        model = spec["model"]["vocab"]
+        return answers(r, spec, tokenizer, kinds.TEXTS[kind], texts, list(range(len(model))))
 
 
 def main():
@@ -262,15 +293,14 @@ def main():
         sys.argv[5],
     )
     r = random.Random(seed)
-    kept, pairs = base_model(directory, 40)
+    if directory == "kinds":
+        make = lambda i: other_kind(r, ("wordpiece", "unigram", "llama")[i % 3], texts)
+    else:
+        kept, pairs = base_model(directory, 40)
+        make = lambda i: variant(r, kept, pairs, texts)
     with open(out, "w", encoding="utf-8") as file:
-        for _ in range(count):
-            file.write(
-                json.dumps(
-                    variant(r, kept, pairs, texts), ensure_ascii=False, separators=(",", ":")
-                )
-                + "\n"
-            )
+        for i in range(count):
+            file.write(json.dumps(make(i), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+/* Features of pictures, texts and pairs: a SCORE request each. */
+#include "base/alloc.h"
+#include "base/options.h"
+#include "engine/call.h"
+
+typedef struct matrix {
+    float *data; /* [rows, cols]; NULL: none */
+    size_t rows, cols;
+} matrix;
+
+typedef struct feature {
+    matrix hidden, projected;
+} feature;
+
+struct blip2_features {
+    size_t count;
+    feature *items; /* [count] */
+};
+
+/* Take over what a request found. */
+static void keep(b2_request *request, void *payload) {
+    blip2_features *features = payload;
+    feature *item = &features->items[request->index];
+    b2_score *score = &request->score;
+    const blip2_model *model = request->model;
+
+    if (request->status < 0)
+        return;
+    item->hidden = (matrix){score->rows, score->row_count, model->config.qformer.width};
+    item->projected =
+        (matrix){score->contrast, b2_score_contrast_rows(score), (size_t)model->stage1.text.rows};
+    score->rows = score->contrast = NULL;
+}
+
+static blip2_status open_requests(const blip2_engine *engine, b2_request **requests,
+                                  const blip2_input *inputs, size_t count,
+                                  const blip2_features_options *options, blip2_features *features) {
+    static const b2_score_mode modes[] = {B2_SCORE_IMAGE, B2_SCORE_TEXT, B2_SCORE_PAIR};
+    bool pair = options->mode == BLIP2_MODE_MULTIMODAL;
+    const b2_score wanted = {.mode = modes[options->mode],
+                             .wants_rows = true,
+                             .wants_contrast = !pair && engine->model->stage1.contrasts};
+    uint32_t tokens = options->max_text_tokens != 0 ? options->max_text_tokens : UINT32_MAX;
+    blip2_status status;
+
+    for (size_t i = 0; i < count; i++) {
+        const blip2_image *image = options->mode != BLIP2_MODE_TEXT ? inputs[i].image : NULL;
+        const char *text = options->mode != BLIP2_MODE_IMAGE ? inputs[i].prompt : NULL;
+
+        if ((options->mode != BLIP2_MODE_TEXT && image == NULL) ||
+            (options->mode != BLIP2_MODE_IMAGE && text == NULL))
+            return b2_fail(BLIP2_EINVAL, "input %zu: %s is NULL", i,
+                           image == NULL && options->mode != BLIP2_MODE_TEXT ? "image" : "prompt");
+        status = b2_request_open_score(&requests[i], engine->model, image, text, &wanted, tokens);
+        if (status < 0)
+            return status;
+        requests[i]->index = i;
+        requests[i]->payload = features;
+        requests[i]->on_done = keep;
+    }
+    return BLIP2_OK;
+}
+
+static blip2_status extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                            const blip2_features_options *options, blip2_features *features) {
+    const blip2_status none = BLIP2_OK;
+    b2_request **requests = b2_calloc(count, sizeof(b2_request *));
+    blip2_status status;
+
+    features->items = b2_calloc(count, sizeof *features->items);
+    features->count = count;
+    if (requests == NULL || features->items == NULL)
+        status = b2_fail_memory();
+    else
+        status = open_requests(engine, requests, inputs, count, options, features);
+    if (status == BLIP2_OK)
+        status = b2_call_run(engine, requests, count, &none);
+    for (size_t i = 0; i < count && requests != NULL; i++)
+        b2_request_close(requests[i]);
+    b2_free(requests);
+    return status;
+}
+
+blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                                    const blip2_features_options *options, blip2_features **out) {
+    blip2_features_options known;
+    blip2_features *features;
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_features_extract: out is NULL");
+    *out = NULL;
+    if ((status = b2_call_check(engine, "blip2_features_extract")) < 0)
+        return status;
+    if (inputs == NULL && count > 0)
+        return b2_fail(BLIP2_EINVAL, "blip2_features_extract: inputs is NULL");
+    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_features_options")) < 0)
+        return status;
+    if ((unsigned)known.mode > BLIP2_MODE_MULTIMODAL)
+        return b2_fail(BLIP2_EINVAL, "mode: %d is none of IMAGE, TEXT, MULTIMODAL",
+                       (int)known.mode);
+    if ((features = b2_calloc(1, sizeof *features)) == NULL)
+        return b2_fail_memory();
+    if ((status = extract(engine, inputs, count, &known, features)) < 0) {
+        blip2_features_free(features);
+        return status;
+    }
+    *out = features;
+    return BLIP2_OK;
+}
+
+size_t blip2_features_count(const blip2_features *features) {
+    return features != NULL ? features->count : 0;
+}
+
+static const float *give(const matrix *m, size_t *rows, size_t *cols) {
+    if (rows != NULL)
+        *rows = m->data != NULL ? m->rows : 0;
+    if (cols != NULL)
+        *cols = m->data != NULL ? m->cols : 0;
+    return m->data;
+}
+
+const float *blip2_features_hidden(const blip2_features *features, size_t index, size_t *rows,
+                                   size_t *cols) {
+    return give(index < blip2_features_count(features) ? &features->items[index].hidden
+                                                       : &(matrix){0},
+                rows, cols);
+}
+
+const float *blip2_features_projected(const blip2_features *features, size_t index, size_t *rows,
+                                      size_t *cols) {
+    return give(index < blip2_features_count(features) ? &features->items[index].projected
+                                                       : &(matrix){0},
+                rows, cols);
+}
+
+void blip2_features_free(blip2_features *features) {
+    if (features == NULL)
+        return;
+    for (size_t i = 0; i < features->count && features->items != NULL; i++) {
+        b2_free(features->items[i].hidden.data);
+        b2_free(features->items[i].projected.data);
+    }
+    b2_free(features->items);
+    b2_free(features);
+}

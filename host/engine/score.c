@@ -1,0 +1,261 @@
+#include "engine/score.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+
+void b2_score_free(b2_score *score) {
+    b2_free(score->rows);
+    b2_free(score->contrast);
+    score->rows = score->contrast = NULL;
+}
+
+blip2_status b2_score_check(const b2_score *score, const blip2_model *model) {
+    const char *lack = NULL;
+
+    if (!model->qformer.reads_text)
+        lack = "a Q-Former that reads text";
+    else if (score->wants_contrast && !model->stage1.contrasts)
+        lack = "image-text contrast (vision and text projection)";
+    else if (score->wants_match && !model->stage1.matches)
+        lack = "image-text matching (itm_head)";
+    if (lack == NULL)
+        return BLIP2_OK;
+    return b2_fail(BLIP2_ENOTSUP, "this checkpoint (%s) has no %s",
+                   model->config.architecture[0] != '\0' ? model->config.architecture
+                                                         : model->config.model_type,
+                   lack);
+}
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+void b2_score_carve(b2_score_space *space, b2_carver *carver, const blip2_model *model,
+                    uint32_t max_rows, uint32_t max_items) {
+    const b2_qformer_config *config = &model->qformer.config;
+    int64_t queries = (int64_t)max_items * config->queries;
+
+    if (!model->qformer.reads_text)
+        return;
+    space->max_rows = max_rows;
+    space->max_items = max_items;
+    space->image_rows = model->vit.tokens;
+    b2_qformer_carve(&space->qformer, carver, &model->qformer, max_rows, 0);
+    b2_qformer_pack_carve(&space->pack, carver, config->queries, max_items, max_rows);
+    if (model->stage1.contrasts) {
+        space->picked = b2_carve(carver, max_rows, sizeof *space->picked);
+        space->picked_rows = b2_carve_mat(carver, B2_F32, max_rows, config->width);
+        space->contrast = b2_carve_mat(carver, B2_F32, max_rows, model->stage1.text.rows);
+    }
+    if (model->stage1.matches)
+        space->match = b2_carve_mat(carver, B2_F32, queries, 2);
+}
+
+blip2_status b2_score_init(b2_score_space *space, const blip2_model *model) {
+    size_t rows = space->max_rows, queries = (size_t)space->match.rows;
+
+    if (!model->qformer.reads_text)
+        return BLIP2_OK;
+    space->items = b2_alloc_array(space->max_items, sizeof *space->items);
+    space->host_picked = b2_alloc_array(rows, sizeof *space->host_picked);
+    space->host_contrast =
+        b2_alloc_array(rows * (size_t)space->contrast.cols, sizeof *space->host_contrast);
+    space->host_match = b2_alloc_array(2 * queries, sizeof *space->host_match);
+    if (space->items == NULL || space->host_picked == NULL || space->host_contrast == NULL ||
+        space->host_match == NULL)
+        return b2_fail_memory();
+    return b2_qformer_pack_init(&space->pack);
+}
+
+void b2_score_space_free(b2_score_space *space) {
+    b2_qformer_pack_free(&space->pack);
+    b2_free(space->items);
+    b2_free(space->host_picked);
+    b2_free(space->host_contrast);
+    b2_free(space->host_match);
+    *space = (b2_score_space){0};
+}
+
+/* ---- packing ------------------------------------------------------------------------------ */
+
+void b2_score_begin(b2_score_space *space) {
+    space->item_count = space->picked_count = 0;
+    b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
+}
+
+bool b2_score_add(b2_score_space *space, const b2_score_item *item) {
+    const b2_score *score = item->score;
+    b2_score_item *added = &space->items[space->item_count];
+    b2_qformer_batch *batch = &space->pack.batch;
+    const b2_qformer_segment segment = {.has_queries = score->mode == B2_SCORE_PAIR,
+                                        .image_first = item->image_place * space->image_rows,
+                                        .image_rows = space->image_rows,
+                                        .ids = item->ids,
+                                        .text_count = item->id_count};
+    uint32_t s = batch->segments, g = batch->query_segments;
+
+    if (space->item_count == space->max_items)
+        return false;
+    if (score->mode != B2_SCORE_IMAGE && !b2_qformer_pack_add(&space->pack, &segment))
+        return false;
+    *added = *item;
+    item->score->row_count = score->mode == B2_SCORE_TEXT ? item->id_count : space->pack.queries;
+    added->segment = s;
+    added->group = g;
+    space->item_count++;
+    return true;
+}
+
+/* The rows of texts that the contrast head reads. */
+static void pick(b2_score_space *space) {
+    for (uint32_t i = 0; i < space->item_count; i++) {
+        b2_score_item *item = &space->items[i];
+        uint32_t count = b2_score_contrast_rows(item->score);
+
+        item->picked = space->picked_count;
+        if (item->score->mode != B2_SCORE_TEXT || !item->score->wants_contrast)
+            continue;
+        for (uint32_t k = 0; k < count; k++)
+            space->host_picked[space->picked_count++] =
+                (int32_t)(b2_qformer_text_row(&space->pack, item->segment) + k);
+    }
+}
+
+/* ---- running ------------------------------------------------------------------------------ */
+
+static blip2_status fetch(b2_device *device, float *to, b2_mat from) {
+    return device->ops->download(device, to, from.data,
+                                 (size_t)(from.rows * from.cols) * sizeof *to);
+}
+
+static blip2_status run_contrast(b2_score_space *space, const blip2_model *model, const b2_run *run,
+                                 b2_mat x) {
+    uint32_t count = space->picked_count;
+    b2_mat rows = b2_mat_rows(space->picked_rows, 0, count);
+    b2_mat contrast = b2_mat_rows(space->contrast, 0, count);
+    b2_device *device = run->device;
+    blip2_status status;
+
+    if (count == 0)
+        return BLIP2_OK;
+    if ((status = device->ops->upload(device, space->picked, space->host_picked,
+                                      count * sizeof *space->picked)) < 0 ||
+        (status = device->ops->copy_rows(
+             device, &(b2_copy_rows){.x = x, .y = rows, .x_rows = space->picked, .count = count})) <
+            0 ||
+        (status = b2_dense_run(run, contrast, rows, &model->stage1.text, B2_ACT_NONE)) < 0)
+        return status;
+    return fetch(device, space->host_contrast, contrast);
+}
+
+static blip2_status run_match(b2_score_space *space, const blip2_model *model, const b2_run *run,
+                              b2_mat x) {
+    uint32_t count = space->pack.batch.query_rows;
+    b2_mat match = b2_mat_rows(space->match, 0, count);
+    blip2_status status;
+
+    if (count == 0 || !model->stage1.matches)
+        return BLIP2_OK;
+    status = b2_dense_run(run, match, b2_mat_rows(x, 0, count), &model->stage1.match, B2_ACT_NONE);
+    return status < 0 ? status : fetch(run->device, space->host_match, match);
+}
+
+/* ---- delivering --------------------------------------------------------------------------- */
+
+/* y [rows, cols] = x / max(|x|, 1e-12) by rows. */
+static void to_unit_length(float *y, const float *x, size_t rows, size_t cols) {
+    for (size_t i = 0; i < rows; i++, x += cols, y += cols) {
+        double squares = 0.0, length;
+
+        for (size_t k = 0; k < cols; k++)
+            squares += (double)x[k] * x[k];
+        length = fmax(sqrt(squares), 1e-12);
+        for (size_t k = 0; k < cols; k++)
+            y[k] = (float)(x[k] / length);
+    }
+}
+
+static void deliver_match(const b2_score_space *space, const b2_score_item *item) {
+    uint32_t queries = space->pack.queries;
+    const float *logits = space->host_match + (size_t)item->group * queries * 2;
+    double sums[2] = {0.0, 0.0};
+
+    for (uint32_t i = 0; i < 2 * queries; i++)
+        sums[i % 2] += logits[i];
+    item->score->match[0] = (float)(sums[0] / queries);
+    item->score->match[1] = (float)(sums[1] / queries);
+}
+
+/* Where the item's rows of hidden states are. */
+static b2_mat hidden_of(const b2_score_space *space, const b2_score_item *item, b2_mat x,
+                        const b2_images *images) {
+    int64_t queries = space->pack.queries;
+
+    switch (item->score->mode) {
+    case B2_SCORE_IMAGE:
+        return b2_mat_rows(images->where.queries, item->image_place * queries, queries);
+    case B2_SCORE_PAIR:
+        return b2_mat_rows(x, item->group * queries, queries);
+    case B2_SCORE_TEXT:
+        break;
+    }
+    return b2_mat_rows(x, b2_qformer_text_row(&space->pack, item->segment), item->id_count);
+}
+
+static blip2_status deliver_rows(b2_device *device, b2_score *score, b2_mat hidden) {
+    if ((score->rows = b2_alloc_array((size_t)(hidden.rows * hidden.cols), sizeof(float))) == NULL)
+        return b2_fail_memory();
+    return fetch(device, score->rows, hidden);
+}
+
+static blip2_status deliver_contrast(const b2_score_space *space, const b2_score_item *item,
+                                     b2_device *device, const b2_images *images) {
+    b2_score *score = item->score;
+    size_t rows = b2_score_contrast_rows(score), cols = (size_t)space->contrast.cols;
+    const float *from = space->host_contrast + item->picked * cols;
+    blip2_status status = BLIP2_OK;
+
+    if ((score->contrast = b2_alloc_array(rows * cols, sizeof(float))) == NULL)
+        return b2_fail_memory();
+    if (score->mode == B2_SCORE_IMAGE) {
+        int64_t queries = space->pack.queries;
+
+        status = fetch(device, score->contrast,
+                       b2_mat_rows(images->where.contrast, item->image_place * queries, queries));
+        from = score->contrast;
+    }
+    if (status == BLIP2_OK)
+        to_unit_length(score->contrast, from, rows, cols);
+    return status;
+}
+
+static blip2_status deliver(const b2_score_space *space, const b2_score_item *item,
+                            b2_device *device, b2_mat x, const b2_images *images) {
+    b2_score *score = item->score;
+    blip2_status status = BLIP2_OK;
+
+    if (score->wants_match)
+        deliver_match(space, item);
+    if (score->wants_rows)
+        status = deliver_rows(device, score, hidden_of(space, item, x, images));
+    if (status == BLIP2_OK && score->wants_contrast)
+        status = deliver_contrast(space, item, device, images);
+    return status;
+}
+
+blip2_status b2_score_run(b2_score_space *space, const blip2_model *model, const b2_run *run,
+                          const b2_images *images) {
+    b2_mat x = {0};
+    blip2_status status = BLIP2_OK;
+
+    pick(space);
+    if (space->pack.batch.segments > 0 &&
+        ((status = b2_qformer_pack_send(&space->pack, run->device)) < 0 ||
+         (status = b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch,
+                                  images->where.cross_kv, &x)) < 0 ||
+         (status = run_contrast(space, model, run, x)) < 0 ||
+         (status = run_match(space, model, run, x)) < 0))
+        return status;
+    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
+        status = deliver(space, &space->items[i], run->device, x, images);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* LAVIS model folders: .pth files, and a model.json with what LAVIS itself has in code or yaml.
+ *
+ *   checkpoint          the .pth file                        vit   folder of the vision tower with
+ *   bert_vocab          vocabulary of the Q-Former's text          a model.json of its own; absent:
+ *   arch                "blip2", "blip2_opt", ...                   the checkpoint holds the tower
+ *   hyper               sizes                                 llm   folder of the language model
+ */
+#ifndef B2_LAVIS_H
+#define B2_LAVIS_H
+#include <jansson.h>
+
+#include "load/config.h"
+
+typedef struct b2_lavis {
+    char *directory;
+    char *file; /* directory/model.json, for messages */
+    json_t *json;
+} b2_lavis;
+
+/* Is there a model.json? */
+bool b2_lavis_is_folder(const char *directory);
+/* EIO, EFORMAT. */
+blip2_status b2_lavis_open(b2_lavis *out, const char *directory);
+void b2_lavis_close(b2_lavis *model);
+
+/* The file or folder that model.json names under key, yours to b2_free; NULL where it is null or
+ * absent and may be. */
+blip2_status b2_lavis_path(const b2_lavis *model, const char *key, bool needed, char **out);
+
+/* The vision tower of `hyper` (of a tower's folder, or vit_inside_checkpoint) for pictures of image
+ * x image; ENOTSUP for another tower than EVA's or CLIP's. */
+blip2_status b2_lavis_vit_config(const b2_lavis *model, const json_t *hyper, uint32_t image,
+                                 b2_vit_config *out);
+/* vocab stays 0: as the checkpoint has it. */
+blip2_status b2_lavis_qformer_config(const b2_lavis *model, uint32_t vision_width,
+                                     b2_qformer_config *out);
+/* eps of the LayerNorm behind the vision tower. */
+blip2_status b2_lavis_ln_vision_eps(const b2_lavis *model, float *out);
+
+/* A whole model: its configuration and its files (*tower NULL: inside the checkpoint). ENOTSUP for
+ * an arch that is not built yet. */
+typedef struct b2_lavis_files {
+    char *checkpoint, *tower, *vocabulary; /* yours to free with b2_lavis_files_free */
+} b2_lavis_files;
+blip2_status b2_lavis_read(b2_config *out, b2_lavis_files *files, const char *directory);
+void b2_lavis_files_free(b2_lavis_files *files);
+
+#endif

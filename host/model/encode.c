@@ -1,0 +1,138 @@
+#include "model/encode.h"
+
+#include <string.h>
+
+#include "image/image.h"
+
+void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
+                     uint32_t images, bool keeps_cross) {
+    size_t side = model->config.vit.image;
+    uint32_t queries = model->config.qformer.queries;
+
+    *out = (b2_encode_space){.images = images};
+    out->pixels = b2_carve(carver, (size_t)images * 3, side * side * sizeof(float));
+    b2_vit_carve(&out->vit, carver, &model->vit, images);
+    if (!keeps_cross)
+        out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
+                                     model->qformer.cross_kv.rows);
+    b2_qformer_carve(&out->qformer, carver, &model->qformer, images * queries, 0);
+    b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
+    if (model->projection.rows > 0)
+        out->soft = b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->projection.rows);
+    if (model->stage1.contrasts)
+        out->contrast =
+            b2_carve_mat(carver, B2_F32, (int64_t)images * queries, model->stage1.vision.rows);
+}
+
+blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
+    blip2_status status = b2_qformer_pack_init(&space->pack);
+
+    if (status < 0)
+        return status;
+    return b2_fill_segments(model->device, &space->vit.segments, space->images);
+}
+
+void b2_encode_free(b2_encode_space *space) {
+    b2_qformer_pack_free(&space->pack);
+}
+
+blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
+                              uint32_t index, const blip2_image *image) {
+    size_t side = model->config.vit.image;
+    b2_resize_normalise op = {.rgb = image->rgb,
+                              .in_width = image->width,
+                              .in_height = image->height,
+                              .width = (uint32_t)side,
+                              .height = (uint32_t)side,
+                              .pixels = space->pixels + (size_t)index * 3 * side * side};
+
+    memcpy(op.mean, model->config.image.mean, sizeof op.mean);
+    memcpy(op.std, model->config.image.std, sizeof op.std);
+    return model->device->ops->resize_normalise(model->device, &op);
+}
+
+/* Rows of one picture of a matrix that has `each` rows a picture. */
+static b2_mat rows_of(b2_mat m, uint32_t picture, uint32_t each) {
+    return b2_mat_rows(m, (int64_t)picture * each, each);
+}
+
+/* Keys and values of the pictures, where they are kept or in the workspace. *cross_kv: the matrix
+ * that the batch's segments point into. */
+static blip2_status read_images(const blip2_model *model, const b2_run *run,
+                                const b2_encode_space *space, uint32_t images,
+                                const b2_encode_places *places, b2_mat features, b2_mat *cross_kv) {
+    uint32_t n = model->vit.tokens;
+    blip2_status status = BLIP2_OK;
+
+    *cross_kv = places->cross_kv;
+    if (places->cross_kv.data == NULL) {
+        *cross_kv = b2_mat_rows(space->cross_kv, 0, features.rows);
+        return b2_qformer_read_images(&model->qformer, run, features, *cross_kv);
+    }
+    for (uint32_t i = 0; i < images && status == BLIP2_OK; i++)
+        status = b2_qformer_read_images(&model->qformer, run, rows_of(features, i, n),
+                                        rows_of(*cross_kv, places->slots[i], n));
+    return status;
+}
+
+/* The Q-Former's image mode: *queries [images * Q, C]. */
+static blip2_status run_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                                uint32_t images, const b2_encode_places *places, b2_mat cross_kv,
+                                b2_mat *queries) {
+    bool kept = places->cross_kv.data != NULL;
+    uint32_t n = model->vit.tokens;
+    blip2_status status;
+
+    b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
+    for (uint32_t i = 0; i < images; i++)
+        (void)b2_qformer_pack_add(
+            &space->pack, &(b2_qformer_segment){.has_queries = true,
+                                                .image_first = (kept ? places->slots[i] : i) * n,
+                                                .image_rows = n});
+    if ((status = b2_qformer_pack_send(&space->pack, model->device)) < 0)
+        return status;
+    return b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch, cross_kv,
+                          queries);
+}
+
+/* Each picture's rows of x to its place. */
+static blip2_status keep(const blip2_model *model, b2_mat to, b2_mat x, uint32_t images,
+                         const b2_encode_places *places) {
+    uint32_t queries = model->config.qformer.queries;
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t i = 0; i < images && status == BLIP2_OK; i++)
+        status = model->device->ops->copy_rows(
+            model->device, &(b2_copy_rows){.x = rows_of(x, i, queries),
+                                           .y = rows_of(to, places->slots[i], queries),
+                                           .count = queries});
+    return status;
+}
+
+blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                           uint32_t images, const b2_encode_places *places) {
+    int64_t rows = (int64_t)images * model->config.qformer.queries;
+    b2_mat features, cross_kv, queries, soft = b2_mat_rows(space->soft, 0, rows);
+    b2_mat contrast = b2_mat_rows(space->contrast, 0, rows);
+    blip2_status status;
+
+    if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
+            0 ||
+        (status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
+        (status = run_queries(model, run, space, images, places, cross_kv, &queries)) < 0)
+        return status;
+    b2_trace_mat(run, "qformer.out", 0, queries);
+    if (places->queries.data != NULL &&
+        (status = keep(model, places->queries, queries, images, places)) < 0)
+        return status;
+    if (places->contrast.data != NULL &&
+        ((status = b2_dense_run(run, contrast, queries, &model->stage1.vision, B2_ACT_NONE)) < 0 ||
+         (status = keep(model, places->contrast, contrast, images, places)) < 0))
+        return status;
+    if (places->soft.data == NULL)
+        return BLIP2_OK;
+    if ((status = b2_dense_run(run, soft, queries, &model->projection, B2_ACT_NONE)) < 0)
+        return status;
+    b2_trace_mat(run, "soft_prompt", 0, soft);
+    return keep(model, places->soft, soft, images, places);
+}
