@@ -5,7 +5,9 @@
     nasty.py TOKENIZER_DIR COUNT SEED OUT MAX_BYTES  only short records, at most MAX_BYTES in all
 
 test_text_nasty OUT TOKENIZER_DIR compares them. The committed nasty.jsonl was made with
-`nasty.py ../golden/models/tok_opt 1500 1 nasty.jsonl 290000`, Python 3.11 and tokenizers 0.23.3.
+`nasty.py ../golden/models/tok_opt 1500 1 nasty.jsonl 290000` (before p came in), those of the other
+kinds with `nasty.py ../golden/models/tok_bert 200 1 nasty_bert.jsonl 110000` and the like; Python
+3.11 and tokenizers 0.23.3.
 Keys: t text, i its ids with special tokens, p where in these the ids without are, r random ids, d and k their text without and with
 special tokens, c the text of i after transformers' clean-up of spaces where that changes it.
 """

@@ -1,6 +1,5 @@
 /* Nasty texts against what the `tokenizers` library made of them (nasty.py). Without arguments: the
- * committed nasty.jsonl; otherwise a file of nasty.py and the folder of the tokenizer it was for.
- */
+ * committed files; otherwise a file of nasty.py and the folder of the tokenizer it was for. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,19 +34,28 @@ static int compare(const b2_tokenizer *tokenizer, const json_t *record) {
     return bad;
 }
 
-static const char *path = BLIP2_SOURCE_DIR "/tests/text/nasty.jsonl";
-static const char *directory = BLIP2_SOURCE_DIR "/tests/golden/models/tok_opt";
+#define HERE BLIP2_SOURCE_DIR "/tests/text/"
+#define MODELS BLIP2_SOURCE_DIR "/tests/golden/models/"
+static struct {
+    const char *path, *directory;
+} files[] = {
+    {HERE "nasty.jsonl", MODELS "tok_opt"},
+    {HERE "nasty_bert.jsonl", MODELS "tok_bert"},
+    {HERE "nasty_t5.jsonl", MODELS "tok_t5"},
+    {HERE "nasty_llama.jsonl", MODELS "tok_llama"},
+};
+static int file_count = sizeof files / sizeof *files;
 
 START_TEST(every_line_is_equal) {
     b2_tokenizer *tokenizer = NULL;
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(files[_i].path, "rb");
     char *line = NULL;
     size_t capacity = 0;
     ssize_t length;
     long lines = 0, bad = 0;
 
-    ck_assert_msg(file != NULL, "%s cannot be opened", path);
-    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, directory));
+    ck_assert_msg(file != NULL, "%s cannot be opened", files[_i].path);
+    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, files[_i].directory));
     while ((length = getline(&line, &capacity, file)) > 0) {
         json_t *record = json_loadb(line, (size_t)length, JSON_ALLOW_NUL, NULL);
 
@@ -70,11 +78,12 @@ int main(int argc, char **argv) {
     TCase *tcase = tcase_create("nasty");
 
     if (argc == 3) {
-        path = argv[1];
-        directory = argv[2];
+        files[0].path = argv[1];
+        files[0].directory = argv[2];
+        file_count = 1;
     }
     tcase_set_timeout(tcase, 300);
-    tcase_add_test(tcase, every_line_is_equal);
+    tcase_add_loop_test(tcase, every_line_is_equal, 0, file_count);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }
