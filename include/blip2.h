@@ -122,6 +122,10 @@ BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory
                                         const blip2_model_options *options);
 BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */
 
+/* Non-zero if the model can do a task: "caption", "vqa" (blip2_generate), "features", "match",
+ * "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
+BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
+
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */
 BLIP2_API blip2_status blip2_model_describe(char **out, const char *directory);

@@ -3,20 +3,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/status.h"
+
 #define CAPTION B2_COMMAND_CAPTION
 #define INFO B2_COMMAND_INFO
+#define MATCH B2_COMMAND_MATCH
+#define WITH_TEXTS MATCH
+#define WITH_MODEL (CAPTION | WITH_TEXTS)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
+static const char *const heads[] = {"both", "itm", "itc", NULL}; /* b2_head */
 
 /* clang-format off: a table is read by its columns */
 #define FIELD(name) offsetof(b2_settings, name)
 const b2_option b2_options[] = {
-    {"model", "DIR", "checkpoint folder; default: $BLIP2_MODEL, or else the demo model", CAPTION,
+    {"model", "DIR", "checkpoint folder; default: $BLIP2_MODEL, or else the demo model", WITH_MODEL,
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
     {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
      B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS, 0, 0, 0,
+     NULL},
+    {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
+     B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"no-clean", NULL,
+     "texts as they are; otherwise in lower case and without some punctuation, as LAVIS's "
+     "blip_caption has them",
+     WITH_TEXTS, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
+    {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
+     B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
     {"max-new-tokens", "N", "longest answer, end token included; default 30", CAPTION,
      B2_OPTION_COUNT, FIELD(max_new_tokens), 1, 100000, NULL},
     {"min-new-tokens", "N", "no end token before so many tokens; default 0", CAPTION,
@@ -27,27 +44,27 @@ const b2_option b2_options[] = {
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
      CAPTION, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
-    {"batch", "N", "pictures worked on at the same time; default 8", CAPTION, B2_OPTION_COUNT,
-     FIELD(batch), 1, 4096, NULL},
-    {"threads", "N", "processor threads; default: all cores this process may use", CAPTION,
+    {"batch", "N", "pictures (or pairs) worked on at the same time; default 8", WITH_MODEL,
+     B2_OPTION_COUNT, FIELD(batch), 1, 4096, NULL},
+    {"threads", "N", "processor threads; default: all cores this process may use", WITH_MODEL,
      B2_OPTION_COUNT, FIELD(threads), 1, 1024, NULL},
     {"device", "NAME",
      "where to compute: auto (a GPU where one works, else the CPU), cpu, cuda, or cuda:N for GPU "
      "number N; default auto",
-     CAPTION, B2_OPTION_TEXT, FIELD(device), 0, 0, NULL},
+     WITH_MODEL, B2_OPTION_TEXT, FIELD(device), 0, 0, NULL},
     {"compute", "TYPE",
      "type of activations: auto (f32 on the CPU, f16 on a GPU), f32, or on a GPU tf32, f16, bf16; "
      "default auto",
-     CAPTION, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
+     WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
-     CAPTION, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
-    {"quiet", NULL, "no warnings and no progress; errors only", CAPTION, B2_OPTION_FLAG,
+     WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
+    {"json", NULL, "JSON for scripts", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
+    {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
-    {"verbose", NULL, "say what is loaded, and every warning", CAPTION, B2_OPTION_FLAG,
+    {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(verbose), 0, 0, NULL},
-    {"help", NULL, "this text", CAPTION | INFO, B2_OPTION_FLAG, FIELD(help), 0, 0, NULL},
-    {"version", NULL, "print the version", CAPTION | INFO, B2_OPTION_FLAG, FIELD(version), 0, 0,
+    {"help", NULL, "this text", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(help), 0, 0, NULL},
+    {"version", NULL, "print the version", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(version), 0, 0,
      NULL},
     {NULL, NULL, NULL, 0, B2_OPTION_FLAG, 0, 0, 0, NULL},
 };
@@ -113,6 +130,9 @@ static bool take(b2_settings *settings, const b2_option *option, const char *val
     case B2_OPTION_FLAG:
         *(bool *)field = true;
         return true;
+    case B2_OPTION_TEXTS:
+        settings->texts[settings->text_count++] = value;
+        return true;
     case B2_OPTION_TEXT:
         *(const char **)field = value;
         return true;
@@ -166,6 +186,10 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 
     *out = b2_settings_default();
     out->operands = argv;
+    if ((out->texts = b2_calloc((size_t)argc, sizeof *out->texts)) == NULL) {
+        (void)b2_complain_status(b2_fail_memory());
+        return false;
+    }
     for (int i = 0; i < argc; i += used) {
         used = 1;
         if (options && strcmp(argv[i], "--") == 0)
@@ -176,4 +200,9 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
             return false;
     }
     return true;
+}
+
+void b2_settings_free(b2_settings *settings) {
+    b2_free(settings->texts);
+    settings->texts = NULL;
 }

@@ -7,13 +7,19 @@
 
 #include "console.h"
 
+/* In the order of --head's choices. */
+typedef enum b2_head { B2_HEAD_BOTH, B2_HEAD_ITM, B2_HEAD_ITC } b2_head;
+
 typedef struct b2_settings {
-    const char *model;  /* folder; NULL: the demo model */
-    const char *device; /* NULL: the library's choice */
-    const char *prompt; /* NULL: none */
-    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute;
+    const char *model;     /* folder; NULL: the demo model */
+    const char *device;    /* NULL: the library's choice */
+    const char *prompt;    /* NULL: none */
+    const char *text_file; /* NULL: none */
+    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head;
     float repetition_penalty;
-    bool json, quiet, verbose, help, version;
+    bool json, quiet, verbose, help, version, no_clean;
+    const char **texts; /* [text_count] each --text, in order */
+    size_t text_count;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
 } b2_settings;
@@ -28,11 +34,12 @@ typedef struct b2_command {
     b2_exit_code (*run)(const b2_settings *settings);
 } b2_command;
 
-enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2 };
+enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2, B2_COMMAND_MATCH = 4 };
 
 typedef enum b2_option_kind {
     B2_OPTION_FLAG,   /* bool */
     B2_OPTION_TEXT,   /* const char * */
+    B2_OPTION_TEXTS,  /* one more of settings->texts */
     B2_OPTION_COUNT,  /* uint32_t between least and most */
     B2_OPTION_NUMBER, /* float between least and most */
     B2_OPTION_CHOICE  /* uint32_t: index into choices */
@@ -55,7 +62,8 @@ extern const b2_option b2_options[];
 /* The settings of a command line without options. */
 b2_settings b2_settings_default(void);
 /* Read argv [argc], the words after the command's name; they are reordered. False, after saying
- * what is wrong, for a bad line. */
+ * what is wrong, for a bad line. *out is to be freed in any case. */
 bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, char **argv);
+void b2_settings_free(b2_settings *settings);
 
 #endif

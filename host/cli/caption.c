@@ -6,12 +6,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/size.h"
 #include "default_model.h"
 #include "group.h"
-
-enum { SHOWN_WARNINGS = 5 }; /* a checkpoint with parts for other tasks has hundreds */
+#include "loaded.h"
 
 typedef struct session {
     const b2_settings *settings;
@@ -19,83 +16,10 @@ typedef struct session {
     size_t taken, done; /* inputs that are in a group or behind; pictures with a text */
     b2_progress progress;
     b2_group group;
-    blip2_model *model;
-    blip2_engine *engine;
-    bool stream;                    /* one picture, and a terminal to show its text as it comes */
-    bool started;                   /* past the white space in front of the streamed text */
-    char *warnings[SHOWN_WARNINGS]; /* of loading, kept until it has succeeded */
-    size_t warning_count;
+    b2_loaded loaded;
+    bool stream;  /* one picture, and a terminal to show its text as it comes */
+    bool started; /* past the white space in front of the streamed text */
 } session;
-
-static void on_log(blip2_log_level level, const char *line, void *payload) {
-    session *s = payload;
-    bool warning = level == BLIP2_LOG_WARNING;
-
-    if (s->settings->verbose) {
-        b2_progress_erase(&s->progress);
-        b2_complain("%s%s", warning ? "warning: " : "", line);
-    } else if (warning) { /* what errors say in full, the failing call's message says in short */
-        if (s->warning_count < SHOWN_WARNINGS)
-            s->warnings[s->warning_count] = b2_strdup(line);
-        s->warning_count++;
-    }
-}
-
-/* A model that cannot be used has its error, which warnings must not hide. */
-static void tell_warnings(session *s, bool show) {
-    size_t shown = b2_size_min(s->warning_count, SHOWN_WARNINGS);
-
-    for (size_t i = 0; i < shown; i++) {
-        if (show)
-            b2_complain("warning: %s", s->warnings[i] != NULL ? s->warnings[i] : "out of memory");
-        b2_free(s->warnings[i]);
-    }
-    if (show && s->warning_count > shown)
-        b2_complain("warning: and %zu more; --verbose shows all", s->warning_count - shown);
-    s->warning_count = 0;
-}
-
-static int on_load(uint64_t done, uint64_t total, void *payload) {
-    session *s = payload;
-
-    b2_progress_show(&s->progress, "loading: %.0f %%",
-                     total > 0 ? 100.0 * (double)done / (double)total : 100.0);
-    return 0;
-}
-
-static blip2_status open_model(session *s) {
-    const b2_settings *settings = s->settings;
-    blip2_model_options options;
-    char *fallback = NULL;
-    blip2_status status;
-
-    if (settings->model == NULL && (status = b2_default_model(&fallback)) < 0)
-        return status;
-    blip2_model_options_init(&options, sizeof options);
-    options.device = settings->device;
-    options.threads = settings->threads;
-    options.weight_type = (blip2_weight_type)settings->weights;
-    options.compute = (blip2_compute)settings->compute;
-    options.log = settings->quiet ? NULL : on_log;
-    options.log_payload = s;
-    options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
-    options.on_progress = on_load;
-    options.progress_payload = s;
-    status =
-        blip2_model_open(&s->model, settings->model != NULL ? settings->model : fallback, &options);
-    b2_progress_erase(&s->progress);
-    b2_free(fallback);
-    return status;
-}
-
-static blip2_status open_engine(session *s) {
-    blip2_engine_options options;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = (uint32_t)b2_size_min(s->settings->batch, s->inputs.count);
-    options.max_tokens = s->settings->max_tokens;
-    return blip2_engine_open(&s->engine, s->model, &options);
-}
 
 static int on_text(size_t index, const char *text, size_t length, void *payload) {
     session *s = payload;
@@ -139,7 +63,8 @@ static blip2_status generate(session *s) {
     options.on_text = on_text;
     options.on_done = on_done;
     options.payload = s;
-    status = blip2_generate(s->engine, s->group.inputs, s->group.input_count, &options, &result);
+    status =
+        blip2_generate(s->loaded.engine, s->group.inputs, s->group.input_count, &options, &result);
     blip2_result_free(result);
     return status;
 }
@@ -151,13 +76,8 @@ static blip2_status run_group(session *s) {
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
     b2_group_print(&s->group);
     if (s->group.input_count > 0 && !s->group.stopped) {
-        if (s->model == NULL) {
-            if ((status = open_model(s)) == BLIP2_OK)
-                status = open_engine(s);
-            tell_warnings(s, status == BLIP2_OK);
-            if (status < 0)
-                return status;
-        }
+        if ((status = b2_loaded_open(&s->loaded, s->inputs.count)) < 0)
+            return status;
         status = generate(s);
     }
     if (status == BLIP2_OK)
@@ -173,6 +93,7 @@ b2_exit_code b2_caption_run(const b2_settings *settings) {
         b2_complain("caption: no picture given; see 'blip2 help caption'");
         return B2_EXIT_BAD_INPUT;
     }
+    s.loaded = (b2_loaded){.settings = settings, .progress = &s.progress, .demo = B2_DEMO_CAPTION};
     b2_progress_start(&s.progress, settings->quiet);
     if ((status = b2_inputs_expand(&s.inputs, settings->operands, settings->operand_count)) == 0)
         status = b2_group_init(&s.group, settings, &s.progress, &s.inputs);
@@ -183,8 +104,7 @@ b2_exit_code b2_caption_run(const b2_settings *settings) {
     b2_progress_erase(&s.progress);
     if (status < 0 && !s.group.stopped)
         s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    blip2_engine_close(s.engine);
-    blip2_model_close(s.model);
+    b2_loaded_close(&s.loaded);
     b2_group_free(&s.group);
     b2_inputs_free(&s.inputs);
     return s.group.code;

@@ -96,7 +96,7 @@ size_t b2_group_fill(b2_group *group, const b2_inputs *inputs, size_t first) {
 void b2_group_finish(b2_group *group, size_t index, const char *text, size_t tokens) {
     b2_group_item *item = &group->items[group->item_of[index]];
 
-    if ((item->text = b2_strdup(text)) == NULL)
+    if (text == NULL || (item->text = b2_strdup(text)) == NULL)
         out_of_memory(group);
     item->tokens = tokens;
 }
@@ -151,7 +151,9 @@ void b2_group_print(b2_group *group) {
             return;
         group->printed++;
         b2_progress_erase(group->progress);
-        if (!group->settings->json) {
+        if (group->formatted && item->error == NULL) {
+            (void)fputs(item->text, stdout);
+        } else if (!group->settings->json) {
             print_plain(group, item);
         } else if (!print_json(group, item)) {
             out_of_memory(group);

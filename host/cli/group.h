@@ -19,7 +19,8 @@ typedef struct b2_group {
     const b2_settings *settings;
     b2_progress *progress;
     bool show_names;
-    bool streamed; /* the text of the (only) picture has been printed piece by piece */
+    bool formatted; /* texts are whole lines, printed as they are */
+    bool streamed;  /* the text of the (only) picture has been printed piece by piece */
 
     size_t most;          /* pictures of a group */
     b2_group_item *items; /* [most], count in use */
@@ -39,7 +40,7 @@ void b2_group_free(b2_group *group);
 /* Empty the group and read pictures of inputs from number `first` on; the number after the last
  * one taken. */
 size_t b2_group_fill(b2_group *group, const b2_inputs *inputs, size_t first);
-/* The text of input `index` (of group->inputs) is there. */
+/* The text of input `index` (of group->inputs) is there; NULL: there was no memory for it. */
 void b2_group_finish(b2_group *group, size_t index, const char *text, size_t tokens);
 /* What has been printed must reach stdout; if it cannot, the group is stopped. */
 void b2_group_flush(b2_group *group);

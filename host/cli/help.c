@@ -7,7 +7,7 @@ enum { COLUMN = 27, WIDTH = 96 };
 
 void b2_help_overview(const b2_command *commands) {
     (void)printf("Usage: blip2 COMMAND [OPTION]...\n"
-                 "BLIP-2: pictures in, text out.\n\nCommands:\n");
+                 "BLIP-2: pictures in, text out; pictures and texts compared.\n\nCommands:\n");
     for (const b2_command *c = commands; c->name != NULL; c++)
         (void)printf("  %-9s %s\n", c->name, c->summary);
     (void)printf("  %-9s %s\n", "help", "Say how a command is used: blip2 help COMMAND");
@@ -22,6 +22,7 @@ void b2_help_overview(const b2_command *commands) {
         "  blip2 caption picture.png\n"
         "  blip2 caption picture.png --prompt \"Question: what colour is the circle? "
         "Answer:\"\n"
+        "  blip2 match picture.png --text \"a big red star\"\n"
         "  blip2 info models/demo/caption\n");
 }
 

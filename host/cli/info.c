@@ -187,7 +187,7 @@ b2_exit_code b2_info_run(const b2_settings *settings) {
         b2_complain("info: one folder at a time; see 'blip2 help info'");
         return B2_EXIT_BAD_INPUT;
     }
-    if (settings->operand_count == 0 && (status = b2_default_model(&fallback)) < 0)
+    if (settings->operand_count == 0 && (status = b2_default_model(&fallback, B2_DEMO_CAPTION)) < 0)
         return b2_complain_status(status);
     directory = fallback != NULL ? fallback : settings->operands[0];
     if ((status = blip2_model_describe(&text, directory)) < 0)

@@ -5,6 +5,7 @@
 #include "caption.h"
 #include "help.h"
 #include "info.h"
+#include "match.h"
 
 static const b2_command commands[] = {
     {"caption", B2_COMMAND_CAPTION, "PICTURE...",
@@ -19,6 +20,17 @@ static const b2_command commands[] = {
      "  blip2 caption photos/ 'more/*.jpg' --json > captions.jsonl\n"
      "  blip2 caption picture.png --prompt \"Question: how many shapes are there? Answer:\"\n",
      b2_caption_run},
+    {"match", B2_COMMAND_MATCH, "PICTURE... --text TEXT", "Say how well pictures and texts match",
+     "Every picture is scored with every text: 'itm', the probability that they match (and its "
+     "two\n"
+     "logits, no and yes), and 'itc', the cosine of the text and the best query of the picture.\n"
+     "PICTURE is as with 'blip2 caption'; each picture gives a line a text, in the order of the\n"
+     "texts. With --json a pair gives {\"file\", \"text\", \"itm\", \"itm_logits\", \"itc\"}, a "
+     "picture that\ncannot be read {\"file\", \"error\"}. A score whose head the checkpoint lacks "
+     "is left out.\n",
+     "  blip2 match picture.png --text \"a big red star\" --text \"a small blue ring\"\n"
+     "  blip2 match photos/ --texts captions.txt --json > scores.jsonl\n",
+     b2_match_run},
     {"info", B2_COMMAND_INFO, "[DIR]", "Say what a checkpoint folder holds and the memory it needs",
      "The checkpoint is checked (names, types and shapes of all tensors) but not loaded. DIR is\n"
      "by default the model that 'blip2 caption' uses.\n",
@@ -55,9 +67,24 @@ static b2_exit_code version(void) {
     return B2_EXIT_OK;
 }
 
+static b2_exit_code run_command(const b2_command *command, int argc, char **argv) {
+    b2_settings settings;
+    b2_exit_code code = B2_EXIT_BAD_INPUT;
+
+    if (b2_arguments_parse(&settings, command, argc, argv)) {
+        if (settings.help) {
+            b2_help_command(command);
+            code = B2_EXIT_OK;
+        } else {
+            code = settings.version ? version() : command->run(&settings);
+        }
+    }
+    b2_settings_free(&settings);
+    return code;
+}
+
 static b2_exit_code run(int argc, char **argv) {
     const b2_command *command;
-    b2_settings settings;
 
     if (argc < 2) {
         b2_complain("no command given; see 'blip2 --help'");
@@ -72,14 +99,8 @@ static b2_exit_code run(int argc, char **argv) {
         b2_complain("unknown option '%s' in front of the command; see 'blip2 --help'", argv[1]);
         return B2_EXIT_BAD_INPUT;
     }
-    if ((command = find_command(argv[1])) == NULL ||
-        !b2_arguments_parse(&settings, command, argc - 2, argv + 2))
-        return B2_EXIT_BAD_INPUT;
-    if (settings.help) {
-        b2_help_command(command);
-        return B2_EXIT_OK;
-    }
-    return settings.version ? version() : command->run(&settings);
+    command = find_command(argv[1]);
+    return command != NULL ? run_command(command, argc - 2, argv + 2) : B2_EXIT_BAD_INPUT;
 }
 
 int main(int argc, char **argv) {

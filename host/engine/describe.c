@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "engine/engine.h"
+#include "engine/tasks.h"
 
 typedef struct part {
     const char *name;
@@ -90,15 +91,24 @@ static json_t *describe_unused(const b2_weights *weights, bool *ok) {
     return out;
 }
 
-/* With default options; a stage-1 checkpoint has no engine yet. */
+static json_t *describe_tasks(const blip2_model *model, bool *ok) {
+    json_t *out = json_array();
+
+    for (const char *const *task = b2_tasks; *task != NULL; task++)
+        if (blip2_model_can(model, *task) != 0 &&
+            json_array_append_new(out, json_string(*task)) != 0)
+            *ok = false;
+    return out;
+}
+
+/* With default options. */
 static blip2_status describe_memory(json_t *out, const blip2_model *model, bool *ok) {
     size_t weights = model->loader.weight_bytes + model->loader.vector_bytes;
     const blip2_engine_options defaults = {0};
     b2_engine_plan plan = {0};
     blip2_status status;
 
-    if (model->config.language != B2_LANGUAGE_NONE &&
-        (status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
+    if ((status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
         return status;
     put(out, "memory",
         json_pack("{s:I, s:I, s:I, s:I}", "mapped_file_bytes",
@@ -120,12 +130,12 @@ static json_t *describe_device(const b2_device *device, bool *ok) {
 
 static blip2_status describe(json_t *out, const blip2_model *model) {
     const b2_config *config = &model->config;
-    bool generates = config->language != B2_LANGUAGE_NONE, ok = true;
+    bool ok = true;
     blip2_status status;
 
     put(out, "model_type", json_string(config->model_type), &ok);
     put(out, "architecture", json_string(config->architecture), &ok);
-    put(out, "tasks", generates ? json_pack("[s, s]", "caption", "vqa") : json_array(), &ok);
+    put(out, "tasks", describe_tasks(model, &ok), &ok);
     put(out, "device", describe_device(model->device, &ok), &ok);
     put(out, "shapes", describe_shapes(config, &ok), &ok);
     put(out, "parts", describe_parts(model->weights, &ok), &ok);

@@ -57,5 +57,6 @@ TCase *output_tests(void);
 TCase *info_tests(void);
 TCase *device_tests(void);
 TCase *demo_tests(void);
+TCase *match_tests(void);
 
 #endif

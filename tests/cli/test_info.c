@@ -37,6 +37,7 @@ START_TEST(info_tells_what_no_task_uses) {
     RUN(&o, "info", BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_itm");
     expect_success(&o);
     ck_assert_ptr_nonnull(strstr(o.out, "Blip2ForImageTextRetrieval"));
+    ck_assert_ptr_nonnull(strstr(o.out, " features, match, itm, itc\n"));
     ck_assert_ptr_null(strstr(o.out, "tensors that no task uses: "));
     make_larger_model();
     RUN(&o, "info", in_folder("."));

@@ -6,7 +6,7 @@
 static const char *const helps[][3] = {
     {"--help", NULL, NULL},    {"-h", NULL, NULL},      {"help", NULL, NULL},
     {"help", "caption", NULL}, {"help", "info", NULL},  {"caption", "--help", NULL},
-    {"info", "--help", NULL},  {"caption", "-h", NULL},
+    {"info", "--help", NULL},  {"help", "match", NULL}, {"caption", "-h", NULL},
 };
 
 /* A help text fits a terminal and has no white space at line ends. */
@@ -54,6 +54,7 @@ START_TEST(help_names_every_command_and_option) {
     RUN(&o, "--help");
     ck_assert_ptr_nonnull(strstr(o.out, "\n  caption "));
     ck_assert_ptr_nonnull(strstr(o.out, "\n  info "));
+    ck_assert_ptr_nonnull(strstr(o.out, "\n  match "));
     RUN(&o, "help", "caption");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         ck_assert_msg(strstr(o.out, words[i]) != NULL, "no %s", words[i]);

@@ -1,0 +1,95 @@
+#include "loaded.h"
+
+#include "base/alloc.h"
+#include "base/size.h"
+#include "default_model.h"
+
+static void on_log(blip2_log_level level, const char *line, void *payload) {
+    b2_loaded *loaded = payload;
+    bool warning = level == BLIP2_LOG_WARNING;
+
+    if (loaded->settings->verbose) {
+        b2_progress_erase(loaded->progress);
+        b2_complain("%s%s", warning ? "warning: " : "", line);
+    } else if (warning) { /* what errors say in full, the failing call's message says in short */
+        if (loaded->warning_count < B2_SHOWN_WARNINGS)
+            loaded->warnings[loaded->warning_count] = b2_strdup(line);
+        loaded->warning_count++;
+    }
+}
+
+/* A model that cannot be used has its error, which warnings must not hide. */
+static void tell_warnings(b2_loaded *loaded, bool show) {
+    size_t shown = b2_size_min(loaded->warning_count, B2_SHOWN_WARNINGS);
+
+    for (size_t i = 0; i < shown; i++) {
+        char **line = &loaded->warnings[i];
+
+        if (show)
+            b2_complain("warning: %s", *line != NULL ? *line : "out of memory");
+        b2_free(*line);
+    }
+    if (show && loaded->warning_count > shown)
+        b2_complain("warning: and %zu more; --verbose shows all", loaded->warning_count - shown);
+    loaded->warning_count = 0;
+}
+
+static int on_load(uint64_t done, uint64_t total, void *payload) {
+    b2_loaded *loaded = payload;
+
+    b2_progress_show(loaded->progress, "loading: %.0f %%",
+                     total > 0 ? 100.0 * (double)done / (double)total : 100.0);
+    return 0;
+}
+
+static blip2_status open_model(b2_loaded *loaded) {
+    const b2_settings *settings = loaded->settings;
+    blip2_model_options options;
+    char *fallback = NULL;
+    blip2_status status;
+
+    if (settings->model == NULL && (status = b2_default_model(&fallback, loaded->demo)) < 0)
+        return status;
+    blip2_model_options_init(&options, sizeof options);
+    options.device = settings->device;
+    options.threads = settings->threads;
+    options.weight_type = (blip2_weight_type)settings->weights;
+    options.compute = (blip2_compute)settings->compute;
+    options.log = settings->quiet ? NULL : on_log;
+    options.log_payload = loaded;
+    options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
+    options.on_progress = on_load;
+    options.progress_payload = loaded;
+    status = blip2_model_open(&loaded->model, settings->model != NULL ? settings->model : fallback,
+                              &options);
+    b2_progress_erase(loaded->progress);
+    b2_free(fallback);
+    return status;
+}
+
+static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
+    blip2_engine_options options;
+
+    blip2_engine_options_init(&options, sizeof options);
+    options.max_requests = (uint32_t)b2_size_min(loaded->settings->batch, max_requests);
+    options.max_tokens = loaded->settings->max_tokens;
+    return blip2_engine_open(&loaded->engine, loaded->model, &options);
+}
+
+blip2_status b2_loaded_open(b2_loaded *loaded, size_t max_requests) {
+    blip2_status status;
+
+    if (loaded->model != NULL)
+        return BLIP2_OK;
+    if ((status = open_model(loaded)) == BLIP2_OK)
+        status = open_engine(loaded, max_requests);
+    tell_warnings(loaded, status == BLIP2_OK);
+    return status;
+}
+
+void b2_loaded_close(b2_loaded *loaded) {
+    blip2_engine_close(loaded->engine);
+    blip2_model_close(loaded->model);
+    loaded->engine = NULL;
+    loaded->model = NULL;
+}

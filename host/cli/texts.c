@@ -1,0 +1,104 @@
+#include "texts.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/text_buffer.h"
+#include "text/clean_text.h"
+
+enum { MOST_BYTES = 1 << 28 };
+
+/* Room for one more in both lists. */
+static blip2_status grow(b2_texts *texts) {
+    size_t capacity = texts->capacity > 0 ? 2 * texts->capacity : 16;
+    char **shown, **read;
+
+    if (texts->count < texts->capacity)
+        return BLIP2_OK;
+    if ((shown = b2_realloc_array(texts->shown, capacity, sizeof *shown)) != NULL)
+        texts->shown = shown;
+    if ((read = b2_realloc_array(texts->read, capacity, sizeof *read)) != NULL)
+        texts->read = read;
+    if (shown == NULL || read == NULL)
+        return b2_fail_memory();
+    texts->capacity = capacity;
+    return BLIP2_OK;
+}
+
+static blip2_status add(b2_texts *texts, const char *text, size_t length, bool clean) {
+    b2_text_buffer cleaned = {0};
+    char *shown, *read;
+    blip2_status status = grow(texts);
+
+    if (status < 0)
+        return status;
+    if ((shown = b2_strndup(text, length)) == NULL)
+        return b2_fail_memory();
+    texts->shown[texts->count] = read = shown;
+    if (clean) {
+        status = b2_clean_caption(shown, strlen(shown), "", B2_CLEAN_MAX_WORDS, &cleaned);
+        if (status < 0 || (read = b2_text_take(&cleaned)) == NULL) {
+            b2_text_free(&cleaned);
+            b2_free(shown);
+            return status < 0 ? status : b2_fail_memory();
+        }
+    }
+    texts->read[texts->count++] = read;
+    return BLIP2_OK;
+}
+
+/* Every line of the file that is not empty; lines may end as on Windows. */
+static blip2_status add_lines(b2_texts *texts, const char *path, bool clean) {
+    uint8_t *data;
+    size_t size;
+    blip2_status status = b2_file_read(&data, &size, path, MOST_BYTES);
+    const char *at = (const char *)data, *end;
+
+    if (status < 0)
+        return status;
+    end = at + size;
+    if (memchr(data, '\0', size) != NULL)
+        status = b2_fail(BLIP2_EFORMAT, "%s: holds a zero byte; expected lines of text", path);
+    while (at < end && status == BLIP2_OK) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        size_t length = (size_t)((next != NULL ? next : end) - at);
+        size_t kept = length > 0 && at[length - 1] == '\r' ? length - 1 : length;
+
+        if (kept > 0)
+            status = add(texts, at, kept, clean);
+        at += length + (next != NULL);
+    }
+    b2_free(data);
+    return status;
+}
+
+blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
+    bool clean = !settings->no_clean;
+    blip2_status status = BLIP2_OK;
+
+    *out = (b2_texts){0};
+    for (size_t i = 0; i < settings->text_count && status == BLIP2_OK; i++)
+        status = add(out, settings->texts[i], strlen(settings->texts[i]), clean);
+    if (settings->text_file != NULL && status == BLIP2_OK)
+        status = add_lines(out, settings->text_file, clean);
+    if (status == BLIP2_OK && out->count == 0)
+        status = settings->text_file != NULL
+                     ? b2_fail(BLIP2_EINVAL, "%s: no text in it", settings->text_file)
+                     : b2_fail(BLIP2_EINVAL, "no text given: --text TEXT or --texts FILE");
+    if (status < 0)
+        b2_texts_free(out);
+    return status;
+}
+
+void b2_texts_free(b2_texts *texts) {
+    for (size_t i = 0; i < texts->count; i++) {
+        if (texts->read[i] != texts->shown[i])
+            b2_free(texts->read[i]);
+        b2_free(texts->shown[i]);
+    }
+    b2_free(texts->shown);
+    b2_free(texts->read);
+    *texts = (b2_texts){0};
+}
