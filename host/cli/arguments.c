@@ -9,13 +9,16 @@
 #define CAPTION B2_COMMAND_CAPTION
 #define INFO B2_COMMAND_INFO
 #define MATCH B2_COMMAND_MATCH
-#define WITH_TEXTS MATCH
+#define FEATURES B2_COMMAND_FEATURES
+#define WITH_TEXTS (MATCH | FEATURES)
 #define WITH_MODEL (CAPTION | WITH_TEXTS)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
-static const char *const heads[] = {"both", "itm", "itc", NULL}; /* b2_head */
+static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
+static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
+static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
 
 /* clang-format off: a table is read by its columns */
 #define FIELD(name) offsetof(b2_settings, name)
@@ -34,6 +37,18 @@ const b2_option b2_options[] = {
      WITH_TEXTS, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
      B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
+    {"mode", "NAME",
+     "image (pictures), text (texts) or multimodal (every picture read with every text); default "
+     "image",
+     FEATURES, B2_OPTION_CHOICE, FIELD(mode), 0, 0, modes},
+    {"out", "FILE", "the file to write, .npy or .safetensors", FEATURES, B2_OPTION_TEXT, FIELD(out),
+     0, 0, NULL},
+    {"what", "NAME",
+     "hidden (last hidden states), projected (unit vectors for comparing) or all; default all; "
+     ".npy holds one: projected ones unless asked otherwise",
+     FEATURES, B2_OPTION_CHOICE, FIELD(what), 0, 0, whats},
+    {"first-row", NULL, "only the first row of each: all that counts of a projected text", FEATURES,
+     B2_OPTION_FLAG, FIELD(first_row), 0, 0, NULL},
     {"max-new-tokens", "N", "longest answer, end token included; default 30", CAPTION,
      B2_OPTION_COUNT, FIELD(max_new_tokens), 1, 100000, NULL},
     {"min-new-tokens", "N", "no end token before so many tokens; default 0", CAPTION,
@@ -58,7 +73,8 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
+    {"json", NULL, "JSON for scripts", CAPTION | MATCH | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0,
+     NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,

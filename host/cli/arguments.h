@@ -10,14 +10,18 @@
 /* In the order of --head's choices. */
 typedef enum b2_head { B2_HEAD_BOTH, B2_HEAD_ITM, B2_HEAD_ITC } b2_head;
 
+/* In the order of --what's choices. */
+typedef enum b2_what { B2_WHAT_ALL, B2_WHAT_HIDDEN, B2_WHAT_PROJECTED } b2_what;
+
 typedef struct b2_settings {
-    const char *model;     /* folder; NULL: the demo model */
-    const char *device;    /* NULL: the library's choice */
-    const char *prompt;    /* NULL: none */
-    const char *text_file; /* NULL: none */
-    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head;
+    const char *model;           /* folder; NULL: the demo model */
+    const char *device;          /* NULL: the library's choice */
+    const char *prompt;          /* NULL: none */
+    const char *text_file, *out; /* NULL: none */
+    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
+        mode, what;
     float repetition_penalty;
-    bool json, quiet, verbose, help, version, no_clean;
+    bool json, quiet, verbose, help, version, no_clean, first_row;
     const char **texts; /* [text_count] each --text, in order */
     size_t text_count;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
@@ -34,7 +38,7 @@ typedef struct b2_command {
     b2_exit_code (*run)(const b2_settings *settings);
 } b2_command;
 
-enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2, B2_COMMAND_MATCH = 4 };
+enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2, B2_COMMAND_MATCH = 4, B2_COMMAND_FEATURES = 8 };
 
 typedef enum b2_option_kind {
     B2_OPTION_FLAG,   /* bool */

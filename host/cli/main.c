@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "caption.h"
+#include "features.h"
 #include "help.h"
 #include "info.h"
 #include "match.h"
@@ -31,6 +32,20 @@ static const b2_command commands[] = {
      "  blip2 match picture.png --text \"a big red star\" --text \"a small blue ring\"\n"
      "  blip2 match photos/ --texts captions.txt --json > scores.jsonl\n",
      b2_match_run},
+    {"features", B2_COMMAND_FEATURES, "[PICTURE...] --out FILE",
+     "Write what the model makes of pictures and texts as matrices",
+     "PICTURE is as with 'blip2 caption', texts are as with 'blip2 match'. A .safetensors file "
+     "holds\n"
+     "'hidden' and 'projected' [inputs, rows, columns], or where texts differ in length "
+     "'hidden.0'\n"
+     "[rows, columns], 'hidden.1' and so on, and in its metadata 'names', the inputs' names as a "
+     "JSON\nlist. A .npy file holds one array [inputs, rows, columns]; the names are in FILE.json. "
+     "The file\nappears when it is complete. A picture that cannot be read is told and left out; "
+     "the exit code\nis 2 then.\n",
+     "  blip2 features photos/ --out photos.safetensors\n"
+     "  blip2 features --mode text --texts captions.txt --first-row --out captions.npy\n"
+     "  blip2 features picture.png --mode multimodal --text \"a red star\" --out pair.npy\n",
+     b2_features_run},
     {"info", B2_COMMAND_INFO, "[DIR]", "Say what a checkpoint folder holds and the memory it needs",
      "The checkpoint is checked (names, types and shapes of all tensors) but not loaded. DIR is\n"
      "by default the model that 'blip2 caption' uses.\n",

@@ -11,10 +11,13 @@
 
 enum { PIECE_BYTES = 1 << 20, HEADER_ALIGN = 8 };
 
+static const char torch_metadata[] = "{\"format\":\"pt\"}";
+
 /* A run of the caller's tensors that goes into one file. */
 typedef struct span {
     const b2_tensor_shape *tensors; /* all of the caller's */
     size_t first, count;
+    const char *metadata; /* a JSON object */
 } span;
 
 static blip2_status measure(const b2_tensor_shape *t, size_t *elements, size_t *bytes) {
@@ -39,7 +42,7 @@ static blip2_status make_header(b2_text_buffer *text, const span *s) {
     static const char spaces[HEADER_ALIGN + 1] = "        ";
     size_t at = 0, elements, bytes;
 
-    b2_text_appendf(text, "{\"__metadata__\":{\"format\":\"pt\"}");
+    b2_text_appendf(text, "{\"__metadata__\":%s", s->metadata);
     for (size_t i = s->first; i < s->first + s->count; i++) {
         const b2_tensor_shape *t = s->tensors + i;
         blip2_status status = measure(t, &elements, &bytes);
@@ -104,8 +107,10 @@ out:
 }
 
 blip2_status b2_safetensors_write(const char *path, const b2_tensor_shape *tensors, size_t count,
-                                  b2_tensor_fill fill, void *payload) {
-    return write_span(path, &(span){tensors, 0, count}, fill, payload);
+                                  const char *metadata, b2_tensor_fill fill, void *payload) {
+    const span all = {tensors, 0, count, metadata != NULL ? metadata : torch_metadata};
+
+    return write_span(path, &all, fill, payload);
 }
 
 /* The tensors from first on that fit into one shard, at least one; *bytes: their data. */
@@ -154,7 +159,7 @@ static blip2_status write_text(const char *directory, const char *name,
 blip2_status b2_safetensors_write_folder(const char *directory, const b2_tensor_shape *tensors,
                                          size_t count, uint64_t shard_bytes, b2_tensor_fill fill,
                                          void *payload) {
-    span s = {.tensors = tensors};
+    span s = {.tensors = tensors, .metadata = torch_metadata};
     b2_text_buffer map = {0}, index = {0};
     size_t shards = 0;
     uint64_t bytes, total = 0;

@@ -16,10 +16,11 @@ typedef struct b2_tensor_shape {
 typedef blip2_status (*b2_tensor_fill)(void *payload, size_t index, size_t first, size_t count,
                                        void *data);
 
-/* One file of count tensors in this order. EINVAL for a name or shape that the format does not
+/* One file of count tensors in this order. metadata: a JSON object of texts; NULL: {"format":"pt"},
+ * as torch's files have it. EINVAL for a name or shape that the format does not
  * allow, EIO if it cannot be written. */
 blip2_status b2_safetensors_write(const char *path, const b2_tensor_shape *tensors, size_t count,
-                                  b2_tensor_fill fill, void *payload);
+                                  const char *metadata, b2_tensor_fill fill, void *payload);
 
 /* What save_pretrained writes into an existing folder: model.safetensors, or, where shard_bytes of
  * data are not enough, model-00001-of-0000N.safetensors ... and then the index. */

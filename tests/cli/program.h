@@ -58,5 +58,6 @@ TCase *info_tests(void);
 TCase *device_tests(void);
 TCase *demo_tests(void);
 TCase *match_tests(void);
+TCase *features_tests(void);
 
 #endif

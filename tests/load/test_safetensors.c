@@ -302,12 +302,14 @@ START_TEST(leaves_nothing_half_written) {
 
     make_folder(folder, sizeof folder);
     (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    ck_assert_status(b2_safetensors_write(path, shapes, SHAPES, fill_fails, NULL), BLIP2_ESTOP);
-    ck_assert_status(b2_safetensors_write(path, &no_name, 1, fill_fails, NULL), BLIP2_EINVAL);
-    ck_assert_status(b2_safetensors_write(path, &deep, 1, fill_fails, NULL), BLIP2_EINVAL);
-    ck_assert_status(b2_safetensors_write(path, &bad_name, 1, fill_fails, NULL), BLIP2_EINVAL);
-    ck_assert_status(b2_safetensors_write(path, &bad_dim, 1, fill_fails, NULL), BLIP2_EINVAL);
-    ck_assert_status(b2_safetensors_write(path, &huge, 1, fill_fails, NULL), BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, shapes, SHAPES, NULL, fill_fails, NULL),
+                     BLIP2_ESTOP);
+    ck_assert_status(b2_safetensors_write(path, &no_name, 1, NULL, fill_fails, NULL), BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, &deep, 1, NULL, fill_fails, NULL), BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, &bad_name, 1, NULL, fill_fails, NULL),
+                     BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, &bad_dim, 1, NULL, fill_fails, NULL), BLIP2_EINVAL);
+    ck_assert_status(b2_safetensors_write(path, &huge, 1, NULL, fill_fails, NULL), BLIP2_EINVAL);
     ck_assert_status(b2_safetensors_write_folder("/nowhere", shapes, SHAPES, 1, fill_count,
                                                  (void *)(uintptr_t)shapes),
                      BLIP2_EIO);
