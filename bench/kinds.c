@@ -54,6 +54,11 @@ static bool is_match(const golden_case *golden) {
            (expects(golden, "itm_logits") || expects(golden, "logits_per_image"));
 }
 
+/* LAVIS's compute_sim_matrix. */
+static bool is_similarity(const golden_case *golden) {
+    return has(golden, "k_test");
+}
+
 static bool is_forward(const golden_case *golden) {
     return has(golden, "images") && has(golden, "prompts");
 }
@@ -72,6 +77,7 @@ const kind *kind_of(const golden_case *golden) {
         {"qformer", is_qformer, run_qformer},
         {"lavis", is_lavis, NULL},
         {"generate", is_generate, run_generate},
+        {"similarity", is_similarity, run_similarity},
         {"features", is_features, run_features},
         {"match", is_match, run_match},
         {"forward", is_forward, run_forward},

@@ -174,6 +174,17 @@ BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
                                          const blip2_engine_options *options);
 BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
+/* What an engine has done since it was opened. */
+typedef struct blip2_engine_counts {
+    uint64_t images_encoded; /* runs of the vision tower, with a picture's keys and values */
+    uint64_t image_hits;     /* requests that found their picture encoded, or about to be */
+    uint64_t texts_scored;   /* texts read by themselves */
+    uint64_t pairs_scored;   /* texts read together with a picture */
+} blip2_engine_counts;
+/* Writes size bytes, sizeof *counts: what a program was compiled with. */
+BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
+                                          size_t size);
+
 typedef struct blip2_input {
     const blip2_image *image; /* not NULL */
     const char *prompt;       /* UTF-8; NULL or "": caption without a prompt */
@@ -257,6 +268,55 @@ BLIP2_API void blip2_match_options_init(blip2_match_options *options, size_t siz
  * however many pairs it is in. ENOTSUP: the checkpoint has neither head. */
 BLIP2_API blip2_status blip2_match(blip2_engine *engine, const blip2_input *pairs, size_t count,
                                    const blip2_match_options *options, blip2_match_score *scores);
+
+/* A row of blip2_similarity: the texts of a picture, or the pictures of a text. */
+typedef enum blip2_direction {
+    BLIP2_TEXTS_OF_IMAGE = 0, /* a row a picture, a column a text */
+    BLIP2_IMAGES_OF_TEXT = 1  /* a row a text, a column a picture */
+} blip2_direction;
+
+/* Every picture with every text, for retrieval. */
+typedef struct blip2_similarity blip2_similarity;
+
+typedef struct blip2_similarity_options {
+    size_t size;              /* set by _init */
+    uint32_t rerank;          /* so many of each row, best by contrast, are matched too; default
+                                 128, as LAVIS has it for COCO and Flickr (k_test) */
+    int no_itm;               /* non-zero: contrast only */
+    int only_texts_of_image;  /* non-zero: match the best of these rows only */
+    int only_images_of_text;  /* likewise */
+    uint32_t max_text_tokens; /* longer texts are cut; default 35, as LAVIS has it here */
+    /* Work so far, of a total that is not exceeded; non-zero stops (BLIP2_ESTOP). */
+    int (*on_progress)(uint64_t done, uint64_t total, void *payload);
+    void *payload;
+} blip2_similarity_options;
+BLIP2_API void blip2_similarity_options_init(blip2_similarity_options *options, size_t size);
+
+/* LAVIS's compute_sim_matrix: contrast of all pairs, then matching of the best of every row, each
+ * pair once. The vision tower runs once a picture; again only for pictures of texts that have left
+ * the engine's image cache. ENOTSUP: the checkpoint lacks a head that is needed. */
+BLIP2_API blip2_status blip2_similarity_compute(blip2_engine *engine,
+                                                const blip2_image *const *images,
+                                                size_t image_count, const char *const *texts,
+                                                size_t text_count,
+                                                const blip2_similarity_options *options,
+                                                blip2_similarity **out);
+BLIP2_API size_t blip2_similarity_images(const blip2_similarity *similarity);
+BLIP2_API size_t blip2_similarity_texts(const blip2_similarity *similarity);
+/* Contrast [images, texts]: cosine of the text and the picture's best query. */
+BLIP2_API const float *blip2_similarity_itc(const blip2_similarity *similarity);
+/* One row of LAVIS's matrices into scores [columns]: logit of a match + contrast where the row was
+ * matched, -100 elsewhere. EINVAL: no such row. */
+BLIP2_API blip2_status blip2_similarity_scores(const blip2_similarity *similarity,
+                                               blip2_direction direction, size_t row,
+                                               float *scores);
+/* The columns of a row, best first, at most `most` of them into order; their number. Those that
+ * were matched come first, by score; the others follow by contrast. 0 if there is no such row or no
+ * memory. */
+BLIP2_API size_t blip2_similarity_best(const blip2_similarity *similarity,
+                                       blip2_direction direction, size_t row, size_t most,
+                                       size_t *order);
+BLIP2_API void blip2_similarity_free(blip2_similarity *similarity);
 
 #ifdef __cplusplus
 }

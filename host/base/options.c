@@ -53,3 +53,7 @@ void blip2_features_options_init(blip2_features_options *options, size_t size) {
 void blip2_match_options_init(blip2_match_options *options, size_t size) {
     init(options, size);
 }
+
+void blip2_similarity_options_init(blip2_similarity_options *options, size_t size) {
+    init(options, size);
+}

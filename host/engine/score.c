@@ -255,6 +255,8 @@ blip2_status b2_score_run(b2_score_space *space, const blip2_model *model, const
          (status = run_contrast(space, model, run, x)) < 0 ||
          (status = run_match(space, model, run, x)) < 0))
         return status;
+    space->texts_run += space->pack.batch.segments - space->pack.batch.query_segments;
+    space->pairs_run += space->pack.batch.query_segments;
     for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
         status = deliver(space, &space->items[i], run->device, x, images);
     return status;

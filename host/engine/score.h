@@ -53,6 +53,7 @@ typedef struct b2_score_space {
     float *host_contrast, *host_match; /* [max_rows, W], [max_items * Q, 2] */
     b2_score_item *items;              /* [max_items] those packed */
     uint32_t item_count, picked_count;
+    uint64_t texts_run, pairs_run; /* of all batches so far */
 } b2_score_space;
 
 /* Device memory for batches of up to max_rows rows, at least the longest text beside its queries;

@@ -1,0 +1,20 @@
+#include <string.h>
+
+#include "base/size.h"
+#include "engine/engine.h"
+
+blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
+                                size_t size) {
+    blip2_engine_counts known;
+
+    if (engine == NULL || counts == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_engine_stats: %s is NULL",
+                       engine == NULL ? "engine" : "counts");
+    known = (blip2_engine_counts){.images_encoded = engine->images.encoded,
+                                  .image_hits = engine->images.hits,
+                                  .texts_scored = engine->score.texts_run,
+                                  .pairs_scored = engine->score.pairs_run};
+    memset(counts, 0, size);
+    memcpy(counts, &known, b2_size_min(size, sizeof known));
+    return BLIP2_OK;
+}
