@@ -10,13 +10,15 @@
 #define INFO B2_COMMAND_INFO
 #define MATCH B2_COMMAND_MATCH
 #define FEATURES B2_COMMAND_FEATURES
-#define WITH_TEXTS (MATCH | FEATURES)
+#define RANK B2_COMMAND_RANK
+#define WITH_TEXTS (MATCH | FEATURES | RANK)
 #define WITH_MODEL (CAPTION | WITH_TEXTS)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
 static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
+static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
 
@@ -37,6 +39,12 @@ const b2_option b2_options[] = {
      WITH_TEXTS, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
      B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
+    {"best", "NAME", "texts (of every picture) or pictures (of every text); default texts", RANK,
+     B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
+    {"top", "N", "how many of each are printed; default 5", RANK, B2_OPTION_COUNT, FIELD(top), 1,
+     1000000000, NULL},
+    {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
+     RANK, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
     {"mode", "NAME",
      "image (pictures), text (texts) or multimodal (every picture read with every text); default "
      "image",
@@ -73,8 +81,8 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0,
-     NULL},
+    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | INFO, B2_OPTION_FLAG, FIELD(json),
+     0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,
@@ -87,7 +95,7 @@ const b2_option b2_options[] = {
 /* clang-format on */
 
 b2_settings b2_settings_default(void) {
-    return (b2_settings){.batch = 8};
+    return (b2_settings){.batch = 8, .top = 5, .rerank = 128};
 }
 
 /* The option that a word names, with or without "=value"; NULL if the command has none such. */

@@ -19,7 +19,7 @@ typedef struct b2_settings {
     const char *prompt;          /* NULL: none */
     const char *text_file, *out; /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what;
+        mode, what, best, top, rerank;
     float repetition_penalty;
     bool json, quiet, verbose, help, version, no_clean, first_row;
     const char **texts; /* [text_count] each --text, in order */
@@ -38,7 +38,13 @@ typedef struct b2_command {
     b2_exit_code (*run)(const b2_settings *settings);
 } b2_command;
 
-enum { B2_COMMAND_CAPTION = 1, B2_COMMAND_INFO = 2, B2_COMMAND_MATCH = 4, B2_COMMAND_FEATURES = 8 };
+enum {
+    B2_COMMAND_CAPTION = 1,
+    B2_COMMAND_INFO = 2,
+    B2_COMMAND_MATCH = 4,
+    B2_COMMAND_FEATURES = 8,
+    B2_COMMAND_RANK = 16
+};
 
 typedef enum b2_option_kind {
     B2_OPTION_FLAG,   /* bool */

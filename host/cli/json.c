@@ -32,7 +32,7 @@ json_t *b2_json_text(const char *text) {
 }
 
 bool b2_json_print_line(json_t *object) {
-    char *line = json_dumps(object, JSON_COMPACT);
+    char *line = json_dumps(object, B2_JSON_LINE);
 
     json_decref(object);
     if (line == NULL)

@@ -4,6 +4,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/* How a line is written: numbers are fp32, which nine digits hold. */
+#define B2_JSON_LINE (JSON_COMPACT | JSON_REAL_PRECISION(9))
+
 /* A JSON string of any bytes: what is no UTF-8, as file names may be, becomes U+FFFD. NULL when out
  * of memory. */
 json_t *b2_json_text(const char *text);

@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "caption.h"
-#include "features.h"
 #include "help.h"
 #include "info.h"
 #include "match.h"
+#include "rank.h"
+#include "write_features.h"
 
 static const b2_command commands[] = {
     {"caption", B2_COMMAND_CAPTION, "PICTURE...",
@@ -32,6 +33,20 @@ static const b2_command commands[] = {
      "  blip2 match picture.png --text \"a big red star\" --text \"a small blue ring\"\n"
      "  blip2 match photos/ --texts captions.txt --json > scores.jsonl\n",
      b2_match_run},
+    {"rank", B2_COMMAND_RANK, "PICTURE... --text TEXT",
+     "Put texts in order for every picture, or pictures for every text",
+     "All pairs are compared by contrast (itc), the best of every picture (or text) are matched "
+     "too\n"
+     "(itm) and put in order by their score: logit of a match + itc, as LAVIS's retrieval does. "
+     "The\n"
+     "others follow, by contrast. PICTURE and texts are as with 'blip2 match'; the pictures are "
+     "all\n"
+     "held in memory. With --json a line is {\"rank\", \"file\", \"text\", \"itc\"} and, where it "
+     "was\n"
+     "matched, \"score\".\n",
+     "  blip2 rank picture.png --texts captions.txt\n"
+     "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
+     b2_rank_run},
     {"features", B2_COMMAND_FEATURES, "[PICTURE...] --out FILE",
      "Write what the model makes of pictures and texts as matrices",
      "PICTURE is as with 'blip2 caption', texts are as with 'blip2 match'. A .safetensors file "

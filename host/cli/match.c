@@ -67,7 +67,7 @@ static void append_json(b2_text_buffer *out, const session *s, const b2_group_it
     if (s->itc)
         failed |= json_object_set_new(line, "itc", json_real((double)score->itc));
     if (failed == 0)
-        dumped = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        dumped = json_dumps(line, B2_JSON_LINE);
     json_decref(line);
     if (dumped == NULL)
         out->failed = true;

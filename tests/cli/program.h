@@ -1,6 +1,7 @@
 /* Run the built program as a user would, and look at everything that comes out. */
 #ifndef B2_TESTS_PROGRAM_H
 #define B2_TESTS_PROGRAM_H
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "blip2.h"
@@ -49,7 +50,12 @@ const char *in_folder(const char *name);
 void write_file(const char *name, const void *data, size_t size); /* in the folder */
 /* The tiny model in the folder, with nine more tensors that no one needs: extra.0 .. extra.8. */
 void make_larger_model(void);
-void link_file(const char *name, const char *target);             /* in the folder */
+/* captions.txt in the folder: the true captions of PICTURES, in the order of the pictures, a line
+ * each. Their number. */
+size_t write_captions(void);
+/* The JSON of the first line of *text, which goes on to the next one. */
+json_t *take_line(const char **text);
+void link_file(const char *name, const char *target); /* in the folder */
 
 TCase *usage_tests(void);
 TCase *inputs_tests(void);
@@ -59,5 +65,6 @@ TCase *device_tests(void);
 TCase *demo_tests(void);
 TCase *match_tests(void);
 TCase *features_tests(void);
+TCase *rank_tests(void);
 
 #endif

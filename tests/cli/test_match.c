@@ -8,39 +8,13 @@
 
 #define MATCHER BLIP2_SOURCE_DIR "/models/demo/match"
 
-/* captions.txt in the folder: the true captions, in the order of the pictures. Their number. */
-static size_t write_captions(json_t *root) {
-    char text[4096] = "";
-    json_t *picture;
-    const char *name;
-
-    json_object_foreach(root, name, picture) {
-        size_t length = strlen(text);
-
-        (void)snprintf(text + length, sizeof text - length, "%s\n",
-                       json_string_value(json_object_get(picture, "caption")));
-    }
-    write_file("captions.txt", text, strlen(text));
-    return json_object_size(root);
-}
-
-static json_t *line_of(const char **text) {
-    size_t length = strcspn(*text, "\n");
-    json_t *line = json_loadb(*text, length, 0, NULL);
-
-    ck_assert_msg(line != NULL, "no JSON: %.*s", (int)length, *text);
-    *text += length + 1;
-    return line;
-}
-
 static double number(const json_t *line, const char *key) {
     ck_assert_msg(json_is_number(json_object_get(line, key)), "no %s", key);
     return json_number_value(json_object_get(line, key));
 }
 
 START_TEST(the_true_caption_wins) {
-    json_t *root = json_load_file(PICTURES "/captions.json", 0, NULL);
-    size_t count = write_captions(root);
+    size_t count = write_captions();
     const char *at;
     outcome o;
 
@@ -53,7 +27,7 @@ START_TEST(the_true_caption_wins) {
         double own = 0.0, best = -2.0;
 
         for (size_t t = 0; t < count; t++) {
-            json_t *line = line_of(&at);
+            json_t *line = take_line(&at);
             double itc = number(line, "itc");
 
             ck_assert_int_eq(number(line, "itm") > 0.5, i == t);
@@ -63,7 +37,6 @@ START_TEST(the_true_caption_wins) {
         }
         ck_assert(own == best);
     }
-    json_decref(root);
 }
 END_TEST
 

@@ -1,5 +1,5 @@
-#ifndef B2_CLI_FEATURES_H
-#define B2_CLI_FEATURES_H
+#ifndef B2_WRITE_FEATURES_H
+#define B2_WRITE_FEATURES_H
 #include "arguments.h"
 
 /* blip2 features */

@@ -1,6 +1,6 @@
 /* blip2 features: matrices of pictures, texts or both, gathered in memory (a picture of ViT-g's
  * takes 0.13 MB) and written as one file, which appears when it is complete. */
-#include "features.h"
+#include "write_features.h"
 
 #include <string.h>
 
