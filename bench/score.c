@@ -4,7 +4,7 @@
  * [[question, answer], ...]}, as models/demo/pictures does. Beside these true texts a file may give
  * what another program said ("hf_caption", "hf_answers": [text, ...]); then the texts that agree
  * are counted too. Pictures go through the engine in groups, the caption and all questions of each
- * together.    */
+ * together. A model that matches pictures with texts is scored by what finds what. */
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "bench.h"
 #include "blip2.h"
+#include "score_match.h"
 
 enum { GROUP = 32, MOST_BYTES = 64 << 20, MOST_WRONG_SHOWN = 10 };
 
@@ -232,7 +233,9 @@ static blip2_status score(const char *model_folder, const char *device, const ch
     if ((status = read_captions(&root, file)) == BLIP2_OK &&
         (status = blip2_model_open(&model, model_folder, &options)) == BLIP2_OK &&
         (status = blip2_engine_open(&engine, model, NULL)) == BLIP2_OK &&
-        (status = score_folder(engine, folder, file, root, &t)) == BLIP2_OK) {
+        (status = blip2_model_can(model, "match") != 0
+                      ? score_match(engine, folder, file, root)
+                      : score_folder(engine, folder, file, root, &t)) == BLIP2_OK) {
         report("captions", &t.captions);
         report("answers", &t.answers);
     }
@@ -247,6 +250,7 @@ static const char usage[] =
     "usage: blip2-bench score --model DIR [--device D] FOLDER\n"
     "\n"
     "Caption the pictures of FOLDER and ask its questions; count the texts that are right.\n"
+    "With a model that matches: count the pictures and captions that find each other.\n"
     "FOLDER/captions.json: file name -> {\"caption\": text, \"questions\": [[text, answer], "
     "...]}\n";
 

@@ -40,5 +40,6 @@ void free_lines(json_t **lines, size_t count);
 TCase *verify_tests(void);
 TCase *bad_case_tests(void);
 TCase *make_model_tests(void);
+TCase *score_tests(void);
 
 #endif

@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 
-import score
 import world
 
 SEED = 77
@@ -31,7 +30,7 @@ def main():
     args = parser.parse_args()
     indices = [first_of(kind, as_jpeg) for kind in world.KINDS for as_jpeg in (False, True)]
     manifest = {}
-    for (name, scene), index in zip(score.write_pictures(args.out, SEED, indices), indices):
+    for (name, scene), index in zip(world.write_pictures(args.out, SEED, indices), indices):
         asked = world.all_questions(SEED, index, scene)
         manifest[name] = {
             "caption": world.caption(scene),

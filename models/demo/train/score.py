@@ -192,22 +192,6 @@ def generate_texts(net, processor, pictures, prompts):
     return texts
 
 
-def write_pictures(folder, seed, indices):
-    """Pictures of a world as files 001.png, 002.jpg ...: [(name, scene)]."""
-    os.makedirs(folder, exist_ok=True)
-    named = []
-    for number, index in enumerate(indices, 1):
-        scene, picture, jpeg = world.make(seed, index)
-        name = f"{number:03d}." + ("jpg" if jpeg else "png")
-        if jpeg:
-            with open(os.path.join(folder, name), "wb") as out:
-                out.write(jpeg)
-        else:
-            picture.save(os.path.join(folder, name))
-        named.append((name, scene))
-    return named
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--demo", required=True)
@@ -252,7 +236,7 @@ def main():
         )
     )
     if args.pictures:
-        named = write_pictures(args.pictures, args.seed, range(args.count))
+        named = world.write_pictures(args.pictures, args.seed, range(args.count))
         manifest = {
             name: {
                 "caption": world.caption(scene),

@@ -9,6 +9,7 @@ said about a picture is derived from that list, never from the pixels.
 
 import copy
 import io
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -367,3 +368,19 @@ def all_questions(seed, index, scene):
     rng = np.random.default_rng([seed, index, 1])
     asked = ((kind, ask(rng, scene, kind)) for kind in QUESTION_KINDS)
     return [(kind, *pair) for kind, pair in asked if pair]
+
+
+def write_pictures(folder, seed, indices):
+    """Pictures of a world as files 001.png, 002.jpg ...: [(name, scene)]."""
+    os.makedirs(folder, exist_ok=True)
+    named = []
+    for number, index in enumerate(indices, 1):
+        scene, picture, jpeg = make(seed, index)
+        name = f"{number:03d}." + ("jpg" if jpeg else "png")
+        if jpeg:
+            with open(os.path.join(folder, name), "wb") as out:
+                out.write(jpeg)
+        else:
+            picture.save(os.path.join(folder, name))
+        named.append((name, scene))
+    return named
