@@ -12,7 +12,8 @@
 #define FEATURES B2_COMMAND_FEATURES
 #define RANK B2_COMMAND_RANK
 #define WITH_TEXTS (MATCH | FEATURES | RANK)
-#define WITH_MODEL (CAPTION | WITH_TEXTS)
+#define RETRIEVE B2_COMMAND_RETRIEVE
+#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
@@ -36,7 +37,7 @@ const b2_option b2_options[] = {
     {"no-clean", NULL,
      "texts as they are; otherwise in lower case and without some punctuation, as LAVIS's "
      "blip_caption has them",
-     WITH_TEXTS, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
+     WITH_TEXTS | RETRIEVE, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
      B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
     {"best", "NAME", "texts (of every picture) or pictures (of every text); default texts", RANK,
@@ -44,7 +45,11 @@ const b2_option b2_options[] = {
     {"top", "N", "how many of each are printed; default 5", RANK, B2_OPTION_COUNT, FIELD(top), 1,
      1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
-     RANK, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
+     RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
+    {"images", "DIR", "where the pictures are; default: beside the file", RETRIEVE, B2_OPTION_TEXT,
+     FIELD(images), 0, 0, NULL},
+    {"split", "NAME", "pictures of this split only; default test", RETRIEVE, B2_OPTION_TEXT,
+     FIELD(split), 0, 0, NULL},
     {"mode", "NAME",
      "image (pictures), text (texts) or multimodal (every picture read with every text); default "
      "image",
@@ -81,8 +86,8 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | INFO, B2_OPTION_FLAG, FIELD(json),
-     0, 0, NULL},
+    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | INFO, B2_OPTION_FLAG,
+     FIELD(json), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,

@@ -14,10 +14,10 @@ typedef enum b2_head { B2_HEAD_BOTH, B2_HEAD_ITM, B2_HEAD_ITC } b2_head;
 typedef enum b2_what { B2_WHAT_ALL, B2_WHAT_HIDDEN, B2_WHAT_PROJECTED } b2_what;
 
 typedef struct b2_settings {
-    const char *model;           /* folder; NULL: the demo model */
-    const char *device;          /* NULL: the library's choice */
-    const char *prompt;          /* NULL: none */
-    const char *text_file, *out; /* NULL: none */
+    const char *model;                            /* folder; NULL: the demo model */
+    const char *device;                           /* NULL: the library's choice */
+    const char *prompt;                           /* NULL: none */
+    const char *text_file, *out, *images, *split; /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, top, rerank;
     float repetition_penalty;
@@ -43,7 +43,8 @@ enum {
     B2_COMMAND_INFO = 2,
     B2_COMMAND_MATCH = 4,
     B2_COMMAND_FEATURES = 8,
-    B2_COMMAND_RANK = 16
+    B2_COMMAND_RANK = 16,
+    B2_COMMAND_RETRIEVE = 32
 };
 
 typedef enum b2_option_kind {

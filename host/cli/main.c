@@ -7,6 +7,7 @@
 #include "info.h"
 #include "match.h"
 #include "rank.h"
+#include "retrieve.h"
 #include "write_features.h"
 
 static const b2_command commands[] = {
@@ -47,6 +48,20 @@ static const b2_command commands[] = {
      "  blip2 rank picture.png --texts captions.txt\n"
      "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
      b2_rank_run},
+    {"retrieve", B2_COMMAND_RETRIEVE, "FILE",
+     "Measure how often pictures and their captions find each other",
+     "FILE holds the captions of pictures: COCO or Flickr in Karpathy's split\n"
+     "({\"images\": [{\"filename\", \"filepath\", \"split\", \"sentences\": [{\"raw\"}]}]}), or a "
+     "list\n"
+     "as LAVIS has it ([{\"image\", \"caption\"}], which has no split). All pairs are compared as\n"
+     "'blip2 rank' does, and R@1, R@5 and R@10 printed for both directions; with --json one "
+     "object\n"
+     "with LAVIS's names. A picture that cannot be read is told and left out, with its captions; "
+     "the\n"
+     "exit code is 2 then.\n",
+     "  blip2 retrieve dataset_flickr30k.json --images flickr30k-images\n"
+     "  blip2 retrieve coco_karpathy_test.json --images coco --rerank 128 --json\n",
+     b2_retrieve_run},
     {"features", B2_COMMAND_FEATURES, "[PICTURE...] --out FILE",
      "Write what the model makes of pictures and texts as matrices",
      "PICTURE is as with 'blip2 caption', texts are as with 'blip2 match'. A .safetensors file "

@@ -27,7 +27,7 @@ static blip2_status grow(b2_texts *texts) {
     return BLIP2_OK;
 }
 
-static blip2_status add(b2_texts *texts, const char *text, size_t length, bool clean) {
+blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool clean) {
     b2_text_buffer cleaned = {0};
     char *shown, *read;
     blip2_status status = grow(texts);
@@ -67,7 +67,7 @@ static blip2_status add_lines(b2_texts *texts, const char *path, bool clean) {
         size_t kept = length > 0 && at[length - 1] == '\r' ? length - 1 : length;
 
         if (kept > 0)
-            status = add(texts, at, kept, clean);
+            status = b2_texts_add(texts, at, kept, clean);
         at += length + (next != NULL);
     }
     b2_free(data);
@@ -80,7 +80,7 @@ blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
 
     *out = (b2_texts){0};
     for (size_t i = 0; i < settings->text_count && status == BLIP2_OK; i++)
-        status = add(out, settings->texts[i], strlen(settings->texts[i]), clean);
+        status = b2_texts_add(out, settings->texts[i], strlen(settings->texts[i]), clean);
     if (settings->text_file != NULL && status == BLIP2_OK)
         status = add_lines(out, settings->text_file, clean);
     if (status == BLIP2_OK && out->count == 0)

@@ -12,6 +12,8 @@ typedef struct b2_texts {
 
 /* First those of --text, then the lines of --texts that are not empty. EINVAL if there is none. */
 blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings);
+/* One more, [length] bytes without a zero. On failure the texts are as they were. */
+blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool clean);
 void b2_texts_free(b2_texts *texts);
 
 #endif

@@ -66,5 +66,6 @@ TCase *demo_tests(void);
 TCase *match_tests(void);
 TCase *features_tests(void);
 TCase *rank_tests(void);
+TCase *retrieve_tests(void);
 
 #endif
