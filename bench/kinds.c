@@ -59,6 +59,10 @@ static bool is_similarity(const golden_case *golden) {
     return has(golden, "k_test");
 }
 
+static bool is_losses(const golden_case *golden) {
+    return has(golden, "neg_image_for_text");
+}
+
 static bool is_forward(const golden_case *golden) {
     return has(golden, "images") && has(golden, "prompts");
 }
@@ -77,6 +81,7 @@ const kind *kind_of(const golden_case *golden) {
         {"qformer", is_qformer, run_qformer},
         {"lavis", is_lavis, NULL},
         {"generate", is_generate, run_generate},
+        {"losses", is_losses, run_losses},
         {"similarity", is_similarity, run_similarity},
         {"features", is_features, run_features},
         {"match", is_match, run_match},

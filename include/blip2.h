@@ -318,6 +318,35 @@ BLIP2_API size_t blip2_similarity_best(const blip2_similarity *similarity,
                                        size_t *order);
 BLIP2_API void blip2_similarity_free(blip2_similarity *similarity);
 
+/* Losses of stage 1's training, of count pairs as one batch, without dropout. */
+typedef struct blip2_losses {
+    double itc; /* image-text contrast, mean of both directions */
+    double itm; /* image-text matching, of the pairs and of each one's two hard negatives */
+    double itg; /* image-grounded text generation: the texts as captions. LAVIS's loss_lm */
+} blip2_losses;
+
+typedef struct blip2_losses_options {
+    size_t size;              /* set by _init */
+    float temperature;        /* of the contrast; default: the checkpoint's, or else 0.07 */
+    float label_smoothing;    /* below 1, of itc and itg; default 0.1; negative: none */
+    uint32_t max_text_tokens; /* longer texts are cut; default 32 */
+    const int64_t *image_ids; /* [count]: equal ids mean the same picture; NULL: all are others */
+    /* Hard negatives [count], by their pair's number; NULL: drawn by the weights below, by seed. */
+    const size_t *negative_images; /* of text i */
+    const size_t *negative_texts;  /* of image i */
+    uint64_t seed;
+    /* [count, count] if not NULL, are set: how likely image j is drawn for text i, and text j for
+     * image i. */
+    float *image_weights, *text_weights;
+} blip2_losses_options;
+BLIP2_API void blip2_losses_options_init(blip2_losses_options *options, size_t size);
+
+/* ENOTSUP: the checkpoint lacks a head, of LAVIS's stage 1 all are there. EINVAL: less than two
+ * different pictures, or a negative that is none. */
+BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_input *pairs,
+                                            size_t count, const blip2_losses_options *options,
+                                            blip2_losses *out);
+
 #ifdef __cplusplus
 }
 #endif

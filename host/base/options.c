@@ -54,6 +54,10 @@ void blip2_match_options_init(blip2_match_options *options, size_t size) {
     init(options, size);
 }
 
+void blip2_losses_options_init(blip2_losses_options *options, size_t size) {
+    init(options, size);
+}
+
 void blip2_similarity_options_init(blip2_similarity_options *options, size_t size) {
     init(options, size);
 }

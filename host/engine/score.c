@@ -3,6 +3,9 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
+
+enum { LOGIT_ROWS = 32 }; /* 4 MB of logits for BERT's vocabulary */
 
 void b2_score_free(b2_score *score) {
     b2_free(score->rows);
@@ -19,6 +22,8 @@ blip2_status b2_score_check(const b2_score *score, const blip2_model *model) {
         lack = "image-text contrast (vision and text projection)";
     else if (score->wants_match && !model->stage1.matches)
         lack = "image-text matching (itm_head)";
+    else if (score->mode == B2_SCORE_CAPTION && !model->qformer.writes_text)
+        lack = "head that writes captions (cls.predictions)";
     if (lack == NULL)
         return BLIP2_OK;
     return b2_fail(BLIP2_ENOTSUP, "this checkpoint (%s) has no %s",
@@ -39,10 +44,12 @@ void b2_score_carve(b2_score_space *space, b2_carver *carver, const blip2_model 
     space->max_rows = max_rows;
     space->max_items = max_items;
     space->image_rows = model->vit.tokens;
-    b2_qformer_carve(&space->qformer, carver, &model->qformer, max_rows, 0);
+    space->logit_rows = model->qformer.writes_text ? LOGIT_ROWS : 0;
+    b2_qformer_carve(&space->qformer, carver, &model->qformer, max_rows, space->logit_rows);
     b2_qformer_pack_carve(&space->pack, carver, config->queries, max_items, max_rows);
-    if (model->stage1.contrasts) {
+    if (model->stage1.contrasts || model->qformer.writes_text)
         space->picked = b2_carve(carver, max_rows, sizeof *space->picked);
+    if (model->stage1.contrasts) {
         space->picked_rows = b2_carve_mat(carver, B2_F32, max_rows, config->width);
         space->contrast = b2_carve_mat(carver, B2_F32, max_rows, model->stage1.text.rows);
     }
@@ -60,8 +67,10 @@ blip2_status b2_score_init(b2_score_space *space, const blip2_model *model) {
     space->host_contrast =
         b2_alloc_array(rows * (size_t)space->contrast.cols, sizeof *space->host_contrast);
     space->host_match = b2_alloc_array(2 * queries, sizeof *space->host_match);
-    if (space->items == NULL || space->host_picked == NULL || space->host_contrast == NULL ||
-        space->host_match == NULL)
+    space->host_logits =
+        b2_alloc_array(space->logit_rows, (size_t)space->qformer.logits.cols * sizeof(float));
+    if (space->host_logits == NULL || space->items == NULL || space->host_picked == NULL ||
+        space->host_contrast == NULL || space->host_match == NULL)
         return b2_fail_memory();
     return b2_qformer_pack_init(&space->pack);
 }
@@ -72,6 +81,7 @@ void b2_score_space_free(b2_score_space *space) {
     b2_free(space->host_picked);
     b2_free(space->host_contrast);
     b2_free(space->host_match);
+    b2_free(space->host_logits);
     *space = (b2_score_space){0};
 }
 
@@ -82,18 +92,28 @@ void b2_score_begin(b2_score_space *space) {
     b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
 }
 
+/* Captions have a rule of their own of what sees what, and so batches of their own. */
+static bool choose_rule(b2_score_space *space, b2_score_mode mode) {
+    b2_mask_rule rule = mode == B2_SCORE_CAPTION ? B2_MASK_QFORMER_CAUSAL : B2_MASK_ALL;
+
+    if (mode != B2_SCORE_IMAGE && space->pack.batch.segments == 0)
+        b2_qformer_pack_begin(&space->pack, rule);
+    return mode == B2_SCORE_IMAGE || space->pack.batch.rule == rule;
+}
+
 bool b2_score_add(b2_score_space *space, const b2_score_item *item) {
     const b2_score *score = item->score;
     b2_score_item *added = &space->items[space->item_count];
     b2_qformer_batch *batch = &space->pack.batch;
-    const b2_qformer_segment segment = {.has_queries = score->mode == B2_SCORE_PAIR,
+    const b2_qformer_segment segment = {.has_queries = score->mode == B2_SCORE_PAIR ||
+                                                       score->mode == B2_SCORE_CAPTION,
                                         .image_first = item->image_place * space->image_rows,
                                         .image_rows = space->image_rows,
                                         .ids = item->ids,
                                         .text_count = item->id_count};
     uint32_t s = batch->segments, g = batch->query_segments;
 
-    if (space->item_count == space->max_items)
+    if (space->item_count == space->max_items || !choose_rule(space, score->mode))
         return false;
     if (score->mode != B2_SCORE_IMAGE && !b2_qformer_pack_add(&space->pack, &segment))
         return false;
@@ -153,10 +173,60 @@ static blip2_status run_match(b2_score_space *space, const blip2_model *model, c
     b2_mat match = b2_mat_rows(space->match, 0, count);
     blip2_status status;
 
-    if (count == 0 || !model->stage1.matches)
+    if (count == 0 || !model->stage1.matches || space->pack.batch.rule != B2_MASK_ALL)
         return BLIP2_OK;
     status = b2_dense_run(run, match, b2_mat_rows(x, 0, count), &model->stage1.match, B2_ACT_NONE);
     return status < 0 ? status : fetch(run->device, space->host_match, match);
+}
+
+/* -log p of the id, and the mean of -log p over all, of one row of logits [count]. */
+static void add_surprise(b2_score *score, const float *logits, size_t count, int32_t id) {
+    double most = logits[0], exponentials = 0.0, sum = 0.0, normaliser;
+
+    for (size_t i = 0; i < count; i++)
+        most = fmax(most, (double)logits[i]);
+    for (size_t i = 0; i < count; i++) {
+        exponentials += exp((double)logits[i] - most);
+        sum += (double)logits[i];
+    }
+    normaliser = most + log(exponentials);
+    score->surprise += normaliser - (double)logits[id];
+    score->smoothing += normaliser - sum / (double)count;
+}
+
+/* Each row of a caption's text tells what the next token should be. */
+static blip2_status run_caption(b2_score_space *space, const blip2_model *model, const b2_run *run,
+                                b2_mat x, const b2_score_item *item) {
+    uint32_t first_row = b2_qformer_text_row(&space->pack, item->segment), count;
+    b2_device *device = run->device;
+    b2_mat logits;
+    blip2_status status;
+
+    for (uint32_t first = 0; first + 1 < item->id_count; first += count) {
+        count = (uint32_t)b2_size_min(space->logit_rows, item->id_count - 1 - first);
+        for (uint32_t i = 0; i < count; i++)
+            space->host_picked[i] = (int32_t)(first_row + first + i);
+        if ((status = device->ops->upload(device, space->picked, space->host_picked,
+                                          count * sizeof *space->picked)) < 0 ||
+            (status = b2_qformer_logits(&model->qformer, run, &space->qformer, x, space->picked,
+                                        count, &logits)) < 0 ||
+            (status = fetch(device, space->host_logits, logits)) < 0)
+            return status;
+        for (uint32_t i = 0; i < count; i++)
+            add_surprise(item->score, space->host_logits + (size_t)i * (size_t)logits.cols,
+                         (size_t)logits.cols, item->ids[first + i + 1]);
+    }
+    return BLIP2_OK;
+}
+
+static blip2_status run_captions(b2_score_space *space, const blip2_model *model, const b2_run *run,
+                                 b2_mat x) {
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
+        if (space->items[i].score->mode == B2_SCORE_CAPTION)
+            status = run_caption(space, model, run, x, &space->items[i]);
+    return status;
 }
 
 /* ---- delivering --------------------------------------------------------------------------- */
@@ -196,6 +266,7 @@ static b2_mat hidden_of(const b2_score_space *space, const b2_score_item *item, 
     case B2_SCORE_PAIR:
         return b2_mat_rows(x, item->group * queries, queries);
     case B2_SCORE_TEXT:
+    case B2_SCORE_CAPTION:
         break;
     }
     return b2_mat_rows(x, b2_qformer_text_row(&space->pack, item->segment), item->id_count);
@@ -253,7 +324,8 @@ blip2_status b2_score_run(b2_score_space *space, const blip2_model *model, const
          (status = b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch,
                                   images->where.cross_kv, &x)) < 0 ||
          (status = run_contrast(space, model, run, x)) < 0 ||
-         (status = run_match(space, model, run, x)) < 0))
+         (status = run_match(space, model, run, x)) < 0 ||
+         (status = run_captions(space, model, run, x)) < 0))
         return status;
     space->texts_run += space->pack.batch.segments - space->pack.batch.query_segments;
     space->pairs_run += space->pack.batch.query_segments;

@@ -5,12 +5,19 @@
  *   IMAGE   the picture's queries, as they came out of encoding
  *   TEXT    the text's rows
  *   PAIR    queries and text together: the queries' rows, and the match
+ *   CAPTION queries, and text that sees them and earlier text: how unlikely the text is as a
+ * caption
  */
 #ifndef B2_SCORE_H
 #define B2_SCORE_H
 #include "engine/images.h"
 
-typedef enum b2_score_mode { B2_SCORE_IMAGE, B2_SCORE_TEXT, B2_SCORE_PAIR } b2_score_mode;
+typedef enum b2_score_mode {
+    B2_SCORE_IMAGE,
+    B2_SCORE_TEXT,
+    B2_SCORE_PAIR,
+    B2_SCORE_CAPTION
+} b2_score_mode;
 
 /* What a request wants and, once it is done, got. W: width of the contrast heads. */
 typedef struct b2_score {
@@ -22,6 +29,9 @@ typedef struct b2_score {
     float *rows;         /* [row_count, C] */
     float *contrast;     /* [row_count, W]; a text that wants no rows: [1, W], of its first row */
     float match[2];      /* logits: no, yes; mean over the queries */
+    /* CAPTION, sums over all tokens but the first: -log p of the token, and the mean of -log p over
+     * the vocabulary, which label smoothing wants. */
+    double surprise, smoothing;
 } b2_score;
 void b2_score_free(b2_score *score);
 /* Rows of score->contrast. */
@@ -49,6 +59,8 @@ typedef struct b2_score_space {
     int32_t *picked;                   /* device [max_rows] rows that the contrast head reads */
     b2_mat picked_rows, contrast;      /* [max_rows, C], [max_rows, W] */
     b2_mat match;                      /* [max_items * Q, 2] */
+    uint32_t logit_rows;               /* R, of a caption that are turned into logits together */
+    float *host_logits;                /* [R, V] */
     int32_t *host_picked;              /* [max_rows] */
     float *host_contrast, *host_match; /* [max_rows, W], [max_items * Q, 2] */
     b2_score_item *items;              /* [max_items] those packed */

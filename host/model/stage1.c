@@ -7,13 +7,16 @@ static bool has(const b2_loader *loader, b2_weight_id id) {
 blip2_status b2_stage1_load(b2_stage1 *stage1, b2_loader *loader, uint32_t width,
                             uint32_t itc_width) {
     int64_t any[2] = {-1, width}, w = itc_width;
-    b2_tensor vision;
+    b2_tensor vision, temperature;
     blip2_status status = BLIP2_OK;
 
     stage1->contrasts = has(loader, B2_ITC_VISION_W) || has(loader, B2_ITC_TEXT_W);
     stage1->matches = has(loader, B2_ITM_W);
-    b2_weights_skip(loader->weights, B2_ITC_TEMPERATURE, 0); /* of training only */
-    if (stage1->contrasts && w == 0) {
+    if (has(loader, B2_ITC_TEMPERATURE) &&
+        (status = b2_weights_take(loader->weights, B2_ITC_TEMPERATURE, 0, 0, any, &temperature)) ==
+            BLIP2_OK)
+        b2_to_f32(&stage1->temperature, temperature.data, temperature.type, 1);
+    if (status == BLIP2_OK && stage1->contrasts && w == 0) {
         status = b2_weights_take(loader->weights, B2_ITC_VISION_W, 0, 2, any, &vision);
         w = vision.data != NULL ? vision.dim[0] : -1;
     }

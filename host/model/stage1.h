@@ -12,6 +12,7 @@ typedef struct b2_stage1 {
     bool contrasts, matches; /* which heads the checkpoint has */
     b2_dense vision, text;   /* [W, C] */
     b2_dense match;          /* [2, C] */
+    float temperature;       /* of the contrast in training; 0: the checkpoint has none */
 } b2_stage1;
 
 /* Both passes (loader.h). width: C; itc_width (W) 0: as the checkpoint has. A checkpoint that has
