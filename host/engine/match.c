@@ -1,6 +1,7 @@
 /* How well pairs match. Up to three requests a pair: the picture and the text by themselves, for
  * their contrast, and both together, for the matching head. Pairs are taken in groups, so that what
- * is held at once does not grow with the call. */
+ * is held at once does not grow with the call; in a group a picture and a text (by their addresses)
+ * are asked for their contrast once. */
 #include <math.h>
 
 #include "base/alloc.h"
@@ -14,9 +15,23 @@ typedef struct pairs {
     const blip2_input *inputs;
     size_t count;
     b2_request **requests; /* [count, PARTS] in the order of b2_score_mode; NULL: not wanted */
+    size_t image_of[GROUP], text_of[GROUP]; /* [count] the first pair with the same picture, text */
     bool itm, itc;
     uint32_t max_tokens;
 } pairs;
+
+static void find_firsts(pairs *p) {
+    for (size_t i = 0; i < p->count; i++) {
+        size_t image = 0, text = 0;
+
+        while (p->inputs[image].image != p->inputs[i].image)
+            image++;
+        while (p->inputs[text].prompt != p->inputs[i].prompt)
+            text++;
+        p->image_of[i] = image;
+        p->text_of[i] = text;
+    }
+}
 
 static blip2_status open_pair(const blip2_engine *engine, const pairs *p, size_t i) {
     const blip2_input *in = &p->inputs[i];
@@ -26,8 +41,14 @@ static blip2_status open_pair(const blip2_engine *engine, const pairs *p, size_t
         const char *text;
         b2_score score;
     } parts[PARTS] = {
-        {p->itc, in->image, NULL, {.mode = B2_SCORE_IMAGE, .wants_contrast = true}},
-        {p->itc, NULL, in->prompt, {.mode = B2_SCORE_TEXT, .wants_contrast = true}},
+        {p->itc && p->image_of[i] == i,
+         in->image,
+         NULL,
+         {.mode = B2_SCORE_IMAGE, .wants_contrast = true}},
+        {p->itc && p->text_of[i] == i,
+         NULL,
+         in->prompt,
+         {.mode = B2_SCORE_TEXT, .wants_contrast = true}},
         {p->itm, in->image, in->prompt, {.mode = B2_SCORE_PAIR, .wants_match = true}}};
     blip2_status status = BLIP2_OK;
 
@@ -65,7 +86,8 @@ static void fill(blip2_match_score *out, const pairs *p, size_t i, size_t width)
         out->itm_probability = (float)(1.0 / (1.0 + exp((double)logits[0] - logits[1])));
     }
     if (p->itc)
-        out->itc = contrast_of(&parts[B2_SCORE_IMAGE]->score, &parts[B2_SCORE_TEXT]->score, width);
+        out->itc = contrast_of(&p->requests[p->image_of[i] * PARTS + B2_SCORE_IMAGE]->score,
+                               &p->requests[p->text_of[i] * PARTS + B2_SCORE_TEXT]->score, width);
 }
 
 /* One group. The requests that are there go in one behind the other. */
@@ -127,6 +149,7 @@ blip2_status blip2_match(blip2_engine *engine, const blip2_input *inputs, size_t
     for (size_t first = 0; first < count && status == BLIP2_OK; first += GROUP) {
         p.inputs = inputs + first;
         p.count = b2_size_min(GROUP, count - first);
+        find_firsts(&p);
         status = run_group(engine, &p, scores + first);
     }
     return status;

@@ -119,6 +119,21 @@ START_TEST(pictures_are_encoded_once) {
 }
 END_TEST
 
+/* Texts by themselves are read once, however many pictures they are compared with. */
+START_TEST(texts_are_read_once) {
+    blip2_match_score scores[PAIRS];
+    blip2_engine *engine = engine_of(8, 4, 0);
+    blip2_engine_counts counts;
+
+    ck_assert_status_ok(blip2_match(engine, pairs, PAIRS, NULL, scores));
+    ck_assert_status_ok(blip2_engine_stats(engine, &counts, sizeof counts));
+    ck_assert_uint_eq(counts.texts_scored, TEXTS);
+    ck_assert_uint_eq(counts.pairs_scored, PAIRS);
+    ck_assert_uint_eq(counts.images_encoded, IMAGES);
+    blip2_engine_close(engine);
+}
+END_TEST
+
 /* Two places: the picture that was not needed for longest goes. */
 START_TEST(the_oldest_picture_makes_room) {
     static const int order[] = {0, 1, 0, 2, 0, 1};
@@ -278,6 +293,7 @@ int main(void) {
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, packing_changes_nothing, 0, 5);
     tcase_add_test(tests, pictures_are_encoded_once);
+    tcase_add_test(tests, texts_are_read_once);
     tcase_add_test(tests, the_oldest_picture_makes_room);
     tcase_add_test(tests, contrast_is_the_best_row);
     tcase_add_test(tests, long_texts_are_cut);
