@@ -10,5 +10,5 @@ string(REGEX REPLACE "/$" "" BLIP2_PC_PREFIX ${BLIP2_PC_PREFIX})
 configure_file(cmake/blip2.pc.in blip2.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/blip2.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # Where the program looks for it: host/cli/default_model.c.
-install(DIRECTORY models/demo/caption models/demo/match models/demo/pictures
+install(DIRECTORY models/demo/caption models/demo/match models/demo/lavis models/demo/pictures
   DESTINATION ${CMAKE_INSTALL_DATADIR}/blip2/models/demo)

@@ -11,7 +11,8 @@
 #define MATCH B2_COMMAND_MATCH
 #define FEATURES B2_COMMAND_FEATURES
 #define RANK B2_COMMAND_RANK
-#define WITH_TEXTS (MATCH | FEATURES | RANK)
+#define LOSSES B2_COMMAND_LOSSES
+#define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES)
 #define RETRIEVE B2_COMMAND_RETRIEVE
 #define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
 
@@ -50,6 +51,8 @@ const b2_option b2_options[] = {
      FIELD(images), 0, 0, NULL},
     {"split", "NAME", "pictures of this split only; default test", RETRIEVE, B2_OPTION_TEXT,
      FIELD(split), 0, 0, NULL},
+    {"seed", "N", "of the hard negatives that are drawn; default 0", LOSSES, B2_OPTION_COUNT,
+     FIELD(seed), 0, 4294967295.0, NULL},
     {"mode", "NAME",
      "image (pictures), text (texts) or multimodal (every picture read with every text); default "
      "image",
@@ -86,8 +89,8 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | INFO, B2_OPTION_FLAG,
-     FIELD(json), 0, 0, NULL},
+    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | INFO,
+     B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,

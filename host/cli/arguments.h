@@ -19,7 +19,7 @@ typedef struct b2_settings {
     const char *prompt;                           /* NULL: none */
     const char *text_file, *out, *images, *split; /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, top, rerank;
+        mode, what, best, top, rerank, seed;
     float repetition_penalty;
     bool json, quiet, verbose, help, version, no_clean, first_row;
     const char **texts; /* [text_count] each --text, in order */
@@ -44,7 +44,8 @@ enum {
     B2_COMMAND_MATCH = 4,
     B2_COMMAND_FEATURES = 8,
     B2_COMMAND_RANK = 16,
-    B2_COMMAND_RETRIEVE = 32
+    B2_COMMAND_RETRIEVE = 32,
+    B2_COMMAND_LOSSES = 64
 };
 
 typedef enum b2_option_kind {

@@ -6,6 +6,7 @@
 /* The demo models, by their folders. */
 #define B2_DEMO_CAPTION "caption"
 #define B2_DEMO_MATCH "match"
+#define B2_DEMO_LAVIS "lavis"
 
 /* $BLIP2_MODEL; or else that demo model, installed beside the program or in the folder that the
  * program was built from. *out is yours to b2_free. EIO if there is none. */

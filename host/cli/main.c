@@ -5,6 +5,7 @@
 #include "caption.h"
 #include "help.h"
 #include "info.h"
+#include "losses.h"
 #include "match.h"
 #include "rank.h"
 #include "retrieve.h"
@@ -62,6 +63,12 @@ static const b2_command commands[] = {
      "  blip2 retrieve dataset_flickr30k.json --images flickr30k-images\n"
      "  blip2 retrieve coco_karpathy_test.json --images coco --rerank 128 --json\n",
      b2_retrieve_run},
+    {"losses", B2_COMMAND_LOSSES, "PICTURE... --texts FILE",
+     "Compute stage 1's losses of a batch of pictures and their texts",
+     "The first text belongs to the first picture, and so on; there are as many. Printed are the\n"
+     "losses of contrast (itc), matching with hard negatives (itm) and of the texts as captions\n"
+     "(itg), and their sum. It takes a checkpoint of LAVIS's stage 1, or one with all its heads.\n",
+     "  blip2 losses a.png b.png --text \"a red star\" --text \"a blue ring\"\n", b2_losses_run},
     {"features", B2_COMMAND_FEATURES, "[PICTURE...] --out FILE",
      "Write what the model makes of pictures and texts as matrices",
      "PICTURE is as with 'blip2 caption', texts are as with 'blip2 match'. A .safetensors file "

@@ -67,5 +67,6 @@ TCase *match_tests(void);
 TCase *features_tests(void);
 TCase *rank_tests(void);
 TCase *retrieve_tests(void);
+TCase *losses_tests(void);
 
 #endif
