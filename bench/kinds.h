@@ -26,6 +26,7 @@ blip2_status run_qformer(const golden_case *golden, const char *device, verdict 
 blip2_status run_features(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_match(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_caption(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_generate(const golden_case *golden, const char *device, verdict *v);
 
 #endif

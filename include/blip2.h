@@ -172,7 +172,8 @@ BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
 typedef struct blip2_input {
     const blip2_image *image; /* not NULL */
-    const char *prompt;       /* UTF-8; NULL or "": caption without a prompt */
+    const char *prompt;       /* UTF-8; NULL or "": caption without a prompt, which is all that
+                                 the Q-Former of stage 1 can write */
 } blip2_input;
 
 typedef struct blip2_generate_options {

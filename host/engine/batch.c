@@ -64,7 +64,7 @@ void b2_batch_free(b2_batch *batch) {
 }
 
 void b2_batch_begin(b2_batch *batch) {
-    batch->opt = (b2_opt_batch){0};
+    batch->packed = (b2_token_batch){0};
     batch->chosen_count = 0;
     batch->full = false;
     batch->host.q_start[0] = 0;
@@ -76,15 +76,14 @@ static void add_row(b2_batch *batch, const b2_request *request, uint32_t r, uint
     b2_batch_arrays *a = &batch->host;
 
     if (r < request->soft_count) {
-        a->soft_from[batch->opt.soft_count] = (int32_t)(soft_row + r);
-        a->soft_to[batch->opt.soft_count++] = (int32_t)n;
+        a->soft_from[batch->packed.soft_count] = (int32_t)(soft_row + r);
+        a->soft_to[batch->packed.soft_count++] = (int32_t)n;
     } else {
-        a->ids[batch->opt.id_count] = request->ids[r - request->soft_count];
-        a->id_rows[batch->opt.id_count++] = (int32_t)n;
+        a->ids[batch->packed.id_count] = request->ids[r - request->soft_count];
+        a->id_rows[batch->packed.id_count++] = (int32_t)n;
     }
-    a->positions[n] = (int32_t)(r + B2_OPT_POSITION_OFFSET);
-    a->slots[n] =
-        request->pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+    a->positions[n] = (int32_t)r + request->model->writer.position;
+    a->slots[n] = b2_request_slot(request, r, page_tokens);
 }
 
 static void add_choice(b2_batch *batch, b2_request *request) {
@@ -95,7 +94,7 @@ static void add_choice(b2_batch *batch, b2_request *request) {
     bool penalised = decoding->options.repetition_penalty != 1.0f;
 
     batch->chosen[i] = request;
-    a->logit_rows[i] = (int32_t)batch->opt.rows - 1;
+    a->logit_rows[i] = (int32_t)batch->packed.rows - 1;
     a->penalty[i] = decoding->options.repetition_penalty;
     a->ban_stop[i] = b2_decoding_bans_stop(decoding);
     a->history_count[i] = penalised ? (int32_t)count : 0;
@@ -106,39 +105,40 @@ static void add_choice(b2_batch *batch, b2_request *request) {
 
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens) {
     b2_batch_arrays *a = &batch->host;
-    b2_opt_batch *opt = &batch->opt;
+    b2_token_batch *packed = &batch->packed;
     uint32_t pending = b2_request_pending(request);
-    uint32_t room = batch->max_rows - opt->rows;
+    uint32_t room = batch->max_rows - packed->rows;
     uint32_t take = pending < room ? pending : room;
-    uint32_t s = opt->segments;
+    uint32_t s = packed->segments;
 
     batch->full = take < pending;
     if (take == 0)
         return;
     for (uint32_t i = 0; i < take; i++)
-        add_row(batch, request, request->fed + i, opt->rows + i, soft_row, page_tokens);
+        add_row(batch, request, request->fed + i, packed->rows + i, soft_row, page_tokens);
     request->fed += take;
-    opt->rows += take;
-    opt->segments = s + 1;
-    a->q_start[s + 1] = (int32_t)opt->rows;
+    packed->rows += take;
+    packed->segments = s + 1;
+    a->q_start[s + 1] = (int32_t)packed->rows;
     a->k_count[s] = (int32_t)request->fed;
     memcpy(a->page_table + (size_t)s * batch->max_pages, request->pages,
            request->page_count * sizeof *request->pages);
-    opt->max_q = take > opt->max_q ? take : opt->max_q;
-    opt->max_k = request->fed > opt->max_k ? request->fed : opt->max_k;
+    packed->max_q = take > packed->max_q ? take : packed->max_q;
+    packed->max_k = request->fed > packed->max_k ? request->fed : packed->max_k;
     if (take == pending)
         add_choice(batch, request);
 }
 
 bool b2_batch_is_decode(const b2_batch *batch) {
-    const b2_opt_batch *opt = &batch->opt;
+    const b2_token_batch *packed = &batch->packed;
 
-    return opt->max_q == 1 && opt->id_count == opt->rows && batch->chosen_count == opt->rows;
+    return packed->max_q == 1 && packed->id_count == packed->rows &&
+           batch->chosen_count == packed->rows;
 }
 
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
     const b2_batch_arrays *d = &batch->device;
-    b2_opt_batch *opt = &batch->opt;
+    b2_token_batch *packed = &batch->packed;
 
     if (batch->chosen_count > 0) {
         const b2_decoding_options *options = &batch->chosen[0]->decoding.options;
@@ -146,18 +146,18 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
         memcpy(batch->host.stop_ids, options->stop_ids,
                options->stop_count * sizeof *options->stop_ids);
     }
-    opt->soft_from = d->soft_from;
-    opt->soft_to = d->soft_to;
-    opt->ids = d->ids;
-    opt->id_rows = d->id_rows;
-    opt->positions = d->positions;
-    opt->slots = d->slots;
-    opt->q_start = d->q_start;
-    opt->k_count = d->k_count;
-    opt->kv.page_table = d->page_table;
-    opt->kv.table_stride = batch->max_pages;
-    opt->logit_rows = d->logit_rows;
-    opt->logit_count = batch->chosen_count;
+    packed->soft_from = d->soft_from;
+    packed->soft_to = d->soft_to;
+    packed->ids = d->ids;
+    packed->id_rows = d->id_rows;
+    packed->positions = d->positions;
+    packed->slots = d->slots;
+    packed->q_start = d->q_start;
+    packed->k_count = d->k_count;
+    packed->kv.page_table = d->page_table;
+    packed->kv.table_stride = batch->max_pages;
+    packed->logit_rows = d->logit_rows;
+    packed->logit_count = batch->chosen_count;
     return device->ops->upload(device, batch->device_block, batch->host_block, batch->bytes);
 }
 

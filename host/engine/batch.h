@@ -1,4 +1,5 @@
-/* One packed batch for the language model: filled on the host, sent to the device in one copy. */
+/* One packed batch for the part that writes text: filled on the host, sent to the device in one
+ * copy. */
 #ifndef B2_BATCH_H
 #define B2_BATCH_H
 #include "engine/request.h"
@@ -29,7 +30,7 @@ typedef struct b2_batch {
     int32_t *host_tokens; /* [R]: the same on the host, after b2_batch_fetch */
 
     /* the batch being packed */
-    b2_opt_batch opt;
+    b2_token_batch packed;
     b2_request **chosen; /* [R] requests that get a token from this batch */
     uint32_t chosen_count;
     bool full;
@@ -45,10 +46,11 @@ void b2_batch_begin(b2_batch *batch);
 /* Append as many of the request's pending rows as fit. soft_row: row of its soft prompt in the
  * engine's buffer. */
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
-/* Send the arrays to the device and make batch->opt whole, but for soft and kv.pages, kv.layout. */
+/* Send the arrays to the device and make batch->packed whole, but for soft and kv.pages, kv.layout.
+ */
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device);
 /* Is it a step of decoding? Every sequence feeds the id it was given last, and gets one more. What
- * is queued for it then depends on the number of sequences and on opt.max_k alone. */
+ * is queued for it then depends on the number of sequences and on packed.max_k alone. */
 bool b2_batch_is_decode(const b2_batch *batch);
 /* Queue the choice of the next tokens of chosen[] from logits [chosen_count, V]. */
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits);

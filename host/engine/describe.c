@@ -90,14 +90,14 @@ static json_t *describe_unused(const b2_weights *weights, bool *ok) {
     return out;
 }
 
-/* With default options; a stage-1 checkpoint has no engine yet. */
+/* With default options, where texts are generated. */
 static blip2_status describe_memory(json_t *out, const blip2_model *model, bool *ok) {
     size_t weights = model->loader.weight_bytes + model->loader.vector_bytes;
     const blip2_engine_options defaults = {0};
     b2_engine_plan plan = {0};
     blip2_status status;
 
-    if (model->config.language != B2_LANGUAGE_NONE &&
+    if (model->writer.kind != B2_WRITER_NONE &&
         (status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
         return status;
     put(out, "memory",
@@ -118,14 +118,26 @@ static json_t *describe_device(const b2_device *device, bool *ok) {
     return out;
 }
 
+static json_t *describe_tasks(const b2_writer *writer) {
+    switch (writer->kind) {
+    case B2_WRITER_OPT:
+        return json_pack("[s, s]", "caption", "vqa");
+    case B2_WRITER_QFORMER:
+        return json_pack("[s]", "caption");
+    case B2_WRITER_NONE:
+        break;
+    }
+    return json_array();
+}
+
 static blip2_status describe(json_t *out, const blip2_model *model) {
     const b2_config *config = &model->config;
-    bool generates = config->language != B2_LANGUAGE_NONE, ok = true;
+    bool ok = true;
     blip2_status status;
 
     put(out, "model_type", json_string(config->model_type), &ok);
     put(out, "architecture", json_string(config->architecture), &ok);
-    put(out, "tasks", generates ? json_pack("[s, s]", "caption", "vqa") : json_array(), &ok);
+    put(out, "tasks", describe_tasks(&model->writer), &ok);
     put(out, "device", describe_device(model->device, &ok), &ok);
     put(out, "shapes", describe_shapes(config, &ok), &ok);
     put(out, "parts", describe_parts(model->weights, &ok), &ok);

@@ -4,8 +4,9 @@
  *   step:  admit queued requests while places and pages last
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
+ *          read pictures, where the Q-Former writes
  *          pack all pending rows, up to step_rows     (batch.h)
- *          run the language model, choose tokens      (graphs.h)
+ *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
  *
  * A call submits its requests and steps until they are done. An engine serves one thread.     */
@@ -45,6 +46,8 @@ struct blip2_engine {
     void *kv;        /* the KV pool */
     b2_encode_space encode;
     b2_opt_space opt;
+    b2_qformer_space caption; /* for the Q-Former where it writes text */
+    int32_t *query_slots;     /* host [max_images * Q], where queries' keys and values go */
     b2_images images;
     b2_score_space score;
     uint32_t next_score; /* running place whose SCORE request is looked at first */

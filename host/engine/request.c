@@ -4,6 +4,18 @@
 
 #include "base/alloc.h"
 
+/* The prompt's ids. Where the Q-Former writes, the token that starts its texts is all. */
+static blip2_status encode_prompt(const blip2_model *model, const char *prompt, b2_tokens *tokens) {
+    if (model->writer.kind == B2_WRITER_OPT)
+        return b2_tokenizer_encode(model->tokenizer, prompt, strlen(prompt), true, tokens);
+    if (*prompt != '\0')
+        return b2_fail(
+            BLIP2_EINVAL,
+            "prompt: this checkpoint has no language model, its Q-Former writes captions "
+            "and reads no prompt: expected none");
+    return b2_tokens_append(tokens, model->writer.start);
+}
+
 /* What the repetition penalty counts before the first new token: as in transformers, the image
  * tokens that stand for the soft prompt and the prompt itself. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
@@ -20,7 +32,8 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
 
     if (past == NULL)
         return b2_fail_memory();
-    if (config->image_token >= 0 && (uint32_t)config->image_token < config->opt.vocab)
+    if (config->image_token >= 0 && (uint32_t)config->image_token < request->model->writer.vocab &&
+        request->model->writer.kind == B2_WRITER_OPT)
         past[count++] = config->image_token;
     memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
     count += request->prompt_count;
@@ -35,9 +48,8 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
 static blip2_status init(b2_request *request, const b2_request_options *options) {
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
-    size_t limit = request->model->config.opt.positions;
-    blip2_status status =
-        b2_tokenizer_encode(request->model->tokenizer, prompt, strlen(prompt), true, &tokens);
+    size_t limit = request->model->writer.positions;
+    blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
     if (status < 0)
         goto out;
@@ -71,7 +83,7 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
     *out = NULL;
     if (request == NULL)
         return b2_fail_memory();
-    if (model->config.language == B2_LANGUAGE_NONE) {
+    if (model->writer.kind == B2_WRITER_NONE) {
         b2_request_close(request);
         return b2_fail(BLIP2_ENOTSUP,
                        "this checkpoint (%s) has no language model: it cannot generate text",
@@ -144,6 +156,11 @@ void b2_request_close(b2_request *request) {
 uint32_t b2_request_rows(const b2_request *request) {
     return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens -
            1;
+}
+
+b2_answer b2_request_answer(const b2_request *request, uint32_t i) {
+    (void)i;
+    return (b2_answer){b2_decoding_tokens(&request->decoding), request->decoding.new_count, 0.0};
 }
 
 /* Hand the text beyond `before` to the caller. */

@@ -5,10 +5,11 @@
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
- * ENCODE  waits for its soft prompt (vision tower and Q-Former).
- * FEED    has rows that are not yet in its pages: first [soft; prompt], possibly over several
- * steps, then one new token a step. A step that feeds the last row chooses the next token. SCORE
- * waits for a common pass of the Q-Former. DONE has its results, or a status that says why not. */
+ * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
+ * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
+ * (model/writer.h), possibly over several steps, then one new token a step. A step that feeds the
+ * last row chooses the next token. SCORE waits for a common pass of the Q-Former. DONE has its
+ * results, or a status that says why not. */
 #ifndef B2_REQUEST_H
 #define B2_REQUEST_H
 #include "decode/decoding.h"
@@ -33,7 +34,7 @@ struct b2_request {
     const blip2_model *model;
     const blip2_image *image; /* NULL: none (SCORE of a text) */
 
-    /* the rows of the sequence: soft_count soft prompt vectors, then ids */
+    /* the rows of the sequence: soft_count soft prompt vectors or queries, then ids */
     uint32_t soft_count;
     int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
@@ -86,6 +87,17 @@ uint32_t b2_request_rows(const b2_request *request);
 static inline uint32_t b2_request_pending(const b2_request *request) {
     return request->soft_count + request->id_count - request->fed;
 }
+/* Where keys and values of row r go in the pool. */
+static inline int32_t b2_request_slot(const b2_request *request, uint32_t r, uint32_t page_tokens) {
+    return request->pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+}
+/* What came out; tokens belong to the request. */
+typedef struct b2_answer {
+    const int32_t *tokens; /* [count] new ones, the stop token included */
+    uint32_t count;
+    double score; /* of beams; else 0 */
+} b2_answer;
+b2_answer b2_request_answer(const b2_request *request, uint32_t i);
 /* Take a chosen token: append, stream, stop. */
 void b2_request_push(b2_request *request, int32_t token);
 

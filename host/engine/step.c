@@ -174,6 +174,46 @@ static blip2_status score(blip2_engine *engine) {
     return status;
 }
 
+/* Where the Q-Former writes, its queries take the place of a soft prompt: their keys and values go
+ * into the pages of requests that are new, up to max_images of them at once. *more: others are
+ * left. */
+static blip2_status read_some(blip2_engine *engine, bool *more) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    b2_images *images = &engine->images;
+    uint32_t count = 0, queries = engine->model->config.qformer.queries;
+
+    *more = false;
+    for (uint32_t i = 0; i < limits->max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL || request->phase != B2_PHASE_FEED || request->fed > 0)
+            continue;
+        if (count == limits->max_images) {
+            *more = true;
+            break;
+        }
+        for (uint32_t r = 0; r < queries; r++)
+            engine->query_slots[count * queries + r] =
+                b2_request_slot(request, r, limits->page_tokens);
+        images->where.slots[count++] = request->image_place;
+        request->fed = queries;
+    }
+    if (count == 0)
+        return BLIP2_OK;
+    return b2_encode_queries(engine->model, &engine->run, &engine->encode, count, &images->where,
+                             (b2_kv_view){.pages = engine->kv, .layout = engine->plan.kv},
+                             engine->query_slots);
+}
+
+static blip2_status read_queries(blip2_engine *engine) {
+    bool more = engine->model->writer.kind == B2_WRITER_QFORMER;
+    blip2_status status = BLIP2_OK;
+
+    while (more && status == BLIP2_OK)
+        status = read_some(engine, &more);
+    return status;
+}
+
 /* Pack what the running requests have pending. */
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
@@ -187,9 +227,9 @@ static void pack(blip2_engine *engine) {
         if (request != NULL && request->phase == B2_PHASE_FEED)
             b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
     }
-    batch->opt.soft = engine->images.where.soft;
-    batch->opt.kv.pages = engine->kv;
-    batch->opt.kv.layout = engine->plan.kv;
+    batch->packed.soft = engine->images.where.soft;
+    batch->packed.kv.pages = engine->kv;
+    batch->packed.kv.layout = engine->plan.kv;
 }
 
 static void show_logits(const blip2_engine *engine, b2_mat logits) {
@@ -203,14 +243,22 @@ static void show_logits(const blip2_engine *engine, b2_mat logits) {
     }
 }
 
+static blip2_status write_text(blip2_engine *engine, b2_mat *logits) {
+    const blip2_model *model = engine->model;
+    const b2_token_batch *packed = &engine->batch.packed;
+
+    if (model->writer.kind == B2_WRITER_OPT)
+        return b2_opt_run(&model->opt, &engine->run, &engine->opt, packed, logits);
+    return b2_qformer_continue(&model->qformer, &engine->run, &engine->caption, packed, logits);
+}
+
 /* Queue the language model over the batch, and the choice of a token for every sequence whose rows
  * are all fed. */
 static blip2_status queue(void *context) {
     blip2_engine *engine = context;
     b2_batch *batch = &engine->batch;
     b2_mat logits;
-    blip2_status status =
-        b2_opt_run(&engine->model->opt, &engine->run, &engine->opt, &batch->opt, &logits);
+    blip2_status status = write_text(engine, &logits);
 
     if (status < 0 || batch->chosen_count == 0)
         return status;
@@ -233,10 +281,10 @@ static blip2_status run(blip2_engine *engine) {
 
     if (!b2_batch_is_decode(batch))
         return queue(engine);
-    batch->opt.max_k = b2_graph_keys(batch->opt.max_k, engine->plan.limits.max_tokens);
+    batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(&engine->graphs, batch->opt.rows, batch->opt.max_k, queue, engine);
+    return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
 }
 
 /* Hand the chosen tokens to their requests. */
@@ -264,10 +312,11 @@ static blip2_status advance(blip2_engine *engine) {
     blip2_status status;
 
     admit(engine);
-    if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL)
+    if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
+        (status = read_queries(engine)) < 0)
         return status;
     pack(engine);
-    if (batch->opt.rows == 0)
+    if (batch->packed.rows == 0)
         return BLIP2_OK;
     if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
         return status;
