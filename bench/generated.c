@@ -31,7 +31,7 @@ static void see_logits(b2_request *request, const b2_mat *row, void *payload) {
     size_t vocab = (size_t)row->cols;
     float *copy;
 
-    if (request->decoding.new_count > 0 || g->status < 0)
+    if (b2_request_new_count(request) > 0 || g->status < 0)
         return;
     g->status = bench_download(g->model->device, row, &copy);
     if (g->status == BLIP2_OK)

@@ -7,22 +7,21 @@ typedef struct caption {
     stage1_case c;
     generated out;
     uint32_t max_length, min_length; /* the start token counts */
+    uint32_t beams;
 } caption;
 
 static blip2_status read_options(caption *o, const golden_case *golden) {
     b2_fields fields = golden_fields(golden, "inputs.");
-    uint32_t beams = 1;
     blip2_status status;
 
     o->max_length = 30;
     o->min_length = 10;
+    o->beams = 1;
     b2_field_u32(&fields, golden->inputs, "max_length", 2, 1 << 16, &o->max_length);
     b2_field_u32(&fields, golden->inputs, "min_length", 1, 1 << 16, &o->min_length);
-    b2_field_u32(&fields, golden->inputs, "num_beams", 1, 1024, &beams);
+    b2_field_u32(&fields, golden->inputs, "num_beams", 1, 1024, &o->beams);
     if ((status = golden_check(&fields)) < 0)
         return status;
-    if (beams != 1)
-        return b2_fail(BLIP2_ENOTSUP, "num_beams %u", beams);
     return json_is_true(json_object_get(golden->inputs, "do_sample"))
                ? b2_fail(BLIP2_ENOTSUP, "do_sample")
                : BLIP2_OK;
@@ -35,7 +34,11 @@ static blip2_status generate(caption *o, verdict *v) {
         status = generated_add(&o->out, i, o->c.images[i],
                                &(b2_request_options){.min_new_tokens = o->min_length - 1,
                                                      .max_new_tokens = o->max_length - 1,
-                                                     .repetition_penalty = 1.0f});
+                                                     .repetition_penalty = 1.0f,
+                                                     .beams = o->beams > 1 ? o->beams : 0,
+                                                     .answers = 1,
+                                                     .length_penalty = 1.0f,
+                                                     .rule = B2_BEAM_LAVIS});
     return status < 0 ? status : generated_run(&o->out, o->c.engine);
 }
 

@@ -16,8 +16,10 @@ enum {
     MOST_IMAGES = 1 << 20,
     STEP_ROWS = 512, /* enough rows for GEMMs to be bound by arithmetic, not by weights */
     SCORE_ROWS = 2048,
-    SCORE_TEXT = 35,  /* tokens of a caption, as LAVIS's retrieval cuts them */
-    HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
+    USUAL_BEAMS = 5,
+    USUAL_SEQUENCES = 64, /* when requests have that many: 0.2 MB of logits each */
+    SCORE_TEXT = 35,      /* tokens of a caption, as LAVIS's retrieval cuts them */
+    HISTORY_EXTRA = 8     /* ids that a request may add to what the repetition penalty counts */
 };
 
 /* Positions that a sequence of the model can have, learned queries included. */
@@ -45,10 +47,13 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
         return b2_fail(BLIP2_EINVAL, "max_tokens: got %u, expected %u to %u", tokens, least,
                        positions);
     limits->max_requests = requests;
+    limits->max_sequences = (uint32_t)b2_size_max(
+        requests,
+        b2_size_max(B2_BEAMS_MOST, b2_size_min((size_t)requests * USUAL_BEAMS, USUAL_SEQUENCES)));
     limits->max_images = (uint32_t)b2_size_min(images, requests);
     limits->max_tokens = tokens;
-    limits->step_rows =
-        (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    limits->step_rows = (uint32_t)b2_size_max(limits->max_sequences,
+                                              b2_size_min((size_t)requests * tokens, STEP_ROWS));
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
@@ -107,11 +112,11 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
     if (model->writer.kind == B2_WRITER_NONE)
         return;
     if (model->writer.kind == B2_WRITER_OPT)
-        b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
+        b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_sequences);
     else
         b2_qformer_carve(&engine->caption, carver, &model->qformer, limits->step_rows,
-                         limits->max_requests);
-    b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
+                         limits->max_sequences);
+    b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_sequences,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
 }
 

@@ -19,12 +19,13 @@
 #include "engine/request.h"
 
 typedef struct b2_engine_limits {
-    uint32_t max_requests; /* running at once */
-    uint32_t max_images;   /* encoded together */
-    uint32_t image_places; /* pictures kept encoded */
-    uint32_t max_tokens;   /* rows of one sequence */
-    uint32_t step_rows;    /* rows of one packed batch */
-    uint32_t score_rows;   /* rows of one packed batch of the Q-Former's */
+    uint32_t max_requests;  /* running at once */
+    uint32_t max_sequences; /* of all of them: a request has as many as it has beams */
+    uint32_t max_images;    /* encoded together */
+    uint32_t image_places;  /* pictures kept encoded */
+    uint32_t max_tokens;    /* rows of one sequence */
+    uint32_t step_rows;     /* rows of one packed batch */
+    uint32_t score_rows;    /* rows of one packed batch of the Q-Former's */
     uint32_t page_tokens;
     uint32_t page_count;
 } b2_engine_limits;
@@ -55,6 +56,7 @@ struct blip2_engine {
     b2_pages pages;
     b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
+    uint32_t sequences;   /* of those */
     b2_request *queue, *queue_end;
     bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
     bool close_wanted; /* by that callback: done when the call is over */

@@ -12,11 +12,36 @@ static void enqueue(blip2_engine *engine, b2_request *request) {
     engine->queue_end = request;
 }
 
+static uint32_t sequences_of(const b2_request *request) {
+    return request->branches != NULL ? request->branches->beams.options.beams : 1;
+}
+
+/* The same for all of its beams. */
+static blip2_status plan_branches(const blip2_engine *engine, b2_request *request) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    uint32_t shared = request->soft_count + request->prompt_count;
+    uint32_t rows = b2_request_rows(request), vocab = engine->model->writer.vocab;
+    uint32_t wanted = b2_beams_wanted(&request->branches->beams);
+
+    if (wanted > vocab)
+        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
+                       sequences_of(request), vocab);
+    request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
+    if (request->page_count == 0 || request->page_count > limits->page_count)
+        return b2_fail(
+            BLIP2_EINVAL,
+            "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
+            "its max_requests or max_tokens",
+            sequences_of(request), rows, request->page_count, limits->page_count);
+    return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
+}
+
 /* Room in pages for everything that it may ever have. */
 static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) {
     uint32_t rows = b2_request_rows(request);
     const b2_engine_limits *limits = &engine->plan.limits;
     const b2_decoding *decoding = &request->decoding;
+    blip2_status status;
 
     if (rows > limits->max_tokens)
         return b2_fail(
@@ -30,6 +55,8 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
                        decoding->past_count + decoding->options.max_new_tokens,
                        engine->batch.history_stride);
     request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
+    if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
+        return status;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
     return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
 }
@@ -47,6 +74,7 @@ blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
 /* Give back what a running request holds; it is done, one way or another. */
 static void retire(blip2_engine *engine, b2_request *request) {
     engine->running[request->place] = NULL;
+    engine->sequences -= sequences_of(request);
     if (request->image != NULL)
         b2_images_release(&engine->images, request->image_place);
     b2_pages_drop(&engine->pages, request->pages, request->page_count);
@@ -73,7 +101,8 @@ static void admit(blip2_engine *engine) {
     uint32_t place;
 
     while (engine->queue != NULL && free_place(engine, &place) &&
-           engine->queue->page_count <= engine->pages.free_count) {
+           engine->queue->page_count <= engine->pages.free_count &&
+           sequences_of(engine->queue) <= engine->plan.limits.max_sequences - engine->sequences) {
         b2_request *request = engine->queue;
 
         if (request->image != NULL &&
@@ -85,6 +114,7 @@ static void admit(blip2_engine *engine) {
         request->place = place;
         request->phase = request->image != NULL ? B2_PHASE_ENCODE : after_encoding(request);
         engine->running[place] = request;
+        engine->sequences += sequences_of(request);
     }
 }
 
@@ -221,10 +251,12 @@ static void pack(blip2_engine *engine) {
     uint32_t queries = engine->model->config.qformer.queries;
 
     b2_batch_begin(batch);
-    for (uint32_t i = 0; i < limits->max_requests && !batch->full; i++) {
-        b2_request *request = engine->running[i];
+    for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
+        b2_request *request = engine->running[i % limits->max_requests];
+        bool beams = i < limits->max_requests; /* those with beams come first */
 
-        if (request != NULL && request->phase == B2_PHASE_FEED)
+        if (request != NULL && request->phase == B2_PHASE_FEED &&
+            (request->branches != NULL) == beams)
             b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
     }
     batch->packed.soft = engine->images.where.soft;
@@ -258,7 +290,10 @@ static blip2_status queue(void *context) {
     blip2_engine *engine = context;
     b2_batch *batch = &engine->batch;
     b2_mat logits;
-    blip2_status status = write_text(engine, &logits);
+    blip2_status status = b2_batch_copy_pages(batch, engine->model->device);
+
+    if (status == BLIP2_OK)
+        status = write_text(engine, &logits);
 
     if (status < 0 || batch->chosen_count == 0)
         return status;
@@ -266,14 +301,15 @@ static blip2_status queue(void *context) {
     return b2_batch_choose(batch, engine->model->device, logits);
 }
 
-/* May the device be left alone with the step, or does somebody look at what it computes? */
+/* May the device be left alone with the step, or does somebody look at what it computes? Steps with
+ * beams are not captured: what they do depends on more than the key of a graph. */
 static bool is_watched(const blip2_engine *engine) {
     const b2_batch *batch = &engine->batch;
 
     for (uint32_t i = 0; i < batch->chosen_count; i++)
         if (batch->chosen[i]->on_logits != NULL)
             return true;
-    return engine->run.trace != NULL;
+    return engine->run.trace != NULL || batch->beam_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -287,6 +323,28 @@ static blip2_status run(blip2_engine *engine) {
     return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
 }
 
+/* Hand the best continuations to their requests, which have a row for each running beam. */
+static blip2_status hand_over_beams(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    uint32_t i = 0;
+
+    while (i < batch->beam_count) {
+        b2_request *request = batch->chosen[i];
+        uint32_t rows = request->branches->beams.running;
+        size_t first = (size_t)i * batch->best_count;
+        blip2_status status =
+            b2_request_continue(request, batch->host_best + first, batch->host_best_ids + first,
+                                batch->best_count, b2_mat_rows(batch->logits, i, rows));
+
+        if (status < 0)
+            return status;
+        i += rows;
+        if (request->phase == B2_PHASE_DONE)
+            retire(engine, request);
+    }
+    return BLIP2_OK;
+}
+
 /* Hand the chosen tokens to their requests. */
 static blip2_status hand_over(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
@@ -294,7 +352,9 @@ static blip2_status hand_over(blip2_engine *engine) {
 
     if (status < 0)
         return status;
-    for (uint32_t i = 0; i < batch->chosen_count; i++) {
+    if ((status = hand_over_beams(engine)) < 0)
+        return status;
+    for (uint32_t i = batch->beam_count; i < batch->chosen_count; i++) {
         b2_request *request = batch->chosen[i];
 
         if (batch->host_tokens[i] < 0)
