@@ -11,7 +11,7 @@ typedef struct b2_settings {
     const char *model;  /* folder; NULL: the demo model */
     const char *device; /* NULL: the library's choice */
     const char *prompt; /* NULL: none */
-    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute;
+    uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, beams;
     float repetition_penalty;
     bool json, quiet, verbose, help, version;
     char **operands; /* [operand_count] what is no option, in order; inside argv */

@@ -11,7 +11,10 @@
 #include "default_model.h"
 #include "group.h"
 
-enum { SHOWN_WARNINGS = 5 }; /* a checkpoint with parts for other tasks has hundreds */
+enum {
+    SHOWN_WARNINGS = 5,  /* a checkpoint with parts for other tasks has hundreds */
+    MOST_REQUESTS = 4096 /* that an engine takes */
+};
 
 typedef struct session {
     const b2_settings *settings;
@@ -92,7 +95,10 @@ static blip2_status open_engine(session *s) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = (uint32_t)b2_size_min(s->settings->batch, s->inputs.count);
+    /* Each beam may need room of its own. */
+    options.max_requests = (uint32_t)b2_size_min(b2_size_min(s->settings->batch, s->inputs.count) *
+                                                     b2_size_max(s->settings->beams, 1),
+                                                 MOST_REQUESTS);
     options.max_tokens = s->settings->max_tokens;
     return blip2_engine_open(&s->engine, s->model, &options);
 }
@@ -136,6 +142,7 @@ static blip2_status generate(session *s) {
     options.max_new_tokens = settings->max_new_tokens;
     options.min_new_tokens = settings->min_new_tokens;
     options.repetition_penalty = settings->repetition_penalty;
+    options.num_beams = settings->beams;
     options.on_text = on_text;
     options.on_done = on_done;
     options.payload = s;
