@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 
+_Static_assert((int)B2_CONTINUATIONS_MOST <= (int)B2_TOP_MOST, "the device gives that many");
+
 /* Both layouts come from this one function: the device's from its memory, the host's from its own.
  */
 static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch *b) {
