@@ -7,7 +7,7 @@
 # to go through it.
 set(BLIP2_WITH_CUDA OFF)
 set(BLIP2_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING
-  "Compute capabilities that kernels are compiled for; later GPUs compile the last one's PTX")
+  "Compute capabilities that kernels are compiled for, least first: others compile its PTX")
 if(NOT BLIP2_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "BLIP2_CUDA: '${BLIP2_CUDA}' is none of AUTO, ON, OFF")
 endif()
@@ -44,8 +44,8 @@ set(fatbin_options -fatbin -Xptxas -v)
 foreach(arch ${BLIP2_CUDA_ARCHITECTURES})
   list(APPEND fatbin_options -gencode arch=compute_${arch},code=sm_${arch})
 endforeach()
-list(GET BLIP2_CUDA_ARCHITECTURES -1 last)
-list(APPEND fatbin_options -gencode arch=compute_${last},code=compute_${last})
+list(GET BLIP2_CUDA_ARCHITECTURES 0 first)
+list(APPEND fatbin_options -gencode arch=compute_${first},code=compute_${first})
 
 # blip2_cuda_images(OUT DIRECTORY ENDING nvcc-option...): an assembler file for each image, made in
 # DIRECTORY, that holds what nvcc makes with these options. What it says is kept in NAME.ENDING.log

@@ -41,9 +41,9 @@ blip2_status b2_kv_write_queue(b2_cuda *cuda, const b2_kv_write *op) {
 
     if (op->k.rows == 0)
         return BLIP2_OK;
-    if (!b2_cuda_knows(cuda, type) || !b2_cuda_is(op->k, type, op->k.rows, cols) || !b2_cuda_is(op->v, type, op->k.rows, cols) ||
-        op->kv.pages == NULL || op->slots == NULL || layout->type != type ||
-        layout->page_tokens == 0 || op->kv.layer >= layout->layers ||
+    if (!b2_cuda_knows(cuda, type) || !b2_cuda_is(op->k, type, op->k.rows, cols) ||
+        !b2_cuda_is(op->v, type, op->k.rows, cols) || op->kv.pages == NULL || op->slots == NULL ||
+        layout->type != type || layout->page_tokens == 0 || op->kv.layer >= layout->layers ||
         layout->page_bytes % b2_type_size(type) != 0)
         return b2_cuda_refuse(cuda, "k or v do not fit the pages");
     const b2_kv_write_args args = {.k = op->k.data,

@@ -11,8 +11,28 @@ static const struct {
 #undef ENTRY
 };
 
+/* CUDA loads an image when a kernel of it is needed, by default: ask for one, so that a GPU for
+ * which this build has no code is known now, when another device can still be chosen. */
+static blip2_status load_now(b2_cuda *cuda, b2_kernel kernel) {
+    struct cudaFuncAttributes unused;
+    cudaError_t error = cudaFuncGetAttributes(&unused, (const void *)cuda->kernels.kernels[kernel]);
+    int major = 0, minor = 0;
+
+    if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorInvalidPtx &&
+        error != cudaErrorUnsupportedPtxVersion)
+        return b2_cuda_check(cuda, error, table[kernel].name);
+    (void)cudaGetLastError();
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, cuda->ordinal);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, cuda->ordinal);
+    return b2_fail(BLIP2_ENOTSUP,
+                   "no device cuda:%d: this build has no kernels for its compute capability %d.%d; "
+                   "build with -DBLIP2_CUDA_ARCHITECTURES=%d%d, or choose device cpu",
+                   cuda->ordinal, major, minor, major, minor);
+}
+
 blip2_status b2_kernels_open(b2_cuda *cuda) {
     b2_kernels *k = &cuda->kernels;
+    blip2_status status;
 
     for (int i = 0; i < B2_IMAGE_COUNT; i++) {
         cudaError_t error =
@@ -27,6 +47,9 @@ blip2_status b2_kernels_open(b2_cuda *cuda) {
 
         if (error != cudaSuccess)
             return b2_cuda_check(cuda, error, table[i].name);
+        if ((i == 0 || table[i].image != table[i - 1].image) &&
+            (status = load_now(cuda, (b2_kernel)i)) < 0)
+            return status;
     }
     return BLIP2_OK;
 }

@@ -137,11 +137,13 @@ static blip2_status plan_make(b2_cuda *cuda, plan *p, const shape *s, const void
                                               preference, 1, &result, &found);
     if (preference != NULL)
         (void)blas->MatmulPreferenceDestroy(preference);
-    if (status == 0 && found == 0)
-        status = CUBLAS_STATUS_NOT_SUPPORTED;
     p->algo = result.algo;
-    if (status != 0)
+    if (status != 0 || found == 0)
         plan_free(cuda, p);
+    if (status == 0 && found == 0) /* the device is as sound as before */
+        return b2_fail(
+            BLIP2_ENOTSUP, "cuda %s: cuBLASLt has no algorithm for [%lld, %lld] x [%lld, %lld]'",
+            cuda->operation, (long long)s->n, (long long)s->k, (long long)s->m, (long long)s->k);
     return check_blas(cuda, status, "choosing cuBLASLt's algorithm");
 }
 

@@ -22,15 +22,14 @@
  *            fail. What a getter returns belongs to the object asked (of NULL: 0 or NULL).
  *            Arguments are borrowed for the length of the call; NULL for one that is needed is
  *            BLIP2_EINVAL.
- * Threads    A model never changes once open: share it. An engine, an image being made and a
- *            result serve one thread at a time. Error messages are per thread.
- *            The CPU device's own threads are OpenMP's, which ends the process where the system
- *            refuses to make them: ask for fewer where threads or address space are limited.
- * Callbacks  run on the calling thread, inside the call, and must not use its engine or model:
- *            blip2_generate answers BLIP2_EINVAL there, blip2_engine_close waits for the end of
- *            the call.
- * Options    Call _init(&o, sizeof o), then set fields; 0 means the default given here. NULL: all
- *            defaults. New fields are appended, so older programs keep working.             */
+ * Threads    A model never changes once open; one engine at a time works on it. An engine, an image
+ * being made and a result serve one thread at a time. Error messages are per thread. The CPU
+ * device's own threads are OpenMP's, which ends the process where the system refuses to make them:
+ * ask for fewer where threads or address space are limited. Callbacks  run on the calling thread,
+ * inside the call, and must not use its engine or model: blip2_generate answers BLIP2_EINVAL there,
+ * blip2_engine_close waits for the end of the call. Options    Call _init(&o, sizeof o), then set
+ * fields; 0 means the default given here. NULL: all defaults. New fields are appended, so older
+ * programs keep working.             */
 #ifndef BLIP2_H
 #define BLIP2_H
 #include <stddef.h>

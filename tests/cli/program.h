@@ -49,7 +49,7 @@ const char *in_folder(const char *name);
 void write_file(const char *name, const void *data, size_t size); /* in the folder */
 /* The tiny model in the folder, with nine more tensors that no one needs: extra.0 .. extra.8. */
 void make_larger_model(void);
-void link_file(const char *name, const char *target);             /* in the folder */
+void link_file(const char *name, const char *target); /* in the folder */
 
 TCase *usage_tests(void);
 TCase *inputs_tests(void);

@@ -98,6 +98,25 @@ START_TEST(unused_gpu_is_a_warning) {
 }
 END_TEST
 
+/* A GPU for which the build has no code: auto goes on to the CPU. */
+START_TEST(no_code_for_the_gpu) {
+    b2_device *device;
+
+    vm_lose_images(true);
+    ck_assert_status(b2_device_open(&device, "cuda", NULL), BLIP2_ENOTSUP);
+    ck_assert_ptr_nonnull(
+        strstr(blip2_error_message(), "no kernels for its compute capability 9.0"));
+    ck_assert_status_ok(b2_device_open(&device, "auto", NULL));
+    ck_assert_str_eq(device->ops->name, "cpu");
+    ck_assert_ptr_nonnull(strstr(device->no_gpu, "no kernels"));
+    b2_device_close(device);
+    vm_lose_images(false);
+    ck_assert_uint_eq(vm_host()->live_bytes, 0);
+    ck_assert_status_ok(b2_device_open(&device, "cuda", NULL));
+    close_device(device);
+}
+END_TEST
+
 /* Each allocation of a GPU's memory, or of pinned memory, fails in turn. */
 START_TEST(out_of_device_memory) {
     float data[64] = {0};
@@ -470,6 +489,7 @@ int main(void) {
     tcase_set_timeout(model, 60);
     tcase_add_test(device, opens);
     tcase_add_test(device, old_gpu);
+    tcase_add_test(device, no_code_for_the_gpu);
     tcase_add_test(device, unused_gpu_is_a_warning);
     tcase_add_test(device, out_of_device_memory);
     tcase_add_test(device, more_than_there_is);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "blip2.h"
+#include "image/image.h"
 #include "ptx_vm.h"
 
 enum { STEPS = 3, MOST_KERNELS = 64, A_LAYER = 7, AROUND = 6 };
@@ -111,11 +112,22 @@ static int check_step(uint64_t layers) {
     return EXIT_FAILURE;
 }
 
+/* The same shapes with another pixel: a picture that the engine has not encoded yet. */
+static blip2_status alter(blip2_image **out, const blip2_image *image) {
+    blip2_status status;
+
+    image->rgb[0] ^= 1;
+    status = blip2_image_from_rgb(out, image->rgb, image->width, image->height,
+                                  (size_t)image->width * 3);
+    image->rgb[0] ^= 1;
+    return status;
+}
+
 int main(int argc, char **argv) {
     blip2_model_options options;
     blip2_model *model = NULL;
     blip2_engine *engine = NULL;
-    blip2_image *image = NULL;
+    blip2_image *image = NULL, *other = NULL;
     FILE *file = NULL;
     int rc = EXIT_FAILURE;
 
@@ -129,8 +141,8 @@ int main(int argc, char **argv) {
     options.threads = 1;
     if (blip2_model_open(&model, argv[1], &options) < 0 ||
         blip2_engine_open(&engine, model, NULL) < 0 ||
-        blip2_image_open(&image, argv[3], NULL) < 0 ||
-        count_generate(&before, engine, image, 1) < 0 || /* cuBLASLt's plans are made */
+        blip2_image_open(&image, argv[3], NULL) < 0 || alter(&other, image) < 0 ||
+        count_generate(&before, engine, other, 1) < 0 || /* cuBLASLt's plans are made */
         count_generate(&before, engine, image, 1) < 0) {
         (void)fprintf(stderr, "count_model: %s\n", blip2_error_message());
         goto out;
@@ -142,7 +154,9 @@ int main(int argc, char **argv) {
     }
     write_kernels(file, "picture", &before, &none, 1);
     write_host(file, "picture", &before, &none, 1);
-    if (count_generate(&after, engine, image, 1 + STEPS) < 0) {
+    /* From here on the picture is encoded. */
+    if (count_generate(&before, engine, image, 1) < 0 ||
+        count_generate(&after, engine, image, 1 + STEPS) < 0) {
         (void)fprintf(stderr, "count_model: %s\n", blip2_error_message());
         goto out;
     }
@@ -153,6 +167,7 @@ out:
     if (file != NULL && fclose(file) != 0)
         rc = EXIT_FAILURE;
     blip2_image_free(image);
+    blip2_image_free(other);
     blip2_engine_close(engine);
     blip2_model_close(model);
     return rc;

@@ -116,14 +116,15 @@ bool vm_cudnn_run(const void *argument) {
     void *workspace = p->workspace_bytes > 0
                           ? vm_device_write(p->workspace, (size_t)p->workspace_bytes, WHO)
                           : NULL;
+    /* Before anything is read: an operand that the caller keeps there is lost. */
+    if (workspace) {
+        memset(workspace, 0xff, (size_t)p->workspace_bytes);
+    }
     float *x = read_tensor(p->x_data, &p->x, p->rounds);
     float *w = read_tensor(p->w_data, &p->w, p->rounds);
     float *bias = p->has_bias ? read_tensor(p->bias_data, &p->bias, false) : NULL;
     bool right = x && w && (bias || !p->has_bias) && (workspace || p->workspace_bytes == 0);
 
-    if (workspace) {
-        memset(workspace, 0xff, (size_t)p->workspace_bytes);
-    }
     right = right && write_all(p, x, w, bias);
     free(x);
     free(w);

@@ -141,7 +141,9 @@ void vm_set_threads(unsigned threads);        /* that share the blocks of a laun
 void vm_set_warp_limit(uint64_t limit);       /* instructions of one warp before VM_TRAP */
 void vm_set_device_memory(uint64_t bytes);    /* what cudaMalloc can give out; default 8 GiB */
 void vm_set_capability(int major, int minor); /* and its limits; default 9.0 */
-void vm_fail_allocation(uint64_t nth);        /* the nth from now fails; 0: none. Graphs take one */
+/* Libraries load, and no kernel has code for this GPU: known when one is first asked about. */
+void vm_lose_images(bool lost);
+void vm_fail_allocation(uint64_t nth); /* the nth from now fails; 0: none. Graphs take one */
 /* The nth of these from now fails, 0: none: begin and end of a capture, work queued into one,
  * instantiation and launch of a graph. */
 void vm_fail_graph(uint64_t nth);

@@ -32,10 +32,19 @@ cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, enum cudaFuncAt
     return device == 0 ? cudaFuncSetAttribute(kernel, attribute, value) : cudaErrorInvalidDevice;
 }
 
+static bool no_images;
+
+void vm_lose_images(bool lost) {
+    no_images = lost;
+}
+
 cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *handle) {
     const vm_kernel *kernel;
 
     vm_enter();
+    if (no_images) {
+        return vm_leave(cudaErrorNoKernelImageForDevice);
+    }
     kernel = vm_kernel_of(handle);
     if (!kernel) {
         return vm_leave(cudaErrorInvalidResourceHandle);
