@@ -1,122 +1,4 @@
-#include <string.h>
-
-#include "base/alloc.h"
-#include "engine/engine.h"
-
-static void enqueue(blip2_engine *engine, b2_request *request) {
-    request->next = NULL;
-    if (engine->queue == NULL)
-        engine->queue = request;
-    else
-        engine->queue_end->next = request;
-    engine->queue_end = request;
-}
-
-static uint32_t sequences_of(const b2_request *request) {
-    return request->branches != NULL ? request->branches->beams.options.beams : 1;
-}
-
-/* The same for all of its beams. */
-static blip2_status plan_branches(const blip2_engine *engine, b2_request *request) {
-    const b2_engine_limits *limits = &engine->plan.limits;
-    uint32_t shared = request->soft_count + request->prompt_count;
-    uint32_t rows = b2_request_rows(request), vocab = engine->model->writer.vocab;
-    uint32_t wanted = b2_beams_wanted(&request->branches->beams);
-
-    if (wanted > vocab)
-        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
-                       sequences_of(request), vocab);
-    request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
-    if (request->page_count == 0 || request->page_count > limits->page_count)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
-            "its max_requests or max_tokens",
-            sequences_of(request), rows, request->page_count, limits->page_count);
-    return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
-}
-
-/* Room in pages for everything that it may ever have. */
-static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) {
-    uint32_t rows = b2_request_rows(request);
-    const b2_engine_limits *limits = &engine->plan.limits;
-    const b2_decoding *decoding = &request->decoding;
-    blip2_status status;
-
-    if (rows > limits->max_tokens)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
-            "the last one count)",
-            request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
-            limits->max_tokens);
-    if (decoding->past_count + decoding->options.max_new_tokens > engine->batch.history_stride)
-        return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
-                       decoding->past_count + decoding->options.max_new_tokens,
-                       engine->batch.history_stride);
-    request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
-    if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
-        return status;
-    request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
-    return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
-}
-
-blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
-    blip2_status status = BLIP2_OK;
-
-    if (request->kind == B2_REQUEST_GENERATE)
-        status = plan_pages(engine, request);
-    if (status == BLIP2_OK)
-        enqueue(engine, request);
-    return status;
-}
-
-/* Give back what a running request holds; it is done, one way or another. */
-static void retire(blip2_engine *engine, b2_request *request) {
-    engine->running[request->place] = NULL;
-    engine->sequences -= sequences_of(request);
-    if (request->image != NULL)
-        b2_images_release(&engine->images, request->image_place);
-    b2_pages_drop(&engine->pages, request->pages, request->page_count);
-    request->phase = B2_PHASE_DONE;
-    if (request->on_done != NULL)
-        request->on_done(request, request->payload);
-}
-
-static bool free_place(const blip2_engine *engine, uint32_t *place) {
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
-        if (engine->running[i] == NULL) {
-            *place = i;
-            return true;
-        }
-    return false;
-}
-
-static b2_phase after_encoding(const b2_request *request) {
-    return request->kind == B2_REQUEST_SCORE ? B2_PHASE_SCORE : B2_PHASE_FEED;
-}
-
-/* In order of submission; a large request is not overtaken, so that it cannot starve. */
-static void admit(blip2_engine *engine) {
-    uint32_t place;
-
-    while (engine->queue != NULL && free_place(engine, &place) &&
-           engine->queue->page_count <= engine->pages.free_count &&
-           sequences_of(engine->queue) <= engine->plan.limits.max_sequences - engine->sequences) {
-        b2_request *request = engine->queue;
-
-        if (request->image != NULL &&
-            !b2_images_acquire(&engine->images, request->image, &request->image_place))
-            return;
-        (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
-        engine->queue = request->next;
-        request->next = NULL;
-        request->place = place;
-        request->phase = request->image != NULL ? B2_PHASE_ENCODE : after_encoding(request);
-        engine->running[place] = request;
-        engine->sequences += sequences_of(request);
-    }
-}
+#include "engine/queue.h"
 
 /* Requests whose pictures are encoded go on. */
 static void advance_encoded(blip2_engine *engine) {
@@ -125,7 +7,7 @@ static void advance_encoded(blip2_engine *engine) {
 
         if (request != NULL && request->phase == B2_PHASE_ENCODE &&
             engine->images.places[request->image_place].ready)
-            request->phase = after_encoding(request);
+            request->phase = b2_after_encoding(request);
     }
 }
 
@@ -200,7 +82,7 @@ static blip2_status score(blip2_engine *engine) {
         return BLIP2_OK;
     status = b2_score_run(space, engine->model, &engine->run, &engine->images);
     for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
-        retire(engine, space->items[i].owner);
+        b2_queue_retire(engine, space->items[i].owner);
     return status;
 }
 
@@ -340,7 +222,7 @@ static blip2_status hand_over_beams(blip2_engine *engine) {
             return status;
         i += rows;
         if (request->phase == B2_PHASE_DONE)
-            retire(engine, request);
+            b2_queue_retire(engine, request);
     }
     return BLIP2_OK;
 }
@@ -362,7 +244,7 @@ static blip2_status hand_over(blip2_engine *engine) {
                            "the language model's scores are not numbers: are the weights sound?");
         b2_request_push(request, batch->host_tokens[i]);
         if (request->phase == B2_PHASE_DONE)
-            retire(engine, request);
+            b2_queue_retire(engine, request);
     }
     return BLIP2_OK;
 }
@@ -371,7 +253,7 @@ static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
     blip2_status status;
 
-    admit(engine);
+    b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
         (status = read_queries(engine)) < 0)
         return status;
@@ -383,56 +265,13 @@ static blip2_status advance(blip2_engine *engine) {
     return batch->chosen_count > 0 ? hand_over(engine) : BLIP2_OK;
 }
 
-static void end_all(blip2_engine *engine, blip2_status status) {
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
-        b2_request *request = engine->running[i];
-
-        if (request == NULL)
-            continue;
-        request->status = status;
-        retire(engine, request);
-    }
-    while (engine->queue != NULL) {
-        b2_request *request = engine->queue;
-
-        engine->queue = request->next;
-        request->status = status;
-        request->phase = B2_PHASE_DONE;
-        if (request->on_done != NULL)
-            request->on_done(request, request->payload);
-    }
-}
-
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
     blip2_status status = advance(engine);
 
     if (status < 0)
-        end_all(engine, status);
+        b2_queue_end_all(engine, status);
     *busy = engine->queue != NULL;
     for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
         *busy = *busy || engine->running[i] != NULL;
     return status;
-}
-
-void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
-    b2_request *before = NULL;
-
-    if (request->phase == B2_PHASE_DONE)
-        return;
-    request->status = BLIP2_ESTOP;
-    if (request->phase != B2_PHASE_QUEUED) {
-        retire(engine, request);
-        return;
-    }
-    for (b2_request *r = engine->queue; r != NULL && r != request; r = r->next)
-        before = r;
-    if (before == NULL)
-        engine->queue = request->next;
-    else
-        before->next = request->next;
-    if (engine->queue_end == request)
-        engine->queue_end = before;
-    request->phase = B2_PHASE_DONE;
-    if (request->on_done != NULL)
-        request->on_done(request, request->payload);
 }
