@@ -188,20 +188,19 @@ typedef struct blip2_generate_options {
     uint32_t max_new_tokens;  /* end token included; default 30 */
     uint32_t min_new_tokens;  /* the end token is banned before that many; default 0 */
     float repetition_penalty; /* > 0; default 1 */
-    /* A piece of text for input `index`, whole UTF-8 characters only; non-zero stops the call. */
+    /* A piece of text `index`, whole UTF-8 characters only; non-zero stops the call. */
     int (*on_text)(size_t index, const char *text, size_t length, void *payload);
-    /* Input `index` is finished, with what the result will say of it. Inputs may finish in any
-     * order. May be NULL. */
+    /* Text `index` is finished, with what the result will say of it. Texts may finish in any order.
+     * May be NULL. */
     void (*on_done)(size_t index, const char *text, const int32_t *tokens, size_t count,
                     void *payload);
     void *payload;
     uint32_t num_beams; /* at most 16; default 1: greedy. With beams on_text gets the best
-                           text at its end */
-    uint32_t
-        num_return_sequences;    /* texts of each input, best first, at most num_beams; default 1 */
-    const float *length_penalty; /* of beams: exponent of the length that scores are divided by;
-                                    NULL: 1 (0 and negative numbers are meant) */
-    blip2_compat compat;         /* default AUTO */
+                           text of an input when that is finished, and no other */
+    uint32_t num_return_sequences; /* texts of each input, best first; default 1 */
+    const float *length_penalty;   /* of beams: scores are divided by length ^ this; NULL: 1. Any
+                                      number, hence a pointer: 0 and -1 are in use */
+    blip2_compat compat;           /* default AUTO */
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
