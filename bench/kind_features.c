@@ -76,8 +76,9 @@ static blip2_status extract(const stage1_case *c, verdict *v, const struct mode 
 
 blip2_status run_features(const golden_case *golden, const char *device, verdict *v) {
     const struct mode *mode = modes;
+    static const char *const known[] = {"images", "texts", "image_size", "preprocess", NULL};
     stage1_case c;
-    blip2_status status = stage1_case_open(&c, golden, device, UINT32_MAX);
+    blip2_status status = stage1_case_open(&c, golden, device, known, UINT32_MAX);
 
     while (json_object_get(golden->tensor_names, mode->hidden) == NULL &&
            mode < modes + sizeof modes / sizeof *modes - 1)

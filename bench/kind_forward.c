@@ -106,8 +106,8 @@ static blip2_status want_all_rows(forward *f) {
         host[i] = (int32_t)i;
     status = device->ops->upload(device, f->logit_rows, host, f->rows * sizeof *host);
     b2_free(host);
-    f->batch.opt.logit_rows = f->logit_rows;
-    f->batch.opt.logit_count = f->rows;
+    f->batch.packed.logit_rows = f->logit_rows;
+    f->batch.packed.logit_count = f->rows;
     return status;
 }
 
@@ -124,12 +124,12 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)
         b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries, PAGE_TOKENS);
-    f->batch.opt.soft = f->images.where.soft;
-    f->batch.opt.kv.pages = f->kv;
-    f->batch.opt.kv.layout = f->layout;
+    f->batch.packed.soft = f->images.where.soft;
+    f->batch.packed.kv.pages = f->kv;
+    f->batch.packed.kv.layout = f->layout;
     if ((status = b2_batch_send(&f->batch, model->device)) < 0 || (status = want_all_rows(f)) < 0)
         return status;
-    return b2_opt_run(&model->opt, &on, &f->opt, &f->batch.opt, logits);
+    return b2_opt_run(&model->opt, &on, &f->opt, &f->batch.packed, logits);
 }
 
 /* logits: expected [B, T, V] with pads, ours [N, V] without. */

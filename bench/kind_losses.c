@@ -134,6 +134,17 @@ static blip2_status run(const stage1_case *c, given *g, uint32_t max_tokens, ver
 }
 
 blip2_status run_losses(const golden_case *golden, const char *device, verdict *v) {
+    static const char *const known[] = {"images",
+                                        "texts",
+                                        "image_size",
+                                        "preprocess",
+                                        "max_txt_len",
+                                        "neg_image_for_text",
+                                        "neg_text_for_image",
+                                        "temp",
+                                        "label_smoothing",
+                                        "image_id",
+                                        NULL};
     const json_t *length = json_object_get(golden->inputs, "max_txt_len");
     stage1_case c = {0};
     given g = {0};
@@ -142,7 +153,7 @@ blip2_status run_losses(const golden_case *golden, const char *device, verdict *
     if (!json_is_integer(length) || json_integer_value(length) < 2 ||
         json_integer_value(length) > UINT16_MAX)
         return golden_bad(golden, "inputs.max_txt_len", "a whole number above 1", length);
-    status = stage1_case_open(&c, golden, device, (uint32_t)json_integer_value(length));
+    status = stage1_case_open(&c, golden, device, known, (uint32_t)json_integer_value(length));
     if (status == BLIP2_OK)
         status = run(&c, &g, (uint32_t)json_integer_value(length), v);
     free_given(&g);

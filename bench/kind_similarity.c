@@ -94,8 +94,10 @@ static blip2_status run(const stage1_case *c, verdict *v) {
 }
 
 blip2_status run_similarity(const golden_case *golden, const char *device, verdict *v) {
+    static const char *const known[] = {"images",     "texts",  "image_size", "preprocess",
+                                        "max_length", "k_test", NULL};
     stage1_case c;
-    blip2_status status = stage1_case_open(&c, golden, device, LAVIS_TOKENS);
+    blip2_status status = stage1_case_open(&c, golden, device, known, LAVIS_TOKENS);
 
     if (status == BLIP2_OK)
         status = run(&c, v);

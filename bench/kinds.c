@@ -48,6 +48,11 @@ static bool is_features(const golden_case *golden) {
            expects(golden, "multimodal_embeds");
 }
 
+/* Captions of stage 1. */
+static bool is_caption(const golden_case *golden) {
+    return has(golden, "images") && has(golden, "num_beams");
+}
+
 /* Pairs, or pictures with texts, and how well they match. */
 static bool is_match(const golden_case *golden) {
     return has(golden, "images") && has(golden, "texts") &&
@@ -83,6 +88,7 @@ const kind *kind_of(const golden_case *golden) {
         {"generate", is_generate, run_generate},
         {"losses", is_losses, run_losses},
         {"similarity", is_similarity, run_similarity},
+        {"caption", is_caption, run_caption},
         {"features", is_features, run_features},
         {"match", is_match, run_match},
         {"forward", is_forward, run_forward},

@@ -73,20 +73,7 @@ static blip2_status check_inputs(const stage1_case *c, uint32_t max_tokens) {
 }
 
 blip2_status stage1_case_open(stage1_case *out, const golden_case *golden, const char *device,
-                              uint32_t max_tokens) {
-    static const char *const known[] = {"images",
-                                        "texts",
-                                        "image_size",
-                                        "preprocess",
-                                        "max_length",
-                                        "max_txt_len",
-                                        "k_test",
-                                        "neg_image_for_text",
-                                        "neg_text_for_image",
-                                        "temp",
-                                        "label_smoothing",
-                                        "image_id",
-                                        NULL};
+                              const char *const *known, uint32_t max_tokens) {
     const json_t *images = NULL, *texts = NULL;
     blip2_status status;
 

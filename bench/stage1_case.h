@@ -15,10 +15,10 @@ typedef struct stage1_case {
     b2_tokens *tokens;    /* [text_count] */
 } stage1_case;
 
-/* known: the inputs that the kind understands, besides images, texts, image_size and preprocess;
- * max_tokens: texts are cut to. *out is freed with stage1_case_close in any case. */
+/* known: the inputs that the kind understands. max_tokens: texts are cut to. *out is freed with
+ * stage1_case_close in any case. */
 blip2_status stage1_case_open(stage1_case *out, const golden_case *golden, const char *device,
-                              uint32_t max_tokens);
+                              const char *const *known, uint32_t max_tokens);
 void stage1_case_close(stage1_case *c);
 
 /* Compare expect.input_ids and expect.attention_mask, where there. */

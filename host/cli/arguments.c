@@ -71,6 +71,8 @@ const b2_option b2_options[] = {
      B2_OPTION_COUNT, FIELD(min_new_tokens), 0, 100000, NULL},
     {"repetition-penalty", "X", "above 1: tokens already used become less likely; default 1",
      CAPTION, B2_OPTION_NUMBER, FIELD(repetition_penalty), 0.01, 100, NULL},
+    {"beams", "N", "beam search: the best text of N that are followed; default 1, greedy", CAPTION,
+     B2_OPTION_COUNT, FIELD(beams), 1, 16, NULL},
     {"max-tokens", "N",
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",

@@ -19,7 +19,7 @@ typedef struct b2_settings {
     const char *prompt;                           /* NULL: none */
     const char *text_file, *out, *images, *split; /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, top, rerank, seed;
+        mode, what, best, beams, top, rerank, seed;
     float repetition_penalty;
     bool json, quiet, verbose, help, version, no_clean, first_row;
     const char **texts; /* [text_count] each --text, in order */

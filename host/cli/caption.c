@@ -60,6 +60,7 @@ static blip2_status generate(session *s) {
     options.max_new_tokens = settings->max_new_tokens;
     options.min_new_tokens = settings->min_new_tokens;
     options.repetition_penalty = settings->repetition_penalty;
+    options.num_beams = settings->beams;
     options.on_text = on_text;
     options.on_done = on_done;
     options.payload = s;

@@ -4,6 +4,8 @@
 #include "base/size.h"
 #include "default_model.h"
 
+enum { MOST_REQUESTS = 4096 /* that an engine takes */ };
+
 static void on_log(blip2_log_level level, const char *line, void *payload) {
     b2_loaded *loaded = payload;
     bool warning = level == BLIP2_LOG_WARNING;
@@ -71,7 +73,11 @@ static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = (uint32_t)b2_size_min(loaded->settings->batch, max_requests);
+    /* Each beam may need room of its own. */
+    options.max_requests =
+        (uint32_t)b2_size_min(b2_size_min(loaded->settings->batch, max_requests) *
+                                  b2_size_max(loaded->settings->beams, 1),
+                              MOST_REQUESTS);
     options.max_tokens = loaded->settings->max_tokens;
     return blip2_engine_open(&loaded->engine, loaded->model, &options);
 }

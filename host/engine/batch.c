@@ -4,11 +4,13 @@
 
 #include "base/alloc.h"
 
+_Static_assert((int)B2_CONTINUATIONS_MOST <= (int)B2_TOP_MOST, "the device gives that many");
+
 /* Both layouts come from this one function: the device's from its memory, the host's from its own.
  */
 static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch *b) {
     size_t size = sizeof(int32_t);
-    size_t requests = b->max_requests;
+    size_t sequences = b->max_sequences;
 
     out->ids = b2_carve(carver, b->max_rows, size);
     out->id_rows = b2_carve(carver, b->max_rows, size);
@@ -16,38 +18,49 @@ static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch
     out->soft_to = b2_carve(carver, b->max_rows, size);
     out->positions = b2_carve(carver, b->max_rows, size);
     out->slots = b2_carve(carver, b->max_rows, size);
-    out->q_start = b2_carve(carver, requests + 1, size);
-    out->k_count = b2_carve(carver, requests, size);
-    out->page_table = b2_carve(carver, requests * b->max_pages, size);
-    out->logit_rows = b2_carve(carver, requests, size);
-    out->history = b2_carve(carver, requests * b->history_stride, size);
-    out->history_count = b2_carve(carver, requests, size);
-    out->ban_stop = b2_carve(carver, requests, size);
+    out->q_start = b2_carve(carver, sequences + 1, size);
+    out->k_count = b2_carve(carver, sequences, size);
+    out->page_table = b2_carve(carver, sequences * b->max_pages, size);
+    out->logit_rows = b2_carve(carver, sequences, size);
+    out->history = b2_carve(carver, sequences * b->history_stride, size);
+    out->history_count = b2_carve(carver, sequences, size);
+    out->ban_stop = b2_carve(carver, sequences, size);
     out->stop_ids = b2_carve(carver, B2_MAX_STOP_IDS, size);
-    out->penalty = b2_carve(carver, requests, sizeof(float));
+    out->penalty = b2_carve(carver, sequences, sizeof(float));
+    out->copy_from = b2_carve(carver, sequences, size);
+    out->copy_to = b2_carve(carver, sequences, size);
 }
 
-void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_requests,
+void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
                     uint32_t max_pages, uint32_t history_stride) {
     size_t start = carver->used;
 
     batch->max_rows = max_rows;
-    batch->max_requests = max_requests;
+    batch->max_sequences = max_sequences;
     batch->max_pages = max_pages;
     batch->history_stride = history_stride;
     batch->device_block = carver->base != NULL ? carver->base + start : NULL;
     carve_arrays(&batch->device, carver, batch);
     batch->bytes = carver->used - start;
-    batch->tokens = b2_carve(carver, max_requests, sizeof *batch->tokens);
+    batch->tokens = b2_carve(carver, max_sequences, sizeof *batch->tokens);
+    batch->best_ids =
+        b2_carve(carver, (size_t)max_sequences * B2_TOP_MOST, sizeof *batch->best_ids);
+    batch->best = b2_carve(carver, (size_t)max_sequences * B2_TOP_MOST, sizeof *batch->best);
 }
 
 blip2_status b2_batch_init(b2_batch *batch) {
     b2_carver carver = {0};
 
     batch->host_block = b2_alloc_aligned(256, batch->bytes);
-    batch->chosen = b2_calloc(batch->max_requests, sizeof(b2_request *));
-    batch->host_tokens = b2_alloc_array(batch->max_requests, sizeof *batch->host_tokens);
-    if (batch->host_block == NULL || batch->chosen == NULL || batch->host_tokens == NULL)
+    batch->chosen = b2_calloc(batch->max_sequences, sizeof(b2_request *));
+    batch->host_tokens = b2_alloc_array(batch->max_sequences, sizeof *batch->host_tokens);
+    batch->host_best_ids =
+        b2_alloc_array((size_t)batch->max_sequences * B2_TOP_MOST, sizeof *batch->host_best_ids);
+    batch->host_best =
+        b2_alloc_array((size_t)batch->max_sequences * B2_TOP_MOST, sizeof *batch->host_best);
+    batch->pages = b2_alloc_array(batch->max_pages, sizeof *batch->pages);
+    if (batch->host_block == NULL || batch->chosen == NULL || batch->host_tokens == NULL ||
+        batch->pages == NULL || batch->host_best_ids == NULL || batch->host_best == NULL)
         return b2_fail_memory();
     /* The whole block is sent: padding between the arrays must be something. */
     memset(batch->host_block, 0, batch->bytes);
@@ -60,42 +73,78 @@ void b2_batch_free(b2_batch *batch) {
     b2_free(batch->host_block);
     b2_free(batch->chosen);
     b2_free(batch->host_tokens);
+    b2_free(batch->pages);
+    b2_free(batch->host_best_ids);
+    b2_free(batch->host_best);
     *batch = (b2_batch){0};
 }
 
 void b2_batch_begin(b2_batch *batch) {
-    batch->opt = (b2_opt_batch){0};
-    batch->chosen_count = 0;
+    batch->packed = (b2_token_batch){0};
+    batch->chosen_count = batch->beam_count = batch->best_count = batch->copy_count = 0;
     batch->full = false;
     batch->host.q_start[0] = 0;
+}
+
+/* A new segment with `count` rows of a sequence, up to and including row `last`. */
+static void add_segment(b2_batch *batch, const int32_t *pages, uint32_t count, uint32_t last,
+                        uint32_t page_tokens) {
+    b2_batch_arrays *a = &batch->host;
+    b2_token_batch *packed = &batch->packed;
+    uint32_t s = packed->segments++, keys = last + 1;
+
+    packed->rows += count;
+    a->q_start[s + 1] = (int32_t)packed->rows;
+    a->k_count[s] = (int32_t)keys;
+    memcpy(a->page_table + (size_t)s * batch->max_pages, pages,
+           (last / page_tokens + 1) * sizeof *pages);
+    packed->max_q = count > packed->max_q ? count : packed->max_q;
+    packed->max_k = keys > packed->max_k ? keys : packed->max_k;
+}
+
+/* The token id as row n of the batch, being row r of its sequence. */
+static void add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
+                   int32_t slot) {
+    b2_batch_arrays *a = &batch->host;
+
+    a->ids[batch->packed.id_count] = id;
+    a->id_rows[batch->packed.id_count++] = (int32_t)n;
+    a->positions[n] = (int32_t)r + request->model->writer.position;
+    a->slots[n] = slot;
 }
 
 /* Row r of the sequence as row n of the batch. */
 static void add_row(b2_batch *batch, const b2_request *request, uint32_t r, uint32_t n,
                     uint32_t soft_row, uint32_t page_tokens) {
     b2_batch_arrays *a = &batch->host;
+    int32_t slot = b2_request_slot(request, r, page_tokens);
 
-    if (r < request->soft_count) {
-        a->soft_from[batch->opt.soft_count] = (int32_t)(soft_row + r);
-        a->soft_to[batch->opt.soft_count++] = (int32_t)n;
-    } else {
-        a->ids[batch->opt.id_count] = request->ids[r - request->soft_count];
-        a->id_rows[batch->opt.id_count++] = (int32_t)n;
+    if (r >= request->soft_count) {
+        add_id(batch, request, request->ids[r - request->soft_count], r, n, slot);
+        return;
     }
-    a->positions[n] = (int32_t)(r + B2_OPT_POSITION_OFFSET);
-    a->slots[n] =
-        request->pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+    a->soft_from[batch->packed.soft_count] = (int32_t)(soft_row + r);
+    a->soft_to[batch->packed.soft_count++] = (int32_t)n;
+    a->positions[n] = (int32_t)r + request->model->writer.position;
+    a->slots[n] = slot;
+}
+
+/* The last row becomes logits, which choose a token or continue a beam. */
+static uint32_t add_logits(b2_batch *batch, b2_request *request) {
+    uint32_t i = batch->chosen_count++;
+
+    batch->chosen[i] = request;
+    batch->host.logit_rows[i] = (int32_t)batch->packed.rows - 1;
+    return i;
 }
 
 static void add_choice(b2_batch *batch, b2_request *request) {
     b2_batch_arrays *a = &batch->host;
     const b2_decoding *decoding = &request->decoding;
-    uint32_t i = batch->chosen_count++;
+    uint32_t i = add_logits(batch, request);
     uint32_t count = decoding->past_count + decoding->new_count;
     bool penalised = decoding->options.repetition_penalty != 1.0f;
 
-    batch->chosen[i] = request;
-    a->logit_rows[i] = (int32_t)batch->opt.rows - 1;
     a->penalty[i] = decoding->options.repetition_penalty;
     a->ban_stop[i] = b2_decoding_bans_stop(decoding);
     a->history_count[i] = penalised ? (int32_t)count : 0;
@@ -104,41 +153,78 @@ static void add_choice(b2_batch *batch, b2_request *request) {
                count * sizeof *a->history);
 }
 
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens) {
-    b2_batch_arrays *a = &batch->host;
-    b2_opt_batch *opt = &batch->opt;
-    uint32_t pending = b2_request_pending(request);
-    uint32_t room = batch->max_rows - opt->rows;
-    uint32_t take = pending < room ? pending : room;
-    uint32_t s = opt->segments;
+static void add_beam(b2_batch *batch, b2_request *request) {
+    b2_processors processors = b2_request_processors(request, 0);
+    uint32_t best =
+        b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
 
+    (void)add_logits(batch, request);
+    batch->beam_count++;
+    batch->best_count = best > batch->best_count ? best : batch->best_count;
+}
+
+/* The newest token of each branch, all in the same row of their sequences. */
+static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tokens) {
+    b2_branches *branches = request->branches;
+    uint32_t r = request->fed, newest = branches->beams.length - 1;
+    b2_batch_arrays *a = &batch->host;
+
+    batch->full = branches->forked > batch->max_rows - batch->packed.rows;
+    if (batch->full)
+        return;
+    for (uint32_t i = 0; i < branches->copy_count; i++) {
+        a->copy_from[batch->copy_count] = request->pages[branches->copy_from[i]];
+        a->copy_to[batch->copy_count++] = request->pages[branches->copy_to[i]];
+    }
+    branches->copy_count = 0;
+    for (uint32_t b = 0; b < branches->forked; b++) {
+        const int32_t *table = b2_branches_table(branches, b);
+        int32_t *pages = batch->pages;
+
+        for (uint32_t p = 0; p < branches->used; p++)
+            pages[p] = request->pages[table[p]];
+        add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r, batch->packed.rows,
+               pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens));
+        add_segment(batch, pages, 1, r, page_tokens);
+        add_beam(batch, request);
+    }
+    request->fed++;
+}
+
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens) {
+    uint32_t pending = b2_request_pending(request);
+    uint32_t room = batch->max_rows - batch->packed.rows;
+    uint32_t take = pending < room ? pending : room;
+
+    if (request->branches != NULL && request->branches->beams.length > 0) {
+        add_branches(batch, request, page_tokens);
+        return;
+    }
     batch->full = take < pending;
     if (take == 0)
         return;
     for (uint32_t i = 0; i < take; i++)
-        add_row(batch, request, request->fed + i, opt->rows + i, soft_row, page_tokens);
+        add_row(batch, request, request->fed + i, batch->packed.rows + i, soft_row, page_tokens);
     request->fed += take;
-    opt->rows += take;
-    opt->segments = s + 1;
-    a->q_start[s + 1] = (int32_t)opt->rows;
-    a->k_count[s] = (int32_t)request->fed;
-    memcpy(a->page_table + (size_t)s * batch->max_pages, request->pages,
-           request->page_count * sizeof *request->pages);
-    opt->max_q = take > opt->max_q ? take : opt->max_q;
-    opt->max_k = request->fed > opt->max_k ? request->fed : opt->max_k;
-    if (take == pending)
+    add_segment(batch, request->pages, take, request->fed - 1, page_tokens);
+    if (take < pending)
+        return;
+    if (request->branches != NULL)
+        add_beam(batch, request);
+    else
         add_choice(batch, request);
 }
 
 bool b2_batch_is_decode(const b2_batch *batch) {
-    const b2_opt_batch *opt = &batch->opt;
+    const b2_token_batch *packed = &batch->packed;
 
-    return opt->max_q == 1 && opt->id_count == opt->rows && batch->chosen_count == opt->rows;
+    return packed->max_q == 1 && packed->id_count == packed->rows &&
+           batch->chosen_count == packed->rows;
 }
 
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
     const b2_batch_arrays *d = &batch->device;
-    b2_opt_batch *opt = &batch->opt;
+    b2_token_batch *packed = &batch->packed;
 
     if (batch->chosen_count > 0) {
         const b2_decoding_options *options = &batch->chosen[0]->decoding.options;
@@ -146,37 +232,73 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
         memcpy(batch->host.stop_ids, options->stop_ids,
                options->stop_count * sizeof *options->stop_ids);
     }
-    opt->soft_from = d->soft_from;
-    opt->soft_to = d->soft_to;
-    opt->ids = d->ids;
-    opt->id_rows = d->id_rows;
-    opt->positions = d->positions;
-    opt->slots = d->slots;
-    opt->q_start = d->q_start;
-    opt->k_count = d->k_count;
-    opt->kv.page_table = d->page_table;
-    opt->kv.table_stride = batch->max_pages;
-    opt->logit_rows = d->logit_rows;
-    opt->logit_count = batch->chosen_count;
+    packed->soft_from = d->soft_from;
+    packed->soft_to = d->soft_to;
+    packed->ids = d->ids;
+    packed->id_rows = d->id_rows;
+    packed->positions = d->positions;
+    packed->slots = d->slots;
+    packed->q_start = d->q_start;
+    packed->k_count = d->k_count;
+    packed->kv.page_table = d->page_table;
+    packed->kv.table_stride = batch->max_pages;
+    packed->logit_rows = d->logit_rows;
+    packed->logit_count = batch->chosen_count;
     return device->ops->upload(device, batch->device_block, batch->host_block, batch->bytes);
 }
 
-blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) {
-    const b2_batch_arrays *d = &batch->device;
-    const b2_choose op = {.logits = logits,
-                          .history = d->history,
-                          .history_count = d->history_count,
-                          .history_stride = batch->history_stride,
-                          .repetition_penalty = d->penalty,
-                          .stop_ids = d->stop_ids,
-                          .stop_count = batch->chosen[0]->decoding.options.stop_count,
-                          .ban_stop = d->ban_stop,
-                          .tokens = batch->tokens};
+blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device) {
+    const b2_kv_copy_pages op = {.pages = batch->packed.kv.pages,
+                                 .page_bytes = batch->packed.kv.layout.page_bytes,
+                                 .from = batch->device.copy_from,
+                                 .to = batch->device.copy_to,
+                                 .count = batch->copy_count};
 
-    return device->ops->choose(device, &op);
+    return op.count > 0 ? device->ops->kv_copy_pages(device, &op) : BLIP2_OK;
+}
+
+static blip2_status choose(b2_batch *batch, b2_device *device) {
+    const b2_batch_arrays *d = &batch->device;
+    uint32_t first = batch->beam_count;
+    const b2_decoding_options *options = &batch->chosen[0]->decoding.options;
+    const b2_choose op = {.logits = b2_mat_rows(batch->logits, first, batch->chosen_count - first),
+                          .history = d->history + (size_t)first * batch->history_stride,
+                          .history_count = d->history_count + first,
+                          .history_stride = batch->history_stride,
+                          .repetition_penalty = d->penalty + first,
+                          .stop_ids = d->stop_ids,
+                          .stop_count = options->stop_count,
+                          .ban_stop = d->ban_stop + first,
+                          .tokens = batch->tokens + first};
+
+    return op.logits.rows > 0 ? device->ops->choose(device, &op) : BLIP2_OK;
+}
+
+blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) {
+    const b2_top_k op = {.logits = b2_mat_rows(logits, 0, batch->beam_count),
+                         .top = batch->best_count,
+                         .log_prob = batch->best,
+                         .ids = batch->best_ids};
+    blip2_status status = BLIP2_OK;
+
+    batch->logits = logits;
+    if (batch->beam_count > 0)
+        status = device->ops->top_k(device, &op);
+    return status < 0 ? status : choose(batch, device);
 }
 
 blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device) {
-    return device->ops->download(device, batch->host_tokens, batch->tokens,
-                                 batch->chosen_count * sizeof *batch->host_tokens);
+    size_t best = (size_t)batch->beam_count * batch->best_count;
+    uint32_t first = batch->beam_count;
+    blip2_status status = BLIP2_OK;
+
+    if (best > 0 && ((status = device->ops->download(device, batch->host_best_ids, batch->best_ids,
+                                                     best * sizeof *batch->best_ids)) < 0 ||
+                     (status = device->ops->download(device, batch->host_best, batch->best,
+                                                     best * sizeof *batch->best)) < 0))
+        return status;
+    if (first == batch->chosen_count)
+        return BLIP2_OK;
+    return device->ops->download(device, batch->host_tokens + first, batch->tokens + first,
+                                 (batch->chosen_count - first) * sizeof *batch->host_tokens);
 }

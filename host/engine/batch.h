@@ -1,4 +1,5 @@
-/* One packed batch for the language model: filled on the host, sent to the device in one copy. */
+/* One packed batch for the part that writes text: filled on the host, sent to the device in one
+ * copy. */
 #ifndef B2_BATCH_H
 #define B2_BATCH_H
 #include "engine/request.h"
@@ -17,42 +18,52 @@ typedef struct b2_batch_arrays {  /* the same layout on host and device */
     int32_t *ban_stop;            /* [R] */
     int32_t *stop_ids;            /* [B2_MAX_STOP_IDS] */
     float *penalty;               /* [R] */
+    int32_t *copy_from, *copy_to; /* [R] pages that beams have forked in */
 } b2_batch_arrays;
 
 typedef struct b2_batch {
-    uint32_t max_rows, max_requests, max_pages, history_stride;
+    uint32_t max_rows, max_sequences, max_pages, history_stride;
     b2_batch_arrays host, device;
     void *host_block; /* the memory behind host */
     void *device_block;
     size_t bytes;
-    int32_t *tokens;      /* device [R]: chosen tokens */
-    int32_t *host_tokens; /* [R]: the same on the host, after b2_batch_fetch */
+    /* device [R], and the same on the host after b2_batch_fetch */
+    int32_t *tokens, *host_tokens;     /* chosen tokens, of those without beams */
+    int32_t *best_ids, *host_best_ids; /* [R, best] continuations, of beams */
+    float *best, *host_best;           /* [R, best] their log-probabilities */
 
     /* the batch being packed */
-    b2_opt_batch opt;
-    b2_request **chosen; /* [R] requests that get a token from this batch */
-    uint32_t chosen_count;
+    b2_token_batch packed;
+    b2_request **chosen; /* [R] requests that get a token from each row of logits, beams first */
+    uint32_t chosen_count, beam_count;
+    uint32_t best_count; /* continuations of each beam: as the greediest request wants */
+    uint32_t copy_count;
+    int32_t *pages; /* host [max_pages] scratch */
+    b2_mat logits;  /* [chosen_count, V], of b2_batch_choose */
     bool full;
 } b2_batch;
 
 /* Device memory of a batch; with carver->base NULL only planned. */
-void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_requests,
+void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
                     uint32_t max_pages, uint32_t history_stride);
 blip2_status b2_batch_init(b2_batch *batch); /* host memory, after carving */
 void b2_batch_free(b2_batch *batch);
 
 void b2_batch_begin(b2_batch *batch);
-/* Append as many of the request's pending rows as fit. soft_row: row of its soft prompt in the
- * engine's buffer. */
+/* Append as many of the request's pending rows as fit: those with beams before all others.
+ * soft_row: row of its soft prompt in the engine's buffer. */
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
-/* Send the arrays to the device and make batch->opt whole, but for soft and kv.pages, kv.layout. */
+/* Send the arrays to the device and make batch->packed whole, but for soft and kv.pages, kv.layout.
+ */
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device);
 /* Is it a step of decoding? Every sequence feeds the id it was given last, and gets one more. What
- * is queued for it then depends on the number of sequences and on opt.max_k alone. */
+ * is queued for it then depends on the number of sequences and on packed.max_k alone. */
 bool b2_batch_is_decode(const b2_batch *batch);
+/* Queue the copies of pages that beams have forked in, before anything else. */
+blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device);
 /* Queue the choice of the next tokens of chosen[] from logits [chosen_count, V]. */
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits);
-/* Wait for them: host_tokens; -1 where no score was a number. */
+/* Wait for them: host_tokens and host_best; -1 where no score was a number. */
 blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
 
 #endif

@@ -16,16 +16,18 @@ enum {
     MOST_IMAGES = 1 << 20,
     STEP_ROWS = 512, /* enough rows for GEMMs to be bound by arithmetic, not by weights */
     SCORE_ROWS = 2048,
-    SCORE_TEXT = 35,  /* tokens of a caption, as LAVIS's retrieval cuts them */
-    HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
+    USUAL_BEAMS = 5,
+    USUAL_SEQUENCES = 64, /* when requests have that many: 0.2 MB of logits each */
+    SCORE_TEXT = 35,      /* tokens of a caption, as LAVIS's retrieval cuts them */
+    HISTORY_EXTRA = 8     /* ids that a request may add to what the repetition penalty counts */
 };
 
 /* Positions that a sequence of the model can have, learned queries included. */
 static uint32_t most_tokens(const blip2_model *model) {
     const b2_qformer_config *qformer = &model->config.qformer;
 
-    return model->config.language != B2_LANGUAGE_NONE ? model->config.opt.positions
-                                                      : qformer->queries + qformer->positions;
+    return model->writer.kind != B2_WRITER_NONE ? model->writer.positions
+                                                : qformer->queries + qformer->positions;
 }
 
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
@@ -45,10 +47,13 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
         return b2_fail(BLIP2_EINVAL, "max_tokens: got %u, expected %u to %u", tokens, least,
                        positions);
     limits->max_requests = requests;
+    limits->max_sequences = (uint32_t)b2_size_max(
+        requests,
+        b2_size_max(B2_BEAMS_MOST, b2_size_min((size_t)requests * USUAL_BEAMS, USUAL_SEQUENCES)));
     limits->max_images = (uint32_t)b2_size_min(images, requests);
     limits->max_tokens = tokens;
-    limits->step_rows =
-        (uint32_t)b2_size_max(requests, b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    limits->step_rows = (uint32_t)b2_size_max(limits->max_sequences,
+                                              b2_size_min((size_t)requests * tokens, STEP_ROWS));
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
@@ -72,14 +77,13 @@ static uint32_t pages_for(uint32_t rows) {
 }
 
 static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint64_t max_kv_bytes) {
-    const b2_opt_config *opt = &model->config.opt;
+    const b2_writer *writer = &model->writer;
     b2_engine_limits *limits = &plan->limits;
     uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
-    size_t bytes = b2_type_size(model->device->compute),
-           count = (size_t)limits->max_requests * most;
+    size_t bytes = b2_type_size(writer->kv), count = (size_t)limits->max_requests * most;
 
-    if (!b2_size_mul(bytes, (size_t)opt->layers * 2, &bytes) ||
-        !b2_size_mul(bytes, (size_t)opt->width * PAGE_TOKENS, &bytes))
+    if (!b2_size_mul(bytes, (size_t)writer->layers * 2, &bytes) ||
+        !b2_size_mul(bytes, (size_t)writer->width * PAGE_TOKENS, &bytes))
         return b2_fail_memory();
     if (max_kv_bytes != 0)
         count = b2_size_min(count, max_kv_bytes / bytes);
@@ -89,10 +93,10 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
     if (count > INT32_MAX / PAGE_TOKENS || !b2_size_mul(count, bytes, &plan->kv_bytes))
         return b2_fail(BLIP2_EINVAL, "max_requests x max_tokens: %zu pages are too many", count);
     limits->page_count = (uint32_t)count;
-    plan->kv = (b2_kv_layout){.type = model->device->compute,
-                              .layers = opt->layers,
-                              .heads = opt->heads,
-                              .head_size = opt->width / opt->heads,
+    plan->kv = (b2_kv_layout){.type = writer->kv,
+                              .layers = writer->layers,
+                              .heads = writer->heads,
+                              .head_size = writer->width / writer->heads,
                               .page_tokens = PAGE_TOKENS,
                               .page_bytes = bytes};
     return BLIP2_OK;
@@ -105,10 +109,14 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                     b2_images_keep_cross(model));
     b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
     b2_images_carve(&engine->images, carver, model, limits->image_places);
-    if (model->config.language == B2_LANGUAGE_NONE)
+    if (model->writer.kind == B2_WRITER_NONE)
         return;
-    b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_requests);
-    b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_requests,
+    if (model->writer.kind == B2_WRITER_OPT)
+        b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_sequences);
+    else
+        b2_qformer_carve(&engine->caption, carver, &model->qformer, limits->step_rows,
+                         limits->max_sequences);
+    b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_sequences,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
 }
 
@@ -121,7 +129,7 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
     *out = (b2_engine_plan){0};
     if ((status = plan_limits(&out->limits, model, options)) < 0 ||
         (status = plan_images(&out->limits, model, options->image_cache_bytes)) < 0 ||
-        (model->config.language != B2_LANGUAGE_NONE &&
+        (model->writer.kind != B2_WRITER_NONE &&
          (status = plan_kv(out, model, options->max_kv_bytes)) < 0))
         return status;
     carve(&unused, &carver, model, &out->limits);
@@ -150,6 +158,11 @@ static blip2_status allocate(blip2_engine *engine) {
         (status = b2_score_init(&engine->score, engine->model)) < 0 ||
         (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
+    engine->query_slots =
+        b2_alloc_array((size_t)plan->limits.max_images * engine->model->config.qformer.queries,
+                       sizeof *engine->query_slots);
+    if (engine->query_slots == NULL)
+        return b2_fail_memory();
     if ((status = b2_batch_init(&engine->batch)) < 0)
         return status;
     return b2_pages_init(&engine->pages, plan->limits.page_count);
@@ -202,6 +215,7 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_batch_free(&engine->batch);
     b2_encode_free(&engine->encode);
     b2_free(engine->running);
+    b2_free(engine->query_slots);
     b2_images_free(&engine->images);
     b2_score_space_free(&engine->score);
     device->ops->free(device, engine->kv);

@@ -4,8 +4,9 @@
  *   step:  admit queued requests while places and pages last
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
+ *          read pictures, where the Q-Former writes
  *          pack all pending rows, up to step_rows     (batch.h)
- *          run the language model, choose tokens      (graphs.h)
+ *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
  *
  * A call submits its requests and steps until they are done. An engine serves one thread.     */
@@ -18,12 +19,13 @@
 #include "engine/request.h"
 
 typedef struct b2_engine_limits {
-    uint32_t max_requests; /* running at once */
-    uint32_t max_images;   /* encoded together */
-    uint32_t image_places; /* pictures kept encoded */
-    uint32_t max_tokens;   /* rows of one sequence */
-    uint32_t step_rows;    /* rows of one packed batch */
-    uint32_t score_rows;   /* rows of one packed batch of the Q-Former's */
+    uint32_t max_requests;  /* running at once */
+    uint32_t max_sequences; /* of all of them: a request has as many as it has beams */
+    uint32_t max_images;    /* encoded together */
+    uint32_t image_places;  /* pictures kept encoded */
+    uint32_t max_tokens;    /* rows of one sequence */
+    uint32_t step_rows;     /* rows of one packed batch */
+    uint32_t score_rows;    /* rows of one packed batch of the Q-Former's */
     uint32_t page_tokens;
     uint32_t page_count;
 } b2_engine_limits;
@@ -45,6 +47,8 @@ struct blip2_engine {
     void *kv;        /* the KV pool */
     b2_encode_space encode;
     b2_opt_space opt;
+    b2_qformer_space caption; /* for the Q-Former where it writes text */
+    int32_t *query_slots;     /* host [max_images * Q], where queries' keys and values go */
     b2_images images;
     b2_score_space score;
     uint32_t next_score; /* running place whose SCORE request is looked at first */
@@ -52,6 +56,7 @@ struct blip2_engine {
     b2_pages pages;
     b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
+    uint32_t sequences;   /* of those */
     b2_request *queue, *queue_end;
     bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
     bool close_wanted; /* by that callback: done when the call is over */

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/options.h"
+#include "base/size.h"
 #include "engine/call.h"
 
 enum { DEFAULT_NEW_TOKENS = 30 };
@@ -11,23 +12,26 @@ typedef struct output {
     char *text;
     int32_t *tokens; /* [count] */
     size_t count;
+    float score;
 } output;
 
 struct blip2_result {
-    size_t count;
+    size_t count;    /* texts of all inputs */
     output *outputs; /* [count] */
 };
 
 typedef struct call {
     const blip2_generate_options *options;
     blip2_result *result;
+    uint32_t answers; /* of each input */
+    b2_beam_rule rule;
     blip2_status status; /* of the first input that failed */
 } call;
 
 static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
     const call *c = payload;
 
-    return c->options->on_text(request->index, piece, length, c->options->payload);
+    return c->options->on_text(request->index * c->answers, piece, length, c->options->payload);
 }
 
 static bool is_space(char c) {
@@ -46,32 +50,43 @@ static char *stripped(const b2_text_buffer *text) {
     return b2_strndup(start, (size_t)(end - start));
 }
 
-static blip2_status keep(output *out, const b2_request *request) {
-    size_t count = request->decoding.new_count;
+/* Text i of the request; beams' texts were never streamed. */
+static blip2_status keep(output *out, const b2_request *request, uint32_t i) {
+    b2_answer answer = b2_request_answer(request, i);
+    b2_text_buffer text = {0};
+    blip2_status status = BLIP2_OK;
 
-    out->text = stripped(&request->text);
-    out->tokens = b2_alloc_array(count, sizeof *out->tokens);
+    if (i == 0)
+        out->text = stripped(&request->text);
+    else if ((status = b2_tokenizer_decode(request->model->tokenizer, answer.tokens,
+                                           answer.count - answer.stopped, true, false, &text)) ==
+             BLIP2_OK)
+        out->text = stripped(&text);
+    b2_text_free(&text);
+    if (status < 0)
+        return status;
+    out->tokens = b2_alloc_array(answer.count, sizeof *out->tokens);
     if (out->text == NULL || out->tokens == NULL)
         return b2_fail_memory();
-    memcpy(out->tokens, b2_decoding_tokens(&request->decoding), count * sizeof *out->tokens);
-    out->count = count;
+    memcpy(out->tokens, answer.tokens, answer.count * sizeof *out->tokens);
+    out->count = answer.count;
+    out->score = (float)answer.score;
     return BLIP2_OK;
 }
 
 static void finish(b2_request *request, void *payload) {
     call *c = payload;
-    output *out = &c->result->outputs[request->index];
+    size_t first = request->index * c->answers;
+    output *outputs = c->result->outputs + first;
     blip2_status status = request->status;
 
-    if (status == BLIP2_OK)
-        status = keep(out, request);
-    if (status < 0) {
-        if (c->status == BLIP2_OK)
-            c->status = status;
-    } else if (c->options->on_done != NULL) {
-        c->options->on_done(request->index, out->text, out->tokens, out->count,
+    for (uint32_t i = 0; i < c->answers && status == BLIP2_OK; i++)
+        status = keep(&outputs[i], request, i);
+    if (status < 0 && c->status == BLIP2_OK)
+        c->status = status;
+    for (uint32_t i = 0; i < c->answers && status == BLIP2_OK && c->options->on_done != NULL; i++)
+        c->options->on_done(first + i, outputs[i].text, outputs[i].tokens, outputs[i].count,
                             c->options->payload);
-    }
 }
 
 static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
@@ -86,7 +101,11 @@ static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
             .max_new_tokens =
                 options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS,
             .repetition_penalty =
-                options->repetition_penalty != 0.0f ? options->repetition_penalty : 1.0f};
+                options->repetition_penalty != 0.0f ? options->repetition_penalty : 1.0f,
+            .beams = options->num_beams > 1 ? options->num_beams : 0,
+            .answers = c->answers,
+            .length_penalty = options->length_penalty != NULL ? *options->length_penalty : 1.0f,
+            .rule = c->rule};
 
         if (inputs[i].image == NULL)
             return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i);
@@ -102,11 +121,35 @@ static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
     return BLIP2_OK;
 }
 
-static blip2_status make_result(blip2_result **out, size_t count) {
+static blip2_status read_options(call *c, const blip2_model *model) {
+    const blip2_generate_options *options = c->options;
+
+    c->answers = options->num_return_sequences != 0 ? options->num_return_sequences : 1;
+    if (c->answers > 1 && c->answers > options->num_beams)
+        return b2_fail(BLIP2_EINVAL,
+                       "num_return_sequences: got %u, expected at most num_beams = %u", c->answers,
+                       options->num_beams);
+    switch (options->compat) {
+    case BLIP2_COMPAT_AUTO:
+        c->rule = model->writer.kind == B2_WRITER_QFORMER ? B2_BEAM_LAVIS : B2_BEAM_HF;
+        return BLIP2_OK;
+    case BLIP2_COMPAT_HF:
+        c->rule = B2_BEAM_HF;
+        return BLIP2_OK;
+    case BLIP2_COMPAT_LAVIS:
+        c->rule = B2_BEAM_LAVIS;
+        return BLIP2_OK;
+    }
+    return b2_fail(BLIP2_EINVAL, "compat: %d is none of AUTO, HF, LAVIS", (int)options->compat);
+}
+
+static blip2_status make_result(blip2_result **out, size_t inputs, uint32_t answers) {
     blip2_result *result = b2_calloc(1, sizeof *result);
+    size_t count;
 
     *out = result;
-    if (result == NULL || (result->outputs = b2_calloc(count, sizeof *result->outputs)) == NULL)
+    if (result == NULL || !b2_size_mul(inputs, answers, &count) ||
+        (result->outputs = b2_calloc(count, sizeof *result->outputs)) == NULL)
         return b2_fail_memory();
     result->count = count;
     return BLIP2_OK;
@@ -128,9 +171,11 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
         return b2_fail(BLIP2_EINVAL, "blip2_generate: inputs is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
         return status;
+    if ((status = read_options(&c, engine->model)) < 0)
+        return status;
     if ((requests = b2_calloc(count, sizeof(b2_request *))) == NULL)
         return b2_fail_memory();
-    if ((status = make_result(&c.result, count)) == BLIP2_OK &&
+    if ((status = make_result(&c.result, count, c.answers)) == BLIP2_OK &&
         (status = open_requests(engine, requests, inputs, count, &c)) == BLIP2_OK)
         status = b2_call_run(engine, requests, count, &c.status);
     for (size_t i = 0; i < count; i++)
@@ -157,6 +202,10 @@ const int32_t *blip2_result_tokens(const blip2_result *result, size_t index, siz
     if (count != NULL)
         *count = out->count;
     return out->tokens;
+}
+
+float blip2_result_score(const blip2_result *result, size_t index) {
+    return index < blip2_result_count(result) ? result->outputs[index].score : 0.0f;
 }
 
 void blip2_result_free(blip2_result *result) {

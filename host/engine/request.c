@@ -4,6 +4,18 @@
 
 #include "base/alloc.h"
 
+/* The prompt's ids. Where the Q-Former writes, the token that starts its texts is all. */
+static blip2_status encode_prompt(const blip2_model *model, const char *prompt, b2_tokens *tokens) {
+    if (model->writer.kind == B2_WRITER_OPT)
+        return b2_tokenizer_encode(model->tokenizer, prompt, strlen(prompt), true, tokens);
+    if (*prompt != '\0')
+        return b2_fail(
+            BLIP2_EINVAL,
+            "prompt: this checkpoint has no language model, its Q-Former writes captions "
+            "and reads no prompt: expected none");
+    return b2_tokens_append(tokens, model->writer.start);
+}
+
 /* What the repetition penalty counts before the first new token: as in transformers, the image
  * tokens that stand for the soft prompt and the prompt itself. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
@@ -13,6 +25,7 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
                                           .repetition_penalty = options->repetition_penalty,
                                           .stop_ids = config->stop_ids,
                                           .stop_count = config->stop_count};
+    bool whole = options->rule != B2_BEAM_LAVIS; /* else only what starts the text counts */
     uint32_t count = 0;
     int32_t *past =
         b2_alloc_array((size_t)request->prompt_count + options->seen_count + 1, sizeof *past);
@@ -20,24 +33,44 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
 
     if (past == NULL)
         return b2_fail_memory();
-    if (config->image_token >= 0 && (uint32_t)config->image_token < config->opt.vocab)
+    if (whole && config->image_token >= 0 &&
+        (uint32_t)config->image_token < request->model->writer.vocab &&
+        request->model->writer.kind == B2_WRITER_OPT)
         past[count++] = config->image_token;
-    memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
-    count += request->prompt_count;
-    if (options->seen_count > 0)
+    if (whole || request->model->writer.kind == B2_WRITER_QFORMER) {
+        memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
+        count += request->prompt_count;
+    } else if (config->bos >= 0) {
+        past[count++] = config->bos;
+    }
+    if (whole && options->seen_count > 0) {
         memcpy(past + count, options->seen, options->seen_count * sizeof *past);
-    count += options->seen_count;
+        count += options->seen_count;
+    }
     status = b2_decoding_init(&request->decoding, &decoding, past, count);
     b2_free(past);
     return status;
 }
 
+static blip2_status init_branches(b2_request *request, const b2_request_options *options) {
+    const b2_config *config = &request->model->config;
+    const b2_beam_options beams = {.rule = options->rule,
+                                   .beams = options->beams,
+                                   .max_new_tokens = options->max_new_tokens,
+                                   .length_penalty = options->length_penalty,
+                                   .stop_ids = config->stop_ids,
+                                   .stop_count = config->stop_count};
+
+    if (options->beams == 0)
+        return BLIP2_OK;
+    return b2_branches_open(&request->branches, &beams, options->answers);
+}
+
 static blip2_status init(b2_request *request, const b2_request_options *options) {
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
-    size_t limit = request->model->config.opt.positions;
-    blip2_status status =
-        b2_tokenizer_encode(request->model->tokenizer, prompt, strlen(prompt), true, &tokens);
+    size_t limit = request->model->writer.positions;
+    blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
     if (status < 0)
         goto out;
@@ -58,6 +91,8 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     }
     memcpy(request->ids, tokens.ids, tokens.count * sizeof *tokens.ids);
     status = init_decoding(request, options);
+    if (status == BLIP2_OK)
+        status = init_branches(request, options);
 out:
     b2_tokens_free(&tokens);
     return status;
@@ -71,7 +106,7 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
     *out = NULL;
     if (request == NULL)
         return b2_fail_memory();
-    if (model->config.language == B2_LANGUAGE_NONE) {
+    if (model->writer.kind == B2_WRITER_NONE) {
         b2_request_close(request);
         return b2_fail(BLIP2_ENOTSUP,
                        "this checkpoint (%s) has no language model: it cannot generate text",
@@ -134,6 +169,7 @@ void b2_request_close(b2_request *request) {
         return;
     b2_score_free(&request->score);
     b2_decoding_free(&request->decoding);
+    b2_branches_close(request->branches);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);
     b2_free(request->pages);
@@ -144,6 +180,18 @@ void b2_request_close(b2_request *request) {
 uint32_t b2_request_rows(const b2_request *request) {
     return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens -
            1;
+}
+
+b2_answer b2_request_answer(const b2_request *request, uint32_t i) {
+    const b2_hypothesis *text;
+
+    if (request->branches == NULL)
+        return (b2_answer){b2_decoding_tokens(&request->decoding), request->decoding.new_count,
+                           request->decoding.stopped, 0.0};
+    if (i >= request->branches->beams.finished_count)
+        return (b2_answer){0};
+    text = &request->branches->beams.finished[i];
+    return (b2_answer){text->tokens, text->count, text->stopped, text->score};
 }
 
 /* Hand the text beyond `before` to the caller. */
@@ -169,4 +217,76 @@ void b2_request_push(b2_request *request, int32_t token) {
     deliver(request, before);
     if (request->decoding.done || request->status < 0)
         request->phase = B2_PHASE_DONE;
+}
+
+/* ---- beams -------------------------------------------------------------------------------- */
+
+b2_processors b2_request_processors(b2_request *request, uint32_t beam) {
+    const b2_beams *beams = &request->branches->beams;
+    b2_decoding *decoding = &request->decoding;
+
+    memcpy(decoding->history + decoding->past_count, b2_beams_tokens(beams, beam),
+           beams->length * sizeof *decoding->history);
+    return (b2_processors){.repetition_penalty = decoding->options.repetition_penalty,
+                           .seen = decoding->history,
+                           .seen_count = decoding->past_count + beams->length,
+                           .stop_ids = decoding->options.stop_ids,
+                           .stop_count = decoding->options.stop_count,
+                           .ban_stop = beams->length < decoding->options.min_new_tokens};
+}
+
+/* The best of a beam from its whole row. */
+static blip2_status look_at_row(const b2_request *request, const b2_processors *processors,
+                                float *log_prob, int32_t *ids, uint32_t wanted, b2_mat row) {
+    b2_device *device = request->model->device;
+    float *logits = b2_alloc_array((size_t)row.cols, sizeof *logits);
+    blip2_status status = logits != NULL ? BLIP2_OK : b2_fail_memory();
+
+    if (status == BLIP2_OK)
+        status = device->ops->download(device, logits, row.data, (size_t)row.cols * sizeof *logits);
+    if (status == BLIP2_OK)
+        b2_process_row(processors, logits, (uint32_t)row.cols, log_prob, ids, wanted);
+    b2_free(logits);
+    return status;
+}
+
+/* The best text is the request's. */
+static void finish_beams(b2_request *request) {
+    b2_answer best = b2_request_answer(request, 0);
+
+    request->phase = B2_PHASE_DONE;
+    request->status = b2_tokenizer_decode(request->model->tokenizer, best.tokens,
+                                          best.count - best.stopped, true, false, &request->text);
+    if (request->text.failed && request->status == BLIP2_OK)
+        request->status = b2_fail_memory();
+    deliver(request, 0);
+}
+
+blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
+                                 b2_mat logits) {
+    b2_branches *branches = request->branches;
+    uint32_t wanted = b2_beams_wanted(&branches->beams);
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t b = 0; b < branches->beams.running && status == BLIP2_OK; b++) {
+        b2_processors processors = b2_request_processors(request, b);
+        float *own = log_prob + (size_t)b * count;
+        int32_t *own_ids = ids + (size_t)b * count;
+
+        if (!b2_process_best(&processors, own, own_ids, count, wanted, (uint32_t)logits.cols))
+            status =
+                look_at_row(request, &processors, own, own_ids, wanted, b2_mat_rows(logits, b, 1));
+        if (wanted < count)
+            own_ids[wanted] = -1;
+    }
+    if (status < 0)
+        return status;
+    if (!b2_beams_advance(&branches->beams, log_prob, ids, count) ||
+        (branches->beams.done && branches->beams.finished_count < branches->answers))
+        return b2_fail(BLIP2_EFORMAT,
+                       "the language model's scores are not numbers: are the weights sound?");
+    if (!branches->beams.done)
+        return b2_branches_fork(branches, request->fed);
+    finish_beams(request);
+    return BLIP2_OK;
 }

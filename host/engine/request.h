@@ -5,13 +5,17 @@
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
- * ENCODE  waits for its soft prompt (vision tower and Q-Former).
- * FEED    has rows that are not yet in its pages: first [soft; prompt], possibly over several
- * steps, then one new token a step. A step that feeds the last row chooses the next token. SCORE
- * waits for a common pass of the Q-Former. DONE has its results, or a status that says why not. */
+ * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
+ * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
+ * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
+ * (branches.h). A step that feeds the
+ * last row chooses the next token. SCORE waits for a common pass of the Q-Former. DONE has its
+ * results, or a status that says why not. */
 #ifndef B2_REQUEST_H
 #define B2_REQUEST_H
 #include "decode/decoding.h"
+#include "decode/process.h"
+#include "engine/branches.h"
 #include "engine/score.h"
 #include "model/model.h"
 
@@ -33,7 +37,7 @@ struct b2_request {
     const blip2_model *model;
     const blip2_image *image; /* NULL: none (SCORE of a text) */
 
-    /* the rows of the sequence: soft_count soft prompt vectors, then ids */
+    /* the rows of the sequence: soft_count soft prompt vectors or queries, then ids */
     uint32_t soft_count;
     int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
@@ -41,6 +45,8 @@ struct b2_request {
 
     b2_score score; /* SCORE */
     b2_decoding decoding;
+    b2_branches *branches; /* NULL: no beams. Else `decoding` only holds options and what came
+                              before, and `ids` the prompt */
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
@@ -65,6 +71,11 @@ typedef struct b2_request_options {
     const char *prompt; /* NULL: none */
     uint32_t min_new_tokens, max_new_tokens;
     float repetition_penalty;
+    uint32_t beams;   /* 0: no beam search */
+    uint32_t answers; /* with beams: the best so many texts */
+    float length_penalty;
+    b2_beam_rule
+        rule; /* LAVIS: the repetition penalty counts new tokens and the start token only */
     /* More ids that the repetition penalty counts as seen (a batch's padding). */
     const int32_t *seen;
     uint32_t seen_count;
@@ -86,6 +97,33 @@ uint32_t b2_request_rows(const b2_request *request);
 static inline uint32_t b2_request_pending(const b2_request *request) {
     return request->soft_count + request->id_count - request->fed;
 }
+/* Where keys and values of row r go in the pool. */
+static inline int32_t b2_request_slot(const b2_request *request, uint32_t r, uint32_t page_tokens) {
+    return request->pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+}
+/* What came out; tokens belong to the request. */
+typedef struct b2_answer {
+    const int32_t *tokens; /* [count] new ones, the stop token included */
+    uint32_t count;
+    bool stopped; /* by a stop token, the last one */
+    double score; /* of beams; else 0 */
+} b2_answer;
+/* Texts that the request gives; the best one is request->text as well. */
+static inline uint32_t b2_request_answers(const b2_request *request) {
+    return request->branches != NULL ? request->branches->answers : 1;
+}
+b2_answer b2_request_answer(const b2_request *request, uint32_t i);
+static inline uint32_t b2_request_new_count(const b2_request *request) {
+    return request->branches != NULL ? request->branches->beams.length
+                                     : request->decoding.new_count;
+}
+/* What changes the scores of the beam's next token; valid until it is asked for another one. */
+b2_processors b2_request_processors(b2_request *request, uint32_t beam);
+/* Take the best continuations ids, log_prob [beams, count] of all running beams, which are changed;
+ * logits: their rows [beams, V] on the device, where more must be known. EFORMAT: none is a number.
+ */
+blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
+                                 b2_mat logits);
 /* Take a chosen token: append, stream, stop. */
 void b2_request_push(b2_request *request, int32_t token);
 

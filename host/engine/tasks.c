@@ -12,7 +12,9 @@ int blip2_model_can(const blip2_model *model, const char *task) {
     reads = model->qformer.reads_text;
     itm = reads && model->stage1.matches;
     itc = reads && model->stage1.contrasts;
-    if (strcmp(task, "caption") == 0 || strcmp(task, "vqa") == 0)
+    if (strcmp(task, "caption") == 0)
+        return model->writer.kind != B2_WRITER_NONE;
+    if (strcmp(task, "vqa") == 0)
         return model->config.language != B2_LANGUAGE_NONE;
     if (strcmp(task, "features") == 0)
         return reads;

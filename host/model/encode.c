@@ -75,24 +75,36 @@ static blip2_status read_images(const blip2_model *model, const b2_run *run,
     return status;
 }
 
-/* The Q-Former's image mode: *queries [images * Q, C]. */
+/* The Q-Former's image mode: *queries [images * Q, C]. slots, kv: as in b2_encode_queries, or
+ * NULL and absent. */
 static blip2_status run_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                                 uint32_t images, const b2_encode_places *places, b2_mat cross_kv,
-                                b2_mat *queries) {
+                                b2_kv_view kv, const int32_t *slots, b2_mat *queries) {
     bool kept = places->cross_kv.data != NULL;
-    uint32_t n = model->vit.tokens;
+    uint32_t n = model->vit.tokens, each = model->config.qformer.queries;
     blip2_status status;
 
     b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
     for (uint32_t i = 0; i < images; i++)
         (void)b2_qformer_pack_add(
-            &space->pack, &(b2_qformer_segment){.has_queries = true,
-                                                .image_first = (kept ? places->slots[i] : i) * n,
-                                                .image_rows = n});
+            &space->pack,
+            &(b2_qformer_segment){.has_queries = true,
+                                  .image_first = (kept ? places->slots[i] : i) * n,
+                                  .image_rows = n,
+                                  .slots = slots != NULL ? slots + (size_t)i * each : NULL});
     if ((status = b2_qformer_pack_send(&space->pack, model->device)) < 0)
         return status;
+    space->pack.batch.kv = kv;
     return b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch, cross_kv,
                           queries);
+}
+
+blip2_status b2_encode_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                               uint32_t images, const b2_encode_places *places, b2_kv_view kv,
+                               const int32_t *slots) {
+    b2_mat queries;
+
+    return run_queries(model, run, space, images, places, places->cross_kv, kv, slots, &queries);
 }
 
 /* Each picture's rows of x to its place. */
@@ -119,7 +131,8 @@ blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encod
     if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
             0 ||
         (status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
-        (status = run_queries(model, run, space, images, places, cross_kv, &queries)) < 0)
+        (status = run_queries(model, run, space, images, places, cross_kv, (b2_kv_view){0}, NULL,
+                              &queries)) < 0)
         return status;
     b2_trace_mat(run, "qformer.out", 0, queries);
     if (places->queries.data != NULL &&

@@ -44,6 +44,12 @@ void b2_encode_free(b2_encode_space *space);
 /* Preprocess image number `index` of the batch into space->pixels. */
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
                               uint32_t index, const blip2_image *image);
+/* Image mode over pictures whose cross_kv is kept, picture i's at place places->slots[i], for the
+ * queries' own keys and values: in all layers of kv (page_table unused) at slots (host
+ * [images * Q]). What text continues from. */
+blip2_status b2_encode_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                               uint32_t images, const b2_encode_places *places, b2_kv_view kv,
+                               const int32_t *slots);
 /* Encode the pictures whose pixels are there. */
 blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                            uint32_t images, const b2_encode_places *places);

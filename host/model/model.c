@@ -48,6 +48,33 @@ static blip2_status load_parts(blip2_model *model) {
     return b2_opt_load(&model->opt, loader, &config->opt);
 }
 
+/* After load_parts. */
+static void find_writer(blip2_model *model) {
+    const b2_opt_config *opt = &model->config.opt;
+    const b2_qformer_config *qformer = &model->qformer.config;
+
+    if (model->config.language != B2_LANGUAGE_NONE)
+        model->writer = (b2_writer){.kind = B2_WRITER_OPT,
+                                    .layers = opt->layers,
+                                    .heads = opt->heads,
+                                    .width = opt->width,
+                                    .kv = model->device->compute,
+                                    .vocab = opt->vocab,
+                                    .positions = opt->positions,
+                                    .position = B2_OPT_POSITION_OFFSET,
+                                    .start = -1};
+    else if (model->qformer.writes_text)
+        model->writer = (b2_writer){.kind = B2_WRITER_QFORMER,
+                                    .layers = qformer->layers,
+                                    .heads = qformer->heads,
+                                    .width = qformer->width,
+                                    .kv = B2_F32,
+                                    .vocab = qformer->vocab,
+                                    .positions = qformer->queries + qformer->positions,
+                                    .position = -(int32_t)qformer->queries,
+                                    .start = -1};
+}
+
 static blip2_status set_weight_type(b2_loader *loader, blip2_weight_type type) {
     switch (type) {
     case BLIP2_WEIGHT_AUTO:
@@ -82,6 +109,19 @@ static blip2_status open_device(blip2_model *model, const blip2_model_options *o
     return BLIP2_OK;
 }
 
+/* Captions of the Q-Former begin and end with tokens that no configuration names. */
+static void find_ends(blip2_model *model) {
+    int32_t stop = b2_tokenizer_find(model->tokenizer, "[SEP]");
+
+    model->writer.start = b2_tokenizer_find(model->tokenizer, "[DEC]");
+    if (stop < 0 || model->writer.start < 0) {
+        model->writer = (b2_writer){.start = -1};
+        return;
+    }
+    model->config.stop_ids[0] = stop;
+    model->config.stop_count = 1;
+}
+
 /* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
  * alone. */
 static blip2_status open_tokenizer(blip2_model *model, const char *directory,
@@ -98,6 +138,8 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory,
     if (vocab > most)
         return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
                        directory, vocab - 1, generates ? "language model" : "Q-Former", most);
+    if (model->writer.kind == B2_WRITER_QFORMER)
+        find_ends(model);
     return BLIP2_OK;
 }
 
@@ -139,8 +181,11 @@ static blip2_status load(blip2_model *model, const char *directory,
     loader->device = model->device;
     loader->on_progress = options->on_progress;
     loader->progress_payload = options->progress_payload;
-    if ((status = load_parts(model)) < 0 || !make)
+    if ((status = load_parts(model)) < 0)
         return status;
+    find_writer(model);
+    if (!make)
+        return BLIP2_OK;
     if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
         (status = open_tokenizer(model, directory, files)) < 0)
         return status;

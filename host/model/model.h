@@ -13,6 +13,7 @@
 #include "model/qformer.h"
 #include "model/stage1.h"
 #include "model/vit.h"
+#include "model/writer.h"
 #include "text/tokenizer.h"
 
 struct blip2_model {
@@ -27,6 +28,7 @@ struct blip2_model {
     b2_stage1 stage1;
     b2_dense projection; /* [E, C] */
     b2_opt opt;
+    b2_writer writer;
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */
 };
 

@@ -103,7 +103,7 @@ void b2_opt_carve(b2_opt_space *out, b2_carver *carver, const b2_opt *opt, uint3
 
 /* x = soft prompt vectors and embedded ids, plus positions. */
 static blip2_status embed(const b2_opt *opt, const b2_run *run, const b2_opt_space *w,
-                          const b2_opt_batch *batch) {
+                          const b2_token_batch *batch) {
     bool projected = opt->project_in.w != NULL;
     b2_mat e = projected ? w->e : w->x;
     b2_device *device = run->device;
@@ -135,7 +135,7 @@ static blip2_status embed(const b2_opt *opt, const b2_run *run, const b2_opt_spa
 /* y = attention of the new rows over all rows of their sequences; new keys and values are stored.
  */
 static blip2_status attend(const b2_opt *opt, const b2_run *run, const b2_opt_space *w,
-                           const b2_opt_batch *batch, uint32_t layer) {
+                           const b2_token_batch *batch, uint32_t layer) {
     uint32_t head_size = opt->config.width / opt->config.heads;
     int64_t c = opt->config.width;
     b2_kv_view kv = batch->kv;
@@ -160,7 +160,7 @@ static blip2_status attend(const b2_opt *opt, const b2_run *run, const b2_opt_sp
 }
 
 static blip2_status run_layer(const b2_opt *opt, const b2_run *run, const b2_opt_space *w,
-                              const b2_opt_batch *batch, uint32_t i) {
+                              const b2_token_batch *batch, uint32_t i) {
     const b2_opt_layer *layer = &opt->layers[i];
     bool pre = opt->config.pre_norm;
     blip2_status status;
@@ -182,7 +182,7 @@ static blip2_status run_layer(const b2_opt *opt, const b2_run *run, const b2_opt
 
 /* Logits of the wanted rows only: the head is the largest matrix of a small model. */
 static blip2_status run_head(const b2_opt *opt, const b2_run *run, const b2_opt_space *w,
-                             const b2_opt_batch *batch, b2_mat *logits) {
+                             const b2_token_batch *batch, b2_mat *logits) {
     int64_t count = batch->logit_count;
     b2_mat last = b2_mat_rows(w->last, 0, count);
     blip2_status status = run->device->ops->copy_rows(
@@ -209,7 +209,7 @@ static blip2_status run_head(const b2_opt *opt, const b2_run *run, const b2_opt_
 }
 
 blip2_status b2_opt_run(const b2_opt *opt, const b2_run *run, const b2_opt_space *space,
-                        const b2_opt_batch *batch, b2_mat *logits) {
+                        const b2_token_batch *batch, b2_mat *logits) {
     int64_t rows = batch->rows;
     b2_opt_space w = *space;
     blip2_status status;

@@ -13,6 +13,7 @@
 #define B2_OPT_H
 #include "load/config.h"
 #include "model/run.h"
+#include "model/token_batch.h"
 
 typedef struct b2_opt_layer {
     b2_norm_weights attn_norm, mlp_norm; /* [C] */
@@ -52,29 +53,8 @@ typedef struct b2_opt_space { /* device memory for up to `rows` new rows, `logit
 void b2_opt_carve(b2_opt_space *out, b2_carver *carver, const b2_opt *opt, uint32_t rows,
                   uint32_t logit_rows);
 
-/* One packed batch. All arrays are device memory. */
-typedef struct b2_opt_batch {
-    uint32_t rows;     /* N */
-    uint32_t segments; /* S */
-    uint32_t max_q, max_k;
-    b2_mat soft; /* [.., E] soft prompt vectors; absent without any */
-    uint32_t soft_count;
-    const int32_t *soft_from; /* [soft_count] rows of soft */
-    const int32_t *soft_to;   /* [soft_count] rows of the batch */
-    uint32_t id_count;
-    const int32_t *ids;        /* [id_count] token ids */
-    const int32_t *id_rows;    /* [id_count] rows of the batch */
-    const int32_t *positions;  /* [N] position + B2_OPT_POSITION_OFFSET */
-    const int32_t *slots;      /* [N] where each row's keys and values go */
-    const int32_t *q_start;    /* [S+1] */
-    const int32_t *k_count;    /* [S] keys of each segment, its new rows included */
-    b2_kv_view kv;             /* layer is set here */
-    uint32_t logit_count;      /* R */
-    const int32_t *logit_rows; /* [R] rows of the batch whose logits are wanted */
-} b2_opt_batch;
-
-/* *logits: [R, V] fp32, inside the workspace. */
+/* *logits: [R, V] fp32, inside the workspace. Positions: B2_OPT_POSITION_OFFSET is in them. */
 blip2_status b2_opt_run(const b2_opt *opt, const b2_run *run, const b2_opt_space *space,
-                        const b2_opt_batch *batch, b2_mat *logits);
+                        const b2_token_batch *batch, b2_mat *logits);
 
 #endif

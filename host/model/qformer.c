@@ -236,3 +236,26 @@ blip2_status b2_qformer_logits(const b2_qformer *qformer, const b2_run *run,
         return status;
     return b2_dense_run(run, *logits, dense, &qformer->head, B2_ACT_NONE);
 }
+
+blip2_status b2_qformer_continue(const b2_qformer *qformer, const b2_run *run,
+                                 const b2_qformer_space *space, const b2_token_batch *batch,
+                                 b2_mat *logits) {
+    const b2_qformer_batch text = {.segments = batch->segments,
+                                   .text_rows = batch->rows,
+                                   .max_q = batch->max_q,
+                                   .max_k = batch->max_k,
+                                   .rule = B2_MASK_CAUSAL,
+                                   .ids = batch->ids,
+                                   .places = batch->positions,
+                                   .q_start = batch->q_start,
+                                   .k_count = batch->k_count,
+                                   .kv = batch->kv,
+                                   .slots = batch->slots};
+    b2_mat x;
+    blip2_status status = b2_qformer_run(qformer, run, space, &text, (b2_mat){0}, &x);
+
+    *logits = (b2_mat){0};
+    if (status < 0 || batch->logit_count == 0)
+        return status;
+    return b2_qformer_logits(qformer, run, space, x, batch->logit_rows, batch->logit_count, logits);
+}

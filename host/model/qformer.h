@@ -28,6 +28,7 @@
 #include "load/config.h"
 #include "model/qformer_batch.h"
 #include "model/run.h"
+#include "model/token_batch.h"
 
 /* fc2(act(fc1 x)) and the norm behind it. */
 typedef struct b2_qformer_ffn {
@@ -91,6 +92,12 @@ blip2_status b2_qformer_read_images(const b2_qformer *qformer, const b2_run *run
 blip2_status b2_qformer_run(const b2_qformer *qformer, const b2_run *run,
                             const b2_qformer_space *space, const b2_qformer_batch *batch,
                             b2_mat cross_kv, b2_mat *out);
+
+/* Text that continues, whose queries' and earlier keys and values stand in pages: *logits
+ * [logit_count, V] as below. Without soft prompts. */
+blip2_status b2_qformer_continue(const b2_qformer *qformer, const b2_run *run,
+                                 const b2_qformer_space *space, const b2_token_batch *batch,
+                                 b2_mat *logits);
 
 /* *logits: [count, V] fp32 in the workspace, of the rows `rows` [count] (device) of x [.., C]. */
 blip2_status b2_qformer_logits(const b2_qformer *qformer, const b2_run *run,

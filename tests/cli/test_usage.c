@@ -40,6 +40,7 @@ START_TEST(help_names_every_command_and_option) {
                                         "--max-new-tokens N",
                                         "--min-new-tokens N",
                                         "--repetition-penalty X",
+                                        "--beams N",
                                         "--max-tokens N",
                                         "--batch N",
                                         "--threads N",
@@ -116,8 +117,8 @@ START_TEST(wrong_usage_is_told) {
 END_TEST
 
 static const char *const number_options[] = {
-    "--max-new-tokens", "--min-new-tokens", "--repetition-penalty",
-    "--max-tokens",     "--batch",          "--threads"};
+    "--max-new-tokens", "--min-new-tokens", "--repetition-penalty", "--max-tokens", "--batch",
+    "--threads",        "--beams"};
 static const char *const no_numbers[] = {
     "",    "x",   "-1",  "+1",  " 5",     "5 ", "5x", "1e99",  "99999999999999999999",
     "0x5", "1,5", "nan", "inf", "0.0001", "--", "1e", "1.2.3", "18446744073709551617"};
@@ -141,15 +142,15 @@ START_TEST(options_take_both_forms) {
     outcome joined, apart, after;
 
     RUN(&joined, "caption", "--model=" TINY_MODEL, "--min-new-tokens=4", "--max-new-tokens=4",
-        PICTURE, "--repetition-penalty=1.5", "--json");
+        PICTURE, "--repetition-penalty=1.5", "--beams=2", "--json");
     expect_success(&joined);
     ck_assert_ptr_nonnull(strstr(joined.out, "\"tokens\":4}"));
     RUN(&apart, "caption", "--model", TINY_MODEL, "--min-new-tokens", "4", "--max-new-tokens", "4",
-        "--repetition-penalty", "1.5", "--json", PICTURE);
+        "--repetition-penalty", "1.5", "--beams", "2", "--json", PICTURE);
     expect_success(&apart);
     ck_assert_str_eq(apart.out, joined.out);
     RUN(&after, "caption", "--model", TINY_MODEL, "--max-new-tokens=9", "--min-new-tokens=4",
-        "--max-new-tokens=4", "--repetition-penalty", "1.5", "--json", "--", PICTURE);
+        "--max-new-tokens=4", "--repetition-penalty", "1.5", "--beams=2", "--json", "--", PICTURE);
     expect_success(&after);
     ck_assert_str_eq(after.out, joined.out);
 }

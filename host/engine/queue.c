@@ -1,0 +1,159 @@
+#include "engine/queue.h"
+
+#include "base/alloc.h"
+
+static void enqueue(blip2_engine *engine, b2_request *request) {
+    request->next = NULL;
+    if (engine->queue == NULL)
+        engine->queue = request;
+    else
+        engine->queue_end->next = request;
+    engine->queue_end = request;
+}
+
+static uint32_t sequences_of(const b2_request *request) {
+    return request->branches != NULL ? request->branches->beams.options.beams : 1;
+}
+
+/* The same for all of its beams. */
+static blip2_status plan_branches(const blip2_engine *engine, b2_request *request) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    uint32_t shared = request->soft_count + request->prompt_count;
+    uint32_t rows = b2_request_rows(request), vocab = engine->model->writer.vocab;
+    uint32_t wanted = b2_beams_wanted(&request->branches->beams);
+
+    if (wanted > vocab)
+        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
+                       sequences_of(request), vocab);
+    request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
+    if (request->page_count == 0 || request->page_count > limits->page_count)
+        return b2_fail(
+            BLIP2_EINVAL,
+            "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
+            "its max_requests or max_tokens",
+            sequences_of(request), rows, request->page_count, limits->page_count);
+    return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
+}
+
+/* Room in pages for everything that it may ever have. */
+static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) {
+    uint32_t rows = b2_request_rows(request);
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const b2_decoding *decoding = &request->decoding;
+    blip2_status status;
+
+    if (rows > limits->max_tokens)
+        return b2_fail(
+            BLIP2_EINVAL,
+            "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
+            "the last one count)",
+            request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
+            limits->max_tokens);
+    if (decoding->past_count + decoding->options.max_new_tokens > engine->batch.history_stride)
+        return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
+                       decoding->past_count + decoding->options.max_new_tokens,
+                       engine->batch.history_stride);
+    request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
+    if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
+        return status;
+    request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
+    return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+    blip2_status status = BLIP2_OK;
+
+    if (request->kind == B2_REQUEST_GENERATE)
+        status = plan_pages(engine, request);
+    if (status == BLIP2_OK)
+        enqueue(engine, request);
+    return status;
+}
+
+void b2_queue_retire(blip2_engine *engine, b2_request *request) {
+    engine->running[request->place] = NULL;
+    engine->sequences -= sequences_of(request);
+    if (request->image != NULL)
+        b2_images_release(&engine->images, request->image_place);
+    b2_pages_drop(&engine->pages, request->pages, request->page_count);
+    request->phase = B2_PHASE_DONE;
+    if (request->on_done != NULL)
+        request->on_done(request, request->payload);
+}
+
+static bool free_place(const blip2_engine *engine, uint32_t *place) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
+        if (engine->running[i] == NULL) {
+            *place = i;
+            return true;
+        }
+    return false;
+}
+
+b2_phase b2_after_encoding(const b2_request *request) {
+    return request->kind == B2_REQUEST_SCORE ? B2_PHASE_SCORE : B2_PHASE_FEED;
+}
+
+void b2_queue_admit(blip2_engine *engine) {
+    uint32_t place;
+
+    while (engine->queue != NULL && free_place(engine, &place) &&
+           engine->queue->page_count <= engine->pages.free_count &&
+           sequences_of(engine->queue) <= engine->plan.limits.max_sequences - engine->sequences) {
+        b2_request *request = engine->queue;
+
+        if (request->image != NULL &&
+            !b2_images_acquire(&engine->images, request->image, &request->image_place))
+            return;
+        (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
+        engine->queue = request->next;
+        request->next = NULL;
+        request->place = place;
+        request->phase = request->image != NULL ? B2_PHASE_ENCODE : b2_after_encoding(request);
+        engine->running[place] = request;
+        engine->sequences += sequences_of(request);
+    }
+}
+
+void b2_queue_end_all(blip2_engine *engine, blip2_status status) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL)
+            continue;
+        request->status = status;
+        b2_queue_retire(engine, request);
+    }
+    while (engine->queue != NULL) {
+        b2_request *request = engine->queue;
+
+        engine->queue = request->next;
+        request->status = status;
+        request->phase = B2_PHASE_DONE;
+        if (request->on_done != NULL)
+            request->on_done(request, request->payload);
+    }
+}
+
+void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
+    b2_request *before = NULL;
+
+    if (request->phase == B2_PHASE_DONE)
+        return;
+    request->status = BLIP2_ESTOP;
+    if (request->phase != B2_PHASE_QUEUED) {
+        b2_queue_retire(engine, request);
+        return;
+    }
+    for (b2_request *r = engine->queue; r != NULL && r != request; r = r->next)
+        before = r;
+    if (before == NULL)
+        engine->queue = request->next;
+    else
+        before->next = request->next;
+    if (engine->queue_end == request)
+        engine->queue_end = before;
+    request->phase = B2_PHASE_DONE;
+    if (request->on_done != NULL)
+        request->on_done(request, request->payload);
+}

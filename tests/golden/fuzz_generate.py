@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Random generate calls on tiny random models, by transformers and by blip2-bench, in one run.
+
+    python3 fuzz_generate.py BLIP2_BENCH [--cases 500] [--models 5] [--seed 1]
+
+(needs torch, transformers 5, safetensors, pillow). Every sequence must be the same. Where one is
+not, transformers is asked again in double precision: if that disagrees with its own answer in single
+precision, the choice hung on the last bits, and the case is listed as close; else it is a failure.
+"""
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+from transformers import Blip2ForConditionalGeneration, Blip2Processor
+from transformers import __version__ as version
+
+GOLDEN = Path(__file__).resolve().parent
+SOURCE = GOLDEN / "models" / "hf_blip2_opt"
+WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
+
+
+def make_model(folder: Path, seed: int):
+    """The shipped model, or one of its shape with other weights."""
+    model = Blip2ForConditionalGeneration.from_pretrained(SOURCE, dtype=torch.float32).eval()
+    torch.manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if seed > 0 and "norm" not in name.lower():
+            weight.data += 0.5 * weight.data.std() * torch.randn_like(weight)
+    model.save_pretrained(folder)
+    for path in SOURCE.iterdir():
+        if not (folder / path.name).exists() and "safetensors" not in path.name:
+            shutil.copy(path, folder / path.name)
+    return model
+
+
+def random_options(r: random.Random) -> dict:
+    beams = r.randint(1, 8)
+    options = {"max_new_tokens": r.randint(1, 14), "do_sample": False, "num_beams": beams}
+    if r.random() < 0.5:
+        options["repetition_penalty"] = r.choice([0.8, 1.1, 1.5, 3.0])
+    if r.random() < 0.4:
+        options["min_new_tokens"] = r.randint(1, options["max_new_tokens"])
+    if beams > 1:
+        options["length_penalty"] = r.choice([-1.0, 0.0, 0.5, 1.0, 2.0])
+        options["num_return_sequences"] = r.randint(1, beams)
+    return options
+
+
+def ask(model, processor, images, prompts, options):
+    inputs = processor(images=images, text=prompts, padding=True, return_tensors="pt")
+    inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+    with torch.no_grad():
+        out = model.generate(**inputs, **options, return_dict_in_generate=True, output_scores=True)
+    return inputs, out
+
+
+def make_case(folder: Path, model, processor, r: random.Random) -> dict:
+    count = r.randint(1, 5)
+    names = [f"p{r.randint(0, 8)}.png" for _ in range(count)]
+    images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
+    prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
+    options = random_options(r)
+    inputs, out = ask(model, processor, images, prompts, options)
+    length = inputs["input_ids"].shape[1]
+    new = out.sequences[:, length:]
+    scores = out.sequences_scores.tolist() if options["num_beams"] > 1 else None
+    case = {
+        "name": folder.name, "what": "random", "source": f"transformers {version}",
+        "model": "../model",
+        "inputs": {"images": [f"../images/{n}" for n in names],
+                   "preprocess": "preprocessor_config.json", "generate_args": options,
+                   "prompts": prompts, "padding_side": "left",
+                   "image_size": model.config.vision_config.image_size},
+        "expect": {"input_ids": inputs["input_ids"].tolist(),
+                   "attention_mask": inputs["attention_mask"].tolist(),
+                   "sequences": out.sequences.tolist(), "prompt_length": length,
+                   "new_tokens": new.tolist(), "sequence_scores": scores,
+                   "texts": processor.tokenizer.batch_decode(new, skip_special_tokens=True)},
+        "tolerance": {"sequences": "exact", "new_tokens": "exact", "texts": "exact",
+                      "scores_abs": 5e-4, "scores_rel": 1e-5}}
+    folder.mkdir()
+    (folder / "case.json").write_text(json.dumps(case))
+    return {"images": images, "prompts": prompts, "options": options, "sequences": out.sequences}
+
+
+def is_close(model, processor, case: dict) -> bool:
+    _, out = ask(model.double(), processor, case["images"], case["prompts"], case["options"])
+    model.float()
+    return not torch.equal(out.sequences, case["sequences"])
+
+
+def run_model(bench: str, folder: Path, seed: int, count: int, r: random.Random) -> tuple:
+    model = make_model(folder / "model", seed)
+    (folder / "images").symlink_to(GOLDEN / "images")
+    processor = Blip2Processor.from_pretrained(SOURCE)
+    processor.tokenizer.padding_side = "left"
+    cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r) for i in range(count)}
+    result = subprocess.run(
+        [bench, "verify", "--json", "--device", "cpu", *(str(folder / n) for n in cases)],
+        capture_output=True, text=True)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    close = failed = passed = 0
+    for line in lines[:-1]:
+        if line["status"] == "pass":
+            passed += 1
+            continue
+        near = is_close(model, processor, cases[line["case"]])
+        close += near
+        failed += not near
+        print("close:" if near else "FAILED:", seed, line["case"], cases[line["case"]]["options"],
+              line["reason"], flush=True)
+    if len(lines) != count + 1:
+        sys.exit(f"blip2-bench: {result.stderr}")
+    return passed, close, failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bench")
+    parser.add_argument("--cases", type=int, default=500)
+    parser.add_argument("--models", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    totals = [0, 0, 0]
+    for m in range(options.models):
+        with tempfile.TemporaryDirectory() as folder:
+            counts = run_model(options.bench, Path(folder), m and options.seed * 1000 + m,
+                               options.cases // options.models,
+                               random.Random(options.seed * 1000 + m))
+        totals = [a + b for a, b in zip(totals, counts)]
+    print("{} the same, {} close, {} failed".format(*totals))
+    sys.exit(totals[2] > 0)
+
+
+if __name__ == "__main__":
+    main()
