@@ -97,7 +97,12 @@ blip2_status run_similarity(const golden_case *golden, const char *device, verdi
     static const char *const known[] = {"images",     "texts",  "image_size", "preprocess",
                                         "max_length", "k_test", NULL};
     stage1_case c;
-    blip2_status status = stage1_case_open(&c, golden, device, known, LAVIS_TOKENS);
+    const json_t *length = json_object_get(golden->inputs, "max_length");
+    blip2_status status;
+
+    if (!json_is_integer(length) || json_integer_value(length) != LAVIS_TOKENS)
+        return b2_fail(BLIP2_ENOTSUP, "inputs.max_length other than %d", LAVIS_TOKENS);
+    status = stage1_case_open(&c, golden, device, known, LAVIS_TOKENS);
 
     if (status == BLIP2_OK)
         status = run(&c, v);

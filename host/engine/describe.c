@@ -128,18 +128,6 @@ static json_t *describe_device(const b2_device *device, bool *ok) {
     return out;
 }
 
-static json_t *describe_tasks(const b2_writer *writer) {
-    switch (writer->kind) {
-    case B2_WRITER_OPT:
-        return json_pack("[s, s]", "caption", "vqa");
-    case B2_WRITER_QFORMER:
-        return json_pack("[s]", "caption");
-    case B2_WRITER_NONE:
-        break;
-    }
-    return json_array();
-}
-
 static blip2_status describe(json_t *out, const blip2_model *model) {
     const b2_config *config = &model->config;
     bool ok = true;
