@@ -238,6 +238,12 @@ BLIP2_API void blip2_result_free(blip2_result *result);
 
 /* ---- stage 1: features, matching, contrast ------------------------------------------------ */
 
+/* A caption or a question as LAVIS rewrites it before a model reads it (its processors blip_caption
+ * and blip_question, 50 words): yours to free with blip2_string_free. The calls below read texts as
+ * they are. */
+BLIP2_API blip2_status blip2_clean_caption(char **out, const char *caption);
+BLIP2_API blip2_status blip2_clean_question(char **out, const char *question);
+
 /* What features are of. */
 typedef enum blip2_mode {
     BLIP2_MODE_IMAGE = 0,     /* the picture: the Q-Former's queries read it */

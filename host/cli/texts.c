@@ -5,8 +5,6 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "base/text_buffer.h"
-#include "text/clean_text.h"
 
 enum { MOST_BYTES = 1 << 28 };
 
@@ -28,7 +26,6 @@ static blip2_status grow(b2_texts *texts) {
 }
 
 blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool clean) {
-    b2_text_buffer cleaned = {0};
     char *shown, *read;
     blip2_status status = grow(texts);
 
@@ -37,13 +34,9 @@ blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool
     if ((shown = b2_strndup(text, length)) == NULL)
         return b2_fail_memory();
     texts->shown[texts->count] = read = shown;
-    if (clean) {
-        status = b2_clean_caption(shown, strlen(shown), "", B2_CLEAN_MAX_WORDS, &cleaned);
-        if (status < 0 || (read = b2_text_take(&cleaned)) == NULL) {
-            b2_text_free(&cleaned);
-            b2_free(shown);
-            return status < 0 ? status : b2_fail_memory();
-        }
+    if (clean && (status = blip2_clean_caption(&read, shown)) < 0) {
+        b2_free(shown);
+        return status;
     }
     texts->read[texts->count++] = read;
     return BLIP2_OK;

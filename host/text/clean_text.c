@@ -195,3 +195,30 @@ blip2_status b2_clean_question(const char *question, size_t length, size_t max_w
     b2_text_free(&text);
     return status;
 }
+
+/* ---- the public calls --------------------------------------------------------------------- */
+
+static blip2_status clean(char **out, const char *text, bool question, const char *name) {
+    b2_text_buffer cleaned = {0};
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "%s: out is NULL", name);
+    *out = NULL;
+    if (text == NULL)
+        return b2_fail(BLIP2_EINVAL, "%s: the text is NULL", name);
+    status = question ? b2_clean_question(text, strlen(text), B2_CLEAN_MAX_WORDS, &cleaned)
+                      : b2_clean_caption(text, strlen(text), "", B2_CLEAN_MAX_WORDS, &cleaned);
+    if (status == BLIP2_OK && (*out = b2_text_take(&cleaned)) == NULL)
+        status = b2_fail_memory();
+    b2_text_free(&cleaned);
+    return status;
+}
+
+blip2_status blip2_clean_caption(char **out, const char *caption) {
+    return clean(out, caption, false, "blip2_clean_caption");
+}
+
+blip2_status blip2_clean_question(char **out, const char *question) {
+    return clean(out, question, true, "blip2_clean_question");
+}

@@ -76,6 +76,24 @@ START_TEST(edges_of_cleaning) {
 }
 END_TEST
 
+START_TEST(public_calls) {
+    char *text;
+
+    ck_assert_status_ok(blip2_clean_caption(&text, "A Red  star!"));
+    ck_assert_str_eq(text, "a red star");
+    b2_free(text);
+    ck_assert_status_ok(blip2_clean_question(&text, "What (is) it?"));
+    ck_assert_str_eq(text, "what is it?");
+    b2_free(text);
+    ck_assert_status_ok(blip2_clean_caption(&text, ""));
+    ck_assert_str_eq(text, "");
+    b2_free(text);
+    ck_assert_status(blip2_clean_caption(&text, NULL), BLIP2_EINVAL);
+    ck_assert_ptr_null(text);
+    ck_assert_status(blip2_clean_question(NULL, "x"), BLIP2_EINVAL);
+}
+END_TEST
+
 START_TEST(every_allocation_may_fail) {
     static const char text[] = "One  \xCE\x91\xCE\xA3  two.";
     bool done = false;
@@ -108,6 +126,7 @@ int main(int argc, char **argv) {
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, every_line_is_equal);
     tcase_add_test(tcase, edges_of_cleaning);
+    tcase_add_test(tcase, public_calls);
     tcase_add_test(tcase, every_allocation_may_fail);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
