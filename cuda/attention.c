@@ -72,10 +72,16 @@ blip2_status b2_cuda_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op
     if (op->pages == NULL || (uintptr_t)op->pages % 16 != 0 || op->from == NULL || op->to == NULL ||
         op->page_bytes % 16 != 0)
         return b2_cuda_refuse(cuda, "no pages, or not of a multiple of 16 bytes");
+    if (op->rows != NULL &&
+        (op->run_bytes == 0 || op->page_bytes % op->run_bytes != 0 || op->page_bytes > UINT32_MAX))
+        return b2_cuda_refuse(cuda, "a page is not of whole runs, or of 4 GiB");
     const b2_kv_copy_args args = {.pages = op->pages,
                                   .page_bytes = (int64_t)op->page_bytes,
                                   .from = op->from,
                                   .to = op->to,
+                                  .rows = op->rows,
+                                  .slot_bytes = (uint32_t)op->slot_bytes,
+                                  .run_bytes = op->rows != NULL ? (uint32_t)op->run_bytes : 16,
                                   .count = (int32_t)op->count};
     return b2_launch(
         cuda, b2_kv_copy_pages_kernel,

@@ -77,13 +77,17 @@ typedef struct b2_kv_write_args {
     int32_t unused;
 } b2_kv_write_args;
 
-/* Whole pages: to[i] = from[i] (copy on write). b2_kv_copy_pages.
- *     grid (ceil(page_bytes / B2_COPY_BYTES), count) */
+/* Pages to[i] = from[i] (copy on write): of every run_bytes the first rows[i] * slot_bytes, and
+ * what shares 16 bytes with them; rows NULL: everything. b2_kv_copy_pages. grid (ceil(page_bytes /
+ * B2_COPY_BYTES), count) */
 enum { B2_COPY_BYTES = B2_ROW_THREADS * 16 * 4 };
 typedef struct b2_kv_copy_args {
     void *pages;
     int64_t page_bytes;       /* a multiple of 16 */
     const int32_t *from, *to; /* [count] */
+    const int32_t *rows;      /* [count] or NULL */
+    uint32_t slot_bytes;
+    uint32_t run_bytes; /* not 0; with rows the page is below 4 GiB */
     int32_t count;
     int32_t unused;
 } b2_kv_copy_args;

@@ -67,13 +67,21 @@ extern "C" __global__ void __launch_bounds__(B2_ROW_THREADS)
     uint4 *to = (uint4 *)((char *)a.pages + a.to[blockIdx.y] * a.page_bytes), word[words];
     int64_t count = a.page_bytes / (int64_t)sizeof(uint4);
     int64_t first = (int64_t)blockIdx.x * (words * B2_ROW_THREADS) + threadIdx.x;
+    uint32_t filled = a.rows != nullptr ? (uint32_t)a.rows[blockIdx.y] * a.slot_bytes : 1;
+    bool wanted[words];
 
 #pragma unroll
+    for (int i = 0; i < words; i++) {
+        int64_t at = first + i * B2_ROW_THREADS;
+
+        wanted[i] = at < count && (uint32_t)at * (uint32_t)sizeof(uint4) % a.run_bytes < filled;
+    }
+#pragma unroll
     for (int i = 0; i < words; i++)
-        if (first + i * B2_ROW_THREADS < count)
+        if (wanted[i])
             word[i] = from[first + i * B2_ROW_THREADS];
 #pragma unroll
     for (int i = 0; i < words; i++)
-        if (first + i * B2_ROW_THREADS < count)
+        if (wanted[i])
             to[first + i * B2_ROW_THREADS] = word[i];
 }

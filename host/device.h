@@ -191,12 +191,16 @@ typedef struct b2_kv_write {
     const int32_t *slots; /* [N] page * page_tokens + slot within it */
 } b2_kv_write;
 
-/* Copy on write: page to[i] = page from[i], all of its bytes. No page that is written is read or
- * written twice. */
+/* Copy on write: page to[i] = page from[i]: all of its bytes or, with rows, of every run of slots
+ * (those of a layer's keys or values of one head) the first rows[i] slots, and what shares 16 bytes
+ * with them. No page that is written is read or written twice. */
 typedef struct b2_kv_copy_pages {
     void *pages;              /* the pool */
     size_t page_bytes;        /* a multiple of 16 */
     const int32_t *from, *to; /* [count] */
+    const int32_t *rows;      /* [count] slots that are filled, or NULL */
+    size_t slot_bytes;        /* with rows: D elements */
+    size_t run_bytes;         /* with rows: all slots of a run, T * D elements */
     uint32_t count;
 } b2_kv_copy_pages;
 

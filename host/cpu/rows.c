@@ -83,17 +83,33 @@ blip2_status b2_cpu_kv_write(b2_device *device, const b2_kv_write *op) {
     return BLIP2_OK;
 }
 
+static void copy_page(const b2_kv_copy_pages *op, uint32_t i) {
+    char *to = (char *)op->pages + (size_t)op->to[i] * op->page_bytes;
+    const char *from = (const char *)op->pages + (size_t)op->from[i] * op->page_bytes;
+
+    if (op->rows == NULL) {
+        memcpy(to, from, op->page_bytes);
+        return;
+    }
+    for (size_t run = 0; run < op->page_bytes; run += op->run_bytes)
+        memcpy(to + run, from + run, (size_t)op->rows[i] * op->slot_bytes);
+}
+
 blip2_status b2_cpu_kv_copy_pages(b2_device *device, const b2_kv_copy_pages *op) {
     (void)device;
     if (op->count == 0)
         return BLIP2_OK;
     if (op->pages == NULL || op->from == NULL || op->to == NULL || op->page_bytes % 16 != 0)
         return b2_cpu_refuse("kv_copy_pages", "no pages, or not of a multiple of 16 bytes");
+    if (op->rows != NULL && (op->run_bytes == 0 || op->page_bytes % op->run_bytes != 0))
+        return b2_cpu_refuse("kv_copy_pages", "a page is not of whole runs");
     for (uint32_t i = 0; i < op->count; i++) {
         if (op->from[i] < 0 || op->to[i] < 0)
             return b2_cpu_refuse("kv_copy_pages", "a negative page");
-        memcpy((char *)op->pages + (size_t)op->to[i] * op->page_bytes,
-               (const char *)op->pages + (size_t)op->from[i] * op->page_bytes, op->page_bytes);
+        if (op->rows != NULL &&
+            (op->rows[i] < 0 || (size_t)op->rows[i] * op->slot_bytes > op->run_bytes))
+            return b2_cpu_refuse("kv_copy_pages", "more rows than slots");
+        copy_page(op, i);
     }
     return BLIP2_OK;
 }

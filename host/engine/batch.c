@@ -29,6 +29,7 @@ static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch
     out->penalty = b2_carve(carver, sequences, sizeof(float));
     out->copy_from = b2_carve(carver, sequences, size);
     out->copy_to = b2_carve(carver, sequences, size);
+    out->copy_rows = b2_carve(carver, sequences, size);
 }
 
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
@@ -174,6 +175,7 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
         return;
     for (uint32_t i = 0; i < branches->copy_count; i++) {
         a->copy_from[batch->copy_count] = request->pages[branches->copy_from[i]];
+        a->copy_rows[batch->copy_count] = (int32_t)(r % page_tokens);
         a->copy_to[batch->copy_count++] = request->pages[branches->copy_to[i]];
     }
     branches->copy_count = 0;
@@ -248,10 +250,15 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
 }
 
 blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device) {
+    const b2_kv_layout *kv = &batch->packed.kv.layout;
+    size_t slot = kv->head_size * b2_type_size(kv->type);
     const b2_kv_copy_pages op = {.pages = batch->packed.kv.pages,
-                                 .page_bytes = batch->packed.kv.layout.page_bytes,
+                                 .page_bytes = kv->page_bytes,
                                  .from = batch->device.copy_from,
                                  .to = batch->device.copy_to,
+                                 .rows = batch->device.copy_rows,
+                                 .slot_bytes = slot,
+                                 .run_bytes = slot * kv->page_tokens,
                                  .count = batch->copy_count};
 
     return op.count > 0 ? device->ops->kv_copy_pages(device, &op) : BLIP2_OK;

@@ -19,6 +19,7 @@ typedef struct b2_batch_arrays {  /* the same layout on host and device */
     int32_t *stop_ids;            /* [B2_MAX_STOP_IDS] */
     float *penalty;               /* [R] */
     int32_t *copy_from, *copy_to; /* [R] pages that beams have forked in */
+    int32_t *copy_rows;           /* [R] rows in each */
 } b2_batch_arrays;
 
 typedef struct b2_batch {

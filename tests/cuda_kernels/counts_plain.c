@@ -83,8 +83,8 @@ START_TEST(rows_that_move) {
                                     device_copy(slots, sizeof slots),
                                     ROWS,
                                     0};
-    const b2_kv_copy_args pages = {pool.data,          2 * PAGE, device_copy(from, 4),
-                                   device_copy(to, 4), 1,        0};
+    const b2_kv_copy_args pages = {
+        pool.data, 2 * PAGE, device_copy(from, 4), device_copy(to, 4), NULL, 0, 16, 1, 0};
 
     run("rows", "b2_embed_f16", ROWS, B2_ROW_THREADS, &embed);
     counts_check("b2_embed_f16", "OPT-2.7b, 40 ids", COUNTS_MEMORY, 0);

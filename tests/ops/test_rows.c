@@ -222,6 +222,35 @@ START_TEST(kv_copy_pages) {
 }
 END_TEST
 
+/* Of every run of 4 slots the first rows only. */
+START_TEST(kv_copy_pages_by_rows) {
+    enum { SLOT = 32, RUN = 4 * SLOT, PAGE = 40 * RUN, PAGES = 5 };
+    static const int32_t from[2] = {0, 3}, to[2] = {4, 1}, rows[2] = {3, 1};
+    op_context t;
+
+    if (!op_open(&t, _i))
+        return;
+    op_mat pool = op_mat_new(&t, B2_F32, PAGES, PAGE / 4, 0, OP_RANDOM);
+    b2_kv_copy_pages op = {.pages = pool.device.data,
+                           .page_bytes = PAGE,
+                           .from = op_upload(&t, from, sizeof from),
+                           .to = op_upload(&t, to, sizeof to),
+                           .rows = op_upload(&t, rows, sizeof rows),
+                           .slot_bytes = SLOT,
+                           .run_bytes = RUN,
+                           .count = 2};
+    op_check(&t, t.device->ops->kv_copy_pages(t.device, &op));
+    for (int i = 0; i < 2; i++)
+        for (int run = 0; run < PAGE; run += RUN)
+            memcpy((char *)pool.host + to[i] * PAGE + run, (char *)pool.host + from[i] * PAGE + run,
+                   (size_t)rows[i] * SLOT);
+    ck_assert_mem_eq(op_mat_read(&t, pool), pool.host, (size_t)PAGES * PAGE);
+    op.run_bytes = RUN - 16;
+    ck_assert_status(t.device->ops->kv_copy_pages(t.device, &op), BLIP2_EINTERNAL);
+    op_close(&t);
+}
+END_TEST
+
 START_TEST(kv_copy_pages_refuses) {
     op_context t;
     int32_t zero = 0, one = 1;
@@ -246,5 +275,6 @@ void suite_rows(Suite *suite) {
     op_add_case(suite, "copy_rows", copy_rows);
     op_add_case(suite, "kv_write", kv_write);
     op_add_case(suite, "kv_copy_pages", kv_copy_pages);
+    op_add_case(suite, "kv_copy_pages by rows", kv_copy_pages_by_rows);
     op_add_case(suite, "kv_copy_pages refuses", kv_copy_pages_refuses);
 }
