@@ -61,7 +61,6 @@ static const b2_device_ops cuda_ops = {
     .close = cuda_close,
     .alloc = b2_cuda_alloc,
     .free = b2_cuda_free,
-    .clear = b2_cuda_clear,
     .upload = b2_cuda_upload,
     .download = b2_cuda_download,
     .sync = b2_cuda_sync,

@@ -89,7 +89,6 @@ blip2_status b2_staging_open(b2_cuda *cuda);
 void b2_staging_close(b2_cuda *cuda);
 blip2_status b2_cuda_alloc(b2_device *device, void **out, size_t bytes);
 void b2_cuda_free(b2_device *device, void *memory);
-blip2_status b2_cuda_clear(b2_device *device, void *memory, size_t bytes);
 blip2_status b2_cuda_upload(b2_device *device, void *to, const void *from, size_t bytes);
 blip2_status b2_cuda_download(b2_device *device, void *to, const void *from, size_t bytes);
 blip2_status b2_cuda_sync(b2_device *device);

@@ -131,15 +131,6 @@ void b2_cuda_free(b2_device *device, void *memory) {
     (void)cudaFree(memory);
 }
 
-blip2_status b2_cuda_clear(b2_device *device, void *memory, size_t bytes) {
-    b2_cuda *cuda = b2_cuda_of(device);
-    blip2_status status = b2_cuda_begin(cuda, "clear");
-
-    if (status < 0 || bytes == 0)
-        return status;
-    return b2_cuda_check(cuda, cudaMemsetAsync(memory, 0, bytes, cuda->stream), "clearing memory");
-}
-
 blip2_status b2_cuda_upload(b2_device *device, void *to, const void *from, size_t bytes) {
     b2_cuda *cuda = b2_cuda_of(device);
     blip2_status status = b2_cuda_begin(cuda, NULL);

@@ -314,9 +314,6 @@ typedef struct b2_device_ops {
     /* Device memory, aligned to 256 bytes, not cleared. EDEVMEM (ENOMEM on the CPU). */
     blip2_status (*alloc)(b2_device *device, void **out, size_t bytes);
     void (*free)(b2_device *device, void *memory); /* NULL is allowed */
-    /* Queue zeros. For memory of which more is copied than was written (pages that are forked with
-     * free slots). NULL: this device does not mind. */
-    blip2_status (*clear)(b2_device *device, void *memory, size_t bytes);
     /* Both are done with the host's memory when they return. */
     blip2_status (*upload)(b2_device *device, void *to, const void *from, size_t bytes);
     blip2_status (*download)(b2_device *device, void *to, const void *from, size_t bytes);

@@ -149,9 +149,6 @@ static blip2_status allocate(blip2_engine *engine) {
         (plan->kv_bytes > 0 &&
          (status = device->ops->alloc(device, &engine->kv, plan->kv_bytes)) < 0))
         return status;
-    if (plan->kv_bytes > 0 && device->ops->clear != NULL && /* beams fork pages with free slots */
-        (status = device->ops->clear(device, engine->kv, plan->kv_bytes)) < 0)
-        return status;
     carver.base = engine->workspace;
     carve(engine, &carver, engine->model, &plan->limits);
     engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
