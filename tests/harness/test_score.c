@@ -11,8 +11,8 @@ static void write_pictures(const char *first, const char *second) {
     char text[512];
 
     (void)snprintf(text, sizeof text,
-                   "{\"001.png\": {\"caption\": \"%s\"}, \"002.jpg\": {\"caption\": \"%s\"}}", first,
-                   second);
+                   "{\"001.png\": {\"caption\": \"%s\"}, \"002.jpg\": {\"caption\": \"%s\"}}",
+                   first, second);
     write_file("captions.json", text, strlen(text));
     link_file("001.png", PICTURE);
     link_file("002.jpg", OTHER_PICTURE);
