@@ -127,9 +127,7 @@ static blip2_status check(const blip2_engine *engine, const blip2_input *pairs, 
                            pairs[i].image == NULL ? "image" : "prompt");
     if (!engine->model->stage1.matches && !engine->model->stage1.contrasts)
         return b2_fail(BLIP2_ENOTSUP, "this checkpoint (%s) has no matching and no contrast heads",
-                       engine->model->config.architecture[0] != '\0'
-                           ? engine->model->config.architecture
-                           : engine->model->config.model_type);
+                       b2_model_name(engine->model));
     return BLIP2_OK;
 }
 

@@ -110,8 +110,7 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
         b2_request_close(request);
         return b2_fail(BLIP2_ENOTSUP,
                        "this checkpoint (%s) has no language model: it cannot generate text",
-                       model->config.architecture[0] != '\0' ? model->config.architecture
-                                                             : model->config.model_type);
+                       b2_model_name(model));
     }
     request->model = model;
     request->image = image;

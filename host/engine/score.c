@@ -26,10 +26,7 @@ blip2_status b2_score_check(const b2_score *score, const blip2_model *model) {
         lack = "head that writes captions (cls.predictions)";
     if (lack == NULL)
         return BLIP2_OK;
-    return b2_fail(BLIP2_ENOTSUP, "this checkpoint (%s) has no %s",
-                   model->config.architecture[0] != '\0' ? model->config.architecture
-                                                         : model->config.model_type,
-                   lack);
+    return b2_fail(BLIP2_ENOTSUP, "this checkpoint (%s) has no %s", b2_model_name(model), lack);
 }
 
 /* ---- memory ------------------------------------------------------------------------------- */

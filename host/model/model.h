@@ -32,6 +32,12 @@ struct blip2_model {
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */
 };
 
+/* What the checkpoint calls itself, for messages. */
+static inline const char *b2_model_name(const blip2_model *model) {
+    return model->config.architecture[0] != '\0' ? model->config.architecture
+                                                 : model->config.model_type;
+}
+
 /* Open the parts that a checkpoint has and check every tensor; make the weights only with `make`.
  * Without a language model (a stage-1 checkpoint) only vision and Q-Former are loaded. */
 blip2_status b2_model_load(blip2_model **out, const char *directory,
