@@ -61,15 +61,13 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
 }
 
 /* At least as many pictures as requests, so that no request waits for another one's. */
-static blip2_status plan_images(b2_engine_limits *limits, const blip2_model *model,
-                                uint64_t cache_bytes) {
+static void plan_images(b2_engine_limits *limits, const blip2_model *model, uint64_t cache_bytes) {
     size_t bytes = b2_images_place_bytes(model);
     uint64_t places = (cache_bytes != 0 ? cache_bytes : IMAGE_CACHE_BYTES) / bytes;
 
     if (places > MOST_IMAGES)
         places = MOST_IMAGES;
     limits->image_places = (uint32_t)b2_size_max((size_t)places, limits->max_requests);
-    return BLIP2_OK;
 }
 
 static uint32_t pages_for(uint32_t rows) {
@@ -127,10 +125,11 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
     blip2_status status;
 
     *out = (b2_engine_plan){0};
-    if ((status = plan_limits(&out->limits, model, options)) < 0 ||
-        (status = plan_images(&out->limits, model, options->image_cache_bytes)) < 0 ||
-        (model->writer.kind != B2_WRITER_NONE &&
-         (status = plan_kv(out, model, options->max_kv_bytes)) < 0))
+    if ((status = plan_limits(&out->limits, model, options)) < 0)
+        return status;
+    plan_images(&out->limits, model, options->image_cache_bytes);
+    if (model->writer.kind != B2_WRITER_NONE &&
+        (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)
