@@ -244,7 +244,7 @@ typedef struct b2_patch_embed {
 
 /* y = x / max(|x|, 1e-12) by rows: features to unit length. y may be x. */
 typedef struct b2_l2_normalise {
-    b2_mat x, y; /* [N, C] F32 */
+    b2_mat x, y; /* [N, C] F32; y may be x */
 } b2_l2_normalise;
 
 /* Image-text contrast: y[b, t] is the largest of the Q products of image b's queries with text t,

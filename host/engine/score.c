@@ -1,6 +1,7 @@
 #include "engine/score.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/size.h"
@@ -159,7 +160,7 @@ static blip2_status run_contrast(b2_score_space *space, const blip2_model *model
         (status = device->ops->copy_rows(
              device, &(b2_copy_rows){.x = x, .y = rows, .x_rows = space->picked, .count = count})) <
             0 ||
-        (status = b2_dense_run(run, contrast, rows, &model->stage1.text, B2_ACT_NONE)) < 0)
+        (status = b2_stage1_project(run, &model->stage1.text, contrast, rows)) < 0)
         return status;
     return fetch(device, space->host_contrast, contrast);
 }
@@ -228,19 +229,6 @@ static blip2_status run_captions(b2_score_space *space, const blip2_model *model
 
 /* ---- delivering --------------------------------------------------------------------------- */
 
-/* y [rows, cols] = x / max(|x|, 1e-12) by rows. */
-static void to_unit_length(float *y, const float *x, size_t rows, size_t cols) {
-    for (size_t i = 0; i < rows; i++, x += cols, y += cols) {
-        double squares = 0.0, length;
-
-        for (size_t k = 0; k < cols; k++)
-            squares += (double)x[k] * x[k];
-        length = fmax(sqrt(squares), 1e-12);
-        for (size_t k = 0; k < cols; k++)
-            y[k] = (float)(x[k] / length);
-    }
-}
-
 static void deliver_match(const b2_score_space *space, const b2_score_item *item) {
     uint32_t queries = space->pack.queries;
     const float *logits = space->host_match + (size_t)item->group * queries * 2;
@@ -279,21 +267,16 @@ static blip2_status deliver_contrast(const b2_score_space *space, const b2_score
                                      b2_device *device, const b2_images *images) {
     b2_score *score = item->score;
     size_t rows = b2_score_contrast_rows(score), cols = (size_t)space->contrast.cols;
-    const float *from = space->host_contrast + item->picked * cols;
-    blip2_status status = BLIP2_OK;
+    int64_t queries = space->pack.queries;
 
     if ((score->contrast = b2_alloc_array(rows * cols, sizeof(float))) == NULL)
         return b2_fail_memory();
-    if (score->mode == B2_SCORE_IMAGE) {
-        int64_t queries = space->pack.queries;
-
-        status = fetch(device, score->contrast,
-                       b2_mat_rows(images->where.contrast, item->image_place * queries, queries));
-        from = score->contrast;
-    }
-    if (status == BLIP2_OK)
-        to_unit_length(score->contrast, from, rows, cols);
-    return status;
+    if (score->mode == B2_SCORE_IMAGE)
+        return fetch(device, score->contrast,
+                     b2_mat_rows(images->where.contrast, item->image_place * queries, queries));
+    memcpy(score->contrast, space->host_contrast + item->picked * cols,
+           rows * cols * sizeof(float));
+    return BLIP2_OK;
 }
 
 static blip2_status deliver(const b2_score_space *space, const b2_score_item *item,

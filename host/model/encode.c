@@ -139,7 +139,7 @@ blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encod
         (status = keep(model, places->queries, queries, images, places)) < 0)
         return status;
     if (places->contrast.data != NULL &&
-        ((status = b2_dense_run(run, contrast, queries, &model->stage1.vision, B2_ACT_NONE)) < 0 ||
+        ((status = b2_stage1_project(run, &model->stage1.vision, contrast, queries)) < 0 ||
          (status = keep(model, places->contrast, contrast, images, places)) < 0))
         return status;
     if (places->soft.data == NULL)

@@ -29,7 +29,7 @@ typedef struct b2_encode_space {
 typedef struct b2_encode_places {
     b2_mat cross_kv; /* [places * n, X] */
     b2_mat queries;  /* [places * Q, C] the Q-Former's image mode */
-    b2_mat contrast; /* [places * Q, W] the contrast head of those, not yet of unit length */
+    b2_mat contrast; /* [places * Q, W] the contrast head of those, of unit length */
     b2_mat soft;     /* [places * Q, E] soft prompts */
     uint32_t *slots; /* host [images] */
 } b2_encode_places;

@@ -28,3 +28,11 @@ blip2_status b2_stage1_load(b2_stage1 *stage1, b2_loader *loader, uint32_t width
         status = b2_load_dense(loader, &stage1->match, B2_ITM_W, B2_ITM_B, 0, 2, width);
     return status;
 }
+
+blip2_status b2_stage1_project(const b2_run *run, const b2_dense *head, b2_mat y, b2_mat x) {
+    blip2_status status = b2_dense_run(run, y, x, head, B2_ACT_NONE);
+
+    return status < 0
+               ? status
+               : run->device->ops->l2_normalise(run->device, &(b2_l2_normalise){.x = y, .y = y});
+}

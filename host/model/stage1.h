@@ -20,4 +20,7 @@ typedef struct b2_stage1 {
 blip2_status b2_stage1_load(b2_stage1 *stage1, b2_loader *loader, uint32_t width,
                             uint32_t itc_width);
 
+/* y [N, W] = the rows x [N, C] through a contrast head (vision or text), of unit length. */
+blip2_status b2_stage1_project(const b2_run *run, const b2_dense *head, b2_mat y, b2_mat x);
+
 #endif
