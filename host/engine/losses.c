@@ -2,11 +2,13 @@
  *
  *   itc  S[b, c] = contrast of image b and text c, over the temperature; cross-entropy of its rows
  *        and of its columns against the pairs, with label smoothing
- *   itm  cross-entropy of "they match" for the pairs, and of "they do not" for each text with a
- * hard negative image and each image with a hard negative text itg  cross-entropy of each text as a
- * caption of its image: [DEC] text [SEP], label smoothing
  *
- * Five requests a pair and the sums here, in double. */
+ *   itm  cross-entropy of "they match" for the pairs, and of "they do not" for each text with a
+ *        hard negative image and each image with a hard negative text
+ *
+ *   itg  cross-entropy of each text as a caption of its image: [DEC] text [SEP], label smoothing
+ *
+ * Six requests a pair and the sums here, in double. */
 #include <math.h>
 #include <stdbool.h>
 
@@ -14,6 +16,7 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "engine/call.h"
+#include "engine/contrast.h"
 
 enum { DEFAULT_TOKENS = 32, KINDS = 6 };
 static const float default_temperature = 0.07f, default_smoothing = 0.1f;
@@ -87,22 +90,6 @@ static const b2_score *score_of(const job *j, kind k, size_t i) {
 }
 
 /* ---- contrast ----------------------------------------------------------------------------- */
-
-static double contrast_of(const job *j, size_t image, size_t text) {
-    const b2_score *queries = score_of(j, IMAGE, image);
-    const float *vector = score_of(j, TEXT, text)->contrast;
-    size_t width = (size_t)j->engine->model->stage1.text.rows;
-    double best = -INFINITY;
-
-    for (size_t q = 0; q < queries->row_count; q++) {
-        double sum = 0.0;
-
-        for (size_t k = 0; k < width; k++)
-            sum += (double)queries->contrast[q * width + k] * (double)vector[k];
-        best = fmax(best, sum);
-    }
-    return best;
-}
 
 static double temperature_of(const job *j) {
     float own = j->engine->model->stage1.temperature;
@@ -244,6 +231,8 @@ static double caption_loss(const job *j) {
 }
 
 static blip2_status compute(job *j, blip2_losses *out) {
+    size_t width = (size_t)j->engine->model->stage1.text.rows;
+    double temperature = temperature_of(j);
     uint64_t state = j->options->seed;
     blip2_status status = BLIP2_OK;
 
@@ -254,7 +243,8 @@ static blip2_status compute(job *j, blip2_losses *out) {
         return status;
     for (size_t i = 0; i < j->count; i++)
         for (size_t k = 0; k < j->count; k++)
-            j->similarity[i * j->count + k] = contrast_of(j, i, k) / temperature_of(j);
+            j->similarity[i * j->count + k] =
+                b2_contrast_of(score_of(j, IMAGE, i), score_of(j, TEXT, k), width) / temperature;
     if ((status = choose(j, true, &state)) < 0 || (status = choose(j, false, &state)) < 0)
         return status;
     for (size_t i = 0; i < j->count && status == BLIP2_OK; i++)

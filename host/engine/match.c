@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "engine/call.h"
+#include "engine/contrast.h"
 
 enum { DEFAULT_TOKENS = 32, GROUP = 64, PARTS = 3 };
 
@@ -60,20 +61,6 @@ static blip2_status open_pair(const blip2_engine *engine, const pairs *p, size_t
     return status;
 }
 
-/* The best of the picture's rows for the text. */
-static float contrast_of(const b2_score *image, const b2_score *text, size_t width) {
-    float best = -INFINITY;
-
-    for (size_t q = 0; q < image->row_count; q++) {
-        double sum = 0.0;
-
-        for (size_t k = 0; k < width; k++)
-            sum += (double)image->contrast[q * width + k] * text->contrast[k];
-        best = fmaxf(best, (float)sum);
-    }
-    return best;
-}
-
 static void fill(blip2_match_score *out, const pairs *p, size_t i, size_t width) {
     b2_request *const *parts = p->requests + i * PARTS;
 
@@ -86,8 +73,9 @@ static void fill(blip2_match_score *out, const pairs *p, size_t i, size_t width)
         out->itm_probability = (float)(1.0 / (1.0 + exp((double)logits[0] - logits[1])));
     }
     if (p->itc)
-        out->itc = contrast_of(&p->requests[p->image_of[i] * PARTS + B2_SCORE_IMAGE]->score,
-                               &p->requests[p->text_of[i] * PARTS + B2_SCORE_TEXT]->score, width);
+        out->itc = (float)b2_contrast_of(
+            &p->requests[p->image_of[i] * PARTS + B2_SCORE_IMAGE]->score,
+            &p->requests[p->text_of[i] * PARTS + B2_SCORE_TEXT]->score, width);
 }
 
 /* One group. The requests that are there go in one behind the other. */

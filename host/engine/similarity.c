@@ -15,9 +15,10 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "engine/call.h"
+#include "engine/contrast.h"
 #include "engine/similarity_matrix.h"
 
-enum { DEFAULT_RERANK = 128, DEFAULT_TOKENS = 35, GROUP = 64, BLOCK = 512 };
+enum { DEFAULT_RERANK = 128, DEFAULT_TOKENS = 35, GROUP = 64 };
 
 typedef struct job {
     blip2_engine *engine;
@@ -26,8 +27,9 @@ typedef struct job {
     const blip2_similarity_options *options;
     blip2_similarity *s;
     size_t width;   /* W of the contrast heads */
-    float *vectors; /* [W, texts] of all texts, transposed: contrast_row adds whole rows */
-    size_t *best;   /* [rerank] scratch */
+    float *vectors; /* [texts, W] of all texts */
+    b2_contrast contrast;
+    size_t *best; /* [rerank] scratch */
     uint64_t done, total;
 
     b2_request *requests[GROUP]; /* those of one call */
@@ -69,46 +71,28 @@ static void drop(job *j) {
 }
 
 /* Run what was added, hand each result to take, and drop it. */
-static blip2_status run(job *j, void (*take)(job *j, const b2_score *score, size_t cell)) {
+static blip2_status run(job *j, blip2_status (*take)(job *j, const b2_score *score, size_t cell)) {
     const blip2_status none = BLIP2_OK;
     size_t count = j->count;
     blip2_status status = b2_call_run(j->engine, j->requests, count, &none);
 
     for (size_t i = 0; i < count && status == BLIP2_OK; i++)
-        take(j, &j->requests[i]->score, j->cells[i]);
+        status = take(j, &j->requests[i]->score, j->cells[i]);
     drop(j);
     return status < 0 ? status : tell(j, count);
 }
 
 /* ---- contrast ----------------------------------------------------------------------------- */
 
-static void take_text(job *j, const b2_score *score, size_t text) {
-    for (size_t k = 0; k < j->width; k++)
-        j->vectors[k * j->s->texts + text] = score->contrast[k];
+static blip2_status take_text(job *j, const b2_score *score, size_t text) {
+    memcpy(j->vectors + text * j->width, score->contrast, j->width * sizeof *j->vectors);
+    return BLIP2_OK;
 }
 
-/* Row [texts] of the contrast: for each text the largest product with the picture's rows [Q, W]. */
-static void take_image(job *j, const b2_score *score, size_t image) {
-    size_t texts = j->s->texts;
-    float sums[BLOCK];
-
-    for (size_t first = 0; first < texts; first += BLOCK) {
-        size_t n = b2_size_min(BLOCK, texts - first);
-        float *row = j->s->itc + image * texts + first;
-
-        for (size_t q = 0; q < score->row_count; q++) {
-            memset(sums, 0, n * sizeof *sums);
-            for (size_t k = 0; k < j->width; k++) {
-                const float *vectors = j->vectors + k * texts + first;
-                float x = score->contrast[q * j->width + k];
-
-                for (size_t t = 0; t < n; t++)
-                    sums[t] += x * vectors[t];
-            }
-            for (size_t t = 0; t < n; t++)
-                row[t] = q == 0 || sums[t] > row[t] ? sums[t] : row[t];
-        }
-    }
+static blip2_status take_image(job *j, const b2_score *score, size_t image) {
+    return j->s->texts > 0
+               ? b2_contrast_run(&j->contrast, score->contrast, j->s->itc + image * j->s->texts)
+               : BLIP2_OK;
 }
 
 static blip2_status read_texts(job *j) {
@@ -125,8 +109,9 @@ static blip2_status read_texts(job *j) {
 
 /* ---- matching ----------------------------------------------------------------------------- */
 
-static void take_pair(job *j, const b2_score *score, size_t cell) {
+static blip2_status take_pair(job *j, const b2_score *score, size_t cell) {
     j->s->itm[cell] = score->match[1];
+    return BLIP2_OK;
 }
 
 /* Match the pairs of pictures first .. first + count - 1 that are among the best of a row and were
@@ -190,7 +175,11 @@ static blip2_status compute(job *j) {
         (j->best = b2_alloc_array(most, sizeof *j->best)) == NULL)
         return b2_fail_memory();
     j->total = (uint64_t)j->s->images * (1 + of_image) + (uint64_t)j->s->texts * (1 + of_text);
-    if ((status = read_texts(j)) < 0 || (status = read_images(j)) < 0)
+    if ((status = read_texts(j)) < 0 ||
+        (j->s->texts > 0 &&
+         (status = b2_contrast_open(&j->contrast, j->engine->model->device, j->vectors, j->s->texts,
+                                    j->width, j->engine->model->config.qformer.queries)) < 0) ||
+        (status = read_images(j)) < 0)
         return status;
     for (size_t t = 0; t < j->s->texts; t++)
         b2_similarity_pick(j->s, BLIP2_IMAGES_OF_TEXT, t, of_text, j->best);
@@ -246,6 +235,7 @@ blip2_status blip2_similarity_compute(blip2_engine *engine, const blip2_image *c
     if ((status = b2_similarity_open(&j.s, image_count, text_count)) == BLIP2_OK)
         status = compute(&j);
     drop(&j);
+    b2_contrast_close(&j.contrast);
     b2_free(j.vectors);
     b2_free(j.best);
     if (engine->close_wanted)
