@@ -8,9 +8,11 @@
  * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
  * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
- * (branches.h). A step that feeds the
- * last row chooses the next token. SCORE waits for a common pass of the Q-Former. DONE has its
- * results, or a status that says why not. */
+ *         (branches.h). A step that feeds the last row chooses the next token.
+ *
+ * SCORE   waits for a common pass of the Q-Former.
+ *
+ * DONE    has its results, or a status that says why not. */
 #ifndef B2_REQUEST_H
 #define B2_REQUEST_H
 #include "decode/decoding.h"
@@ -108,10 +110,7 @@ typedef struct b2_answer {
     bool stopped; /* by a stop token, the last one */
     double score; /* of beams; else 0 */
 } b2_answer;
-/* Texts that the request gives; the best one is request->text as well. */
-static inline uint32_t b2_request_answers(const b2_request *request) {
-    return request->branches != NULL ? request->branches->answers : 1;
-}
+/* Text i of those that the request gives, best first; the best one is request->text as well. */
 b2_answer b2_request_answer(const b2_request *request, uint32_t i);
 static inline uint32_t b2_request_new_count(const b2_request *request) {
     return request->branches != NULL ? request->branches->beams.length

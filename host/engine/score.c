@@ -249,7 +249,7 @@ static b2_mat hidden_of(const b2_score_space *space, const b2_score_item *item, 
     case B2_SCORE_IMAGE:
         return b2_mat_rows(images->where.queries, item->image_place * queries, queries);
     case B2_SCORE_PAIR:
-        return b2_mat_rows(x, item->group * queries, queries);
+        return b2_mat_rows(x, b2_qformer_query_row(&space->pack, item->group), queries);
     case B2_SCORE_TEXT:
     case B2_SCORE_CAPTION:
         break;

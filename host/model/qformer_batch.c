@@ -62,7 +62,6 @@ void b2_qformer_pack_free(b2_qformer_pack *pack) {
 
 void b2_qformer_pack_begin(b2_qformer_pack *pack, b2_mask_rule rule) {
     pack->batch = (b2_qformer_batch){.rule = rule};
-    pack->both = false;
     pack->host.q_start[0] = 0;
     pack->host.cross_q_start[0] = 0;
 }
@@ -110,7 +109,6 @@ bool b2_qformer_pack_add(b2_qformer_pack *pack, const b2_qformer_segment *segmen
     rows = queries + segment->text_count;
     pack->text_first[s] = batch->text_rows;
     pack->text_count[s] = segment->text_count;
-    pack->both = pack->both || (queries > 0 && segment->text_count > 0);
     if (segment->has_queries)
         add_queries(pack, segment);
     add_text(pack, segment, queries);

@@ -32,9 +32,11 @@ typedef struct b2_qformer_batch {
     const int32_t *slots; /* [N] */
 } b2_qformer_batch;
 
-typedef struct b2_qformer_arrays { /* the same layout on host and device */
-    int32_t *learned, *ids, *places, *order, *q_start, *k_first, *k_count, *queries;
-    int32_t *cross_q_start, *cross_k_first, *cross_k_count, *slots;
+typedef struct b2_qformer_arrays { /* the same layout on host and device; as in the batch */
+    int32_t *learned, *ids, *places, *order, *slots; /* [N] */
+    int32_t *q_start, *cross_q_start;                /* [S+1] */
+    int32_t *k_first, *k_count, *queries;            /* [S] */
+    int32_t *cross_k_first, *cross_k_count;          /* [S] */
 } b2_qformer_arrays;
 
 /* A segment to be packed. */
@@ -55,7 +57,6 @@ typedef struct b2_qformer_pack {
     b2_qformer_arrays host, device;
     void *host_block, *device_block;
     size_t bytes;
-    bool both;              /* a segment has queries and text */
     uint32_t *text_first;   /* [S] first text row of a segment, counted among the text rows */
     uint32_t *text_count;   /* [S] */
     int32_t *text_slots;    /* [N] of the text rows, which go behind the queries' */
