@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 #include "faults.h"
 #include "run.h"
-#include "stage1.h"
+#include "stage1_fixture.h"
 
 enum { IMAGES = 3 };
 

@@ -6,7 +6,7 @@
 #include "engine/engine.h"
 #include "faults.h"
 #include "run.h"
-#include "stage1.h"
+#include "stage1_fixture.h"
 
 enum { PAIRS = 4 };
 

@@ -7,7 +7,7 @@
 #include "faults.h"
 #include "image/image.h"
 #include "run.h"
-#include "stage1.h"
+#include "stage1_fixture.h"
 
 enum { IMAGES = 4, TEXTS = 3, PAIRS = IMAGES * TEXTS };
 

@@ -1,6 +1,6 @@
 /* What the tests of Q-Former models share: models, pictures and engines, on the CPU. */
-#ifndef B2_TESTS_ENGINE_STAGE1_H
-#define B2_TESTS_ENGINE_STAGE1_H
+#ifndef B2_TESTS_ENGINE_STAGE1_FIXTURE_H
+#define B2_TESTS_ENGINE_STAGE1_FIXTURE_H
 #include "blip2.h"
 
 #define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"

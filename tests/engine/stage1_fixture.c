@@ -1,4 +1,4 @@
-#include "stage1.h"
+#include "stage1_fixture.h"
 
 #include <stdio.h>
 
