@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "blip2.h"
-#include "cuda.h"
+#include "device_fixture.h"
 #include "ptx_vm.h"
 #include "run.h"
 

@@ -1,11 +1,10 @@
 /* Captured steps of the CUDA device on the GPU in software: they give what direct ones give, count
- * what they promise, and whatever fails about them the requests do not
- * (test_graph_faults.c). */
+ * what they promise, and whatever fails about them, the requests do not (test_graph_faults.c). */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "graph.h"
+#include "graph_fixture.h"
 #include "ptx_vm.h"
 #include "run.h"
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "graph.h"
+#include "graph_fixture.h"
 #include "ptx_vm.h"
 #include "run.h"
 

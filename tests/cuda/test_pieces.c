@@ -1,7 +1,8 @@
-/* Operations on more than scratch holds at once, and biases by which pieces are told apart. */
+/* What scratch cannot hold at once is worked on in pieces; and linears that share a plan each add
+ * their own bias. */
 #include "base/alloc.h"
 #include "base/type.h"
-#include "cuda.h"
+#include "device_fixture.h"
 #include "image/image.h"
 #include "ptx_vm.h"
 #include "run.h"

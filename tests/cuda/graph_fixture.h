@@ -1,6 +1,6 @@
 /* What the files of the suite "cuda_graph" share. */
-#ifndef B2_TESTS_CUDA_GRAPH_H
-#define B2_TESTS_CUDA_GRAPH_H
+#ifndef B2_TESTS_CUDA_GRAPH_FIXTURE_H
+#define B2_TESTS_CUDA_GRAPH_FIXTURE_H
 #include <check.h>
 
 #include "engine/engine.h"

@@ -1,7 +1,7 @@
 /* What the files of the suite "cuda" share: a device, its memory, and its end, at which nothing is
  * left and no kernel did wrong. */
-#ifndef B2_TESTS_CUDA_CUDA_H
-#define B2_TESTS_CUDA_CUDA_H
+#ifndef B2_TESTS_CUDA_DEVICE_FIXTURE_H
+#define B2_TESTS_CUDA_DEVICE_FIXTURE_H
 #include <check.h>
 
 #include "device.h"
