@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "faults.h"
 #include "fixture.h"
 #include "run.h"
 
@@ -311,22 +311,7 @@ static blip2_status caption_once(void) {
 }
 
 START_TEST(survives_every_failure) {
-    int64_t allocations;
-
-    b2_alloc_fail_after(-1);
-    ck_assert_status_ok(caption_once());
-    allocations = b2_alloc_count();
-    ck_assert_int_gt(allocations, 30);
-    for (int64_t n = 0; n < allocations; n++) {
-        blip2_status status;
-
-        b2_alloc_fail_after(n);
-        status = caption_once();
-        b2_alloc_fail_after(-1);
-        ck_assert_msg(status < 0, "allocation %lld of %lld failed without an error", (long long)n,
-                      (long long)allocations);
-    }
-    ck_assert_status_ok(caption_once());
+    fail_each_allocation(caption_once, 30);
 }
 END_TEST
 

@@ -1,14 +1,11 @@
 /* Captions that the Q-Former writes: how requests are packed, and which pictures are already
  * encoded, changes no token; there is no prompt. */
-#include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "faults.h"
 #include "run.h"
-
-#define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"
-#define MODEL GOLDEN "/models/lavis_stage1"
+#include "stage1_fixture.h"
 
 enum { IMAGES = 3 };
 
@@ -16,49 +13,22 @@ static blip2_model *model;
 static blip2_image *images[IMAGES];
 static blip2_input inputs[IMAGES];
 
-static blip2_status open_all(void) {
+static void setup(void) {
     static const int numbers[IMAGES] = {8, 0, 6};
-    blip2_model_options options;
-    blip2_status status;
 
-    blip2_model_options_init(&options, sizeof options);
-    options.threads = 1;
-    options.device = "cpu";
-    if ((status = blip2_model_open(&model, MODEL, &options)) < 0)
-        return status;
-    for (int i = 0; i < IMAGES; i++) {
-        char path[1024];
-
-        (void)snprintf(path, sizeof path, "%s/images/p%d.png", GOLDEN, numbers[i]);
-        if ((status = blip2_image_open(&images[i], path, NULL)) < 0)
-            return status;
+    open_model(&model, STAGE1);
+    open_pictures(images, numbers, IMAGES);
+    for (int i = 0; i < IMAGES; i++)
         inputs[i] = (blip2_input){.image = images[i]};
-    }
-    return BLIP2_OK;
 }
 
 static void close_all(void) {
-    for (int i = 0; i < IMAGES; i++) {
-        blip2_image_free(images[i]);
-        images[i] = NULL;
-    }
+    close_pictures(images, IMAGES);
     blip2_model_close(model);
-    model = NULL;
-}
-
-static void setup(void) {
-    ck_assert_status_ok(open_all());
 }
 
 static blip2_engine *engine_of(uint32_t requests, uint32_t together) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_images = together;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return open_engine(model, requests, together, 0);
 }
 
 /* LAVIS's own lengths, in which the start token counts: 10 and 30. */
@@ -135,15 +105,11 @@ END_TEST
 /* ---- every allocation fails in turn ------------------------------------------------------- */
 
 static blip2_status caption_once(void) {
-    blip2_engine_options options;
     blip2_engine *engine = NULL;
     blip2_result *result = NULL;
     blip2_status status;
 
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = 2;
-    options.image_cache_bytes = 1;
-    if ((status = blip2_engine_open(&engine, model, &options)) == BLIP2_OK)
+    if ((status = open_small_engine(&engine, model)) == BLIP2_OK)
         status = caption(engine, 1, &result);
     ck_assert(status == BLIP2_OK || result == NULL);
     blip2_result_free(result);
@@ -152,22 +118,7 @@ static blip2_status caption_once(void) {
 }
 
 START_TEST(survives_every_failure) {
-    int64_t allocations;
-
-    b2_alloc_fail_after(-1);
-    ck_assert_status_ok(caption_once());
-    allocations = b2_alloc_count();
-    ck_assert_int_gt(allocations, 20);
-    for (int64_t n = 0; n < allocations; n++) {
-        blip2_status status;
-
-        b2_alloc_fail_after(n);
-        status = caption_once();
-        b2_alloc_fail_after(-1);
-        ck_assert_msg(status < 0, "allocation %lld of %lld failed without an error", (long long)n,
-                      (long long)allocations);
-    }
-    ck_assert_status_ok(caption_once());
+    fail_each_allocation(caption_once, 20);
 }
 END_TEST
 

@@ -1,10 +1,10 @@
 /* The one loop: whatever is packed together, in whatever pieces, every request gets the text that
- * it gets alone; and whatever goes wrong, the engine can be used again. */
-#include <math.h>
+ * it gets alone; and whatever goes wrong, the engine can be used again. What
+ * it refuses: test_refusals.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/engine.h"
+#include "engine_fixture.h"
 #include "fixture.h"
 #include "run.h"
 
@@ -18,7 +18,7 @@ static void teardown(void) {
     fixture_close(&f);
 }
 
-static blip2_engine *engine_of(uint32_t requests, uint32_t images, uint64_t kv_bytes) {
+blip2_engine *engine_of(blip2_model *model, uint32_t requests, uint32_t images, uint64_t kv_bytes) {
     blip2_engine_options options;
     blip2_engine *engine;
 
@@ -27,11 +27,11 @@ static blip2_engine *engine_of(uint32_t requests, uint32_t images, uint64_t kv_b
     options.max_images = images;
     options.max_kv_bytes = kv_bytes;
     options.max_tokens = 100;
-    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &options));
+    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
     return engine;
 }
 
-static blip2_generate_options generate_options(void) {
+blip2_generate_options generate_options(void) {
     blip2_generate_options options;
 
     blip2_generate_options_init(&options, sizeof options);
@@ -51,7 +51,7 @@ static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, 
 
 /* What each input gives alone: the reference of the packing tests. */
 static void run_alone(blip2_result *alone[INPUTS], const blip2_generate_options *options) {
-    blip2_engine *engine = engine_of(1, 1, 0);
+    blip2_engine *engine = engine_of(f.model, 1, 1, 0);
 
     for (int i = 0; i < INPUTS; i++)
         ck_assert_status_ok(blip2_generate(engine, &f.inputs[i], 1, options, &alone[i]));
@@ -76,32 +76,32 @@ START_TEST(packing_changes_nothing) {
     blip2_generate_options options = generate_options();
 
     options.repetition_penalty = _i == 1 ? 1.5f : 0.0f;
-    assert_as_alone(engine_of(8, 4, 0), &options);
+    assert_as_alone(engine_of(f.model, 8, 4, 0), &options);
 }
 END_TEST
 
 START_TEST(few_places_change_nothing) {
     blip2_generate_options options = generate_options();
 
-    assert_as_alone(engine_of(2, 1, 0), &options);
+    assert_as_alone(engine_of(f.model, 2, 1, 0), &options);
 }
 END_TEST
 
 /* Pages for one request only: the others wait their turn. */
 START_TEST(few_pages_change_nothing) {
     blip2_generate_options options = generate_options();
-    blip2_engine *probe = engine_of(1, 1, 0);
+    blip2_engine *probe = engine_of(f.model, 1, 1, 0);
     uint64_t bytes = probe->plan.kv_bytes;
 
     blip2_engine_close(probe);
-    assert_as_alone(engine_of(4, 4, bytes), &options);
+    assert_as_alone(engine_of(f.model, 4, 4, bytes), &options);
 }
 END_TEST
 
 /* A prompt that does not fit into one batch is fed over several steps. */
 START_TEST(pieces_of_a_prompt_change_nothing) {
     blip2_generate_options options = generate_options();
-    blip2_engine *engine = engine_of(3, 3, 0);
+    blip2_engine *engine = engine_of(f.model, 3, 3, 0);
 
     engine->batch.max_rows = 3 + (uint32_t)_i;
     assert_as_alone(engine, &options);
@@ -138,7 +138,7 @@ static void count_done(size_t index, const char *text, const int32_t *tokens, si
 
 START_TEST(stream_gives_the_text) {
     blip2_generate_options options = generate_options();
-    blip2_engine *engine = engine_of(3, 2, 0);
+    blip2_engine *engine = engine_of(f.model, 3, 2, 0);
     blip2_result *result;
     stream s = {0};
 
@@ -164,7 +164,7 @@ END_TEST
 
 START_TEST(a_stop_leaves_a_usable_engine) {
     blip2_generate_options options = generate_options();
-    blip2_engine *engine = engine_of(2, 2, 0);
+    blip2_engine *engine = engine_of(f.model, 2, 2, 0);
     blip2_result *result = (blip2_result *)1;
     stream s = {.stop_after = 2};
 
@@ -181,7 +181,7 @@ END_TEST
 
 START_TEST(min_new_tokens_bans_the_end) {
     blip2_generate_options options = generate_options();
-    blip2_engine *engine = engine_of(8, 4, 0);
+    blip2_engine *engine = engine_of(f.model, 8, 4, 0);
     blip2_result *result;
     size_t shortest = 99, n;
 
@@ -212,7 +212,7 @@ END_TEST
 START_TEST(as_long_as_rows_last) {
     blip2_generate_options options = generate_options();
     blip2_engine_options limits;
-    blip2_engine *engine = engine_of(2, 2, 0);
+    blip2_engine *engine = engine_of(f.model, 2, 2, 0);
     blip2_result *some, *all;
     size_t n, m;
 
@@ -232,43 +232,6 @@ START_TEST(as_long_as_rows_last) {
     ck_assert_mem_eq(x, y, 92 * sizeof *x);
     blip2_result_free(some);
     blip2_result_free(all);
-    blip2_engine_close(engine);
-}
-END_TEST
-
-START_TEST(options_out_of_range) {
-    blip2_generate_options options = generate_options();
-    blip2_engine *engine = engine_of(1, 1, 0), *second;
-    blip2_result *result;
-    char prompt[4096];
-
-    ck_assert_status(blip2_engine_open(&second, f.model, NULL), BLIP2_EINVAL);
-    options.min_new_tokens = 13;
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "min_new_tokens"));
-    options = generate_options();
-    options.repetition_penalty = NAN;
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    options.repetition_penalty = -1.0f;
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    options = generate_options();
-    options.max_new_tokens = 93; /* with 8 queries and </s>: 101 rows, max_tokens is 100 */
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    options.max_new_tokens = UINT32_MAX;
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    options = generate_options();
-    memset(prompt, 'q', sizeof prompt - 1);
-    prompt[sizeof prompt - 1] = '\0';
-    ck_assert_status(
-        blip2_generate(engine, &(blip2_input){f.images[0], prompt}, 1, &options, &result),
-        BLIP2_EINVAL);
-    ck_assert_status(blip2_generate(engine, &(blip2_input){NULL, NULL}, 1, &options, &result),
-                     BLIP2_EINVAL);
-    ck_assert_ptr_null(result);
-    ck_assert_status_ok(blip2_generate(engine, NULL, 0, &options, &result));
-    ck_assert_uint_eq(blip2_result_count(result), 0);
-    ck_assert_ptr_null(blip2_result_text(result, 0));
-    blip2_result_free(result);
     blip2_engine_close(engine);
 }
 END_TEST
@@ -296,7 +259,7 @@ static int call_again(size_t index, const char *text, size_t length, void *paylo
 
 START_TEST(callbacks_must_not_call_the_engine) {
     blip2_generate_options options = generate_options();
-    nested n = {.engine = engine_of(2, 2, 0), .close = _i == 1};
+    nested n = {.engine = engine_of(f.model, 2, 2, 0), .close = _i == 1};
     blip2_engine *second;
     blip2_result *result;
 
@@ -317,69 +280,6 @@ START_TEST(callbacks_must_not_call_the_engine) {
 }
 END_TEST
 
-START_TEST(null_is_refused) {
-    blip2_engine *engine = engine_of(1, 1, 0);
-    blip2_result *result = (blip2_result *)1;
-    size_t count = 7;
-
-    ck_assert_status(blip2_model_open(NULL, MODEL, NULL), BLIP2_EINVAL);
-    ck_assert_status(blip2_model_describe(NULL, MODEL), BLIP2_EINVAL);
-    ck_assert_status(blip2_engine_open(NULL, f.model, NULL), BLIP2_EINVAL);
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, NULL, NULL), BLIP2_EINVAL);
-    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "out is NULL"));
-    ck_assert_status(blip2_generate(NULL, f.inputs, 1, NULL, &result), BLIP2_EINVAL);
-    ck_assert_ptr_null(result);
-    ck_assert_status(blip2_generate(engine, NULL, 1, NULL, &result), BLIP2_EINVAL);
-    ck_assert_uint_eq(blip2_image_width(NULL) + blip2_image_height(NULL), 0);
-    ck_assert_uint_eq(blip2_result_count(NULL), 0);
-    ck_assert_ptr_null(blip2_result_text(NULL, 0));
-    ck_assert_ptr_null(blip2_result_tokens(NULL, 0, &count));
-    ck_assert_uint_eq(count, 0);
-    blip2_generate_options_init(NULL, 8);
-    blip2_engine_close(engine);
-}
-END_TEST
-
-START_TEST(engine_limits) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_tokens = 129; /* the tiny OPT has 128 positions */
-    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    options.max_tokens = 8; /* 8 queries and no room for a start token */
-    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    options.max_tokens = 9; /* and one that answers with a token */
-    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &options));
-    blip2_engine_close(engine);
-    options.max_tokens = 0;
-    options.max_kv_bytes = 1000;
-    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    options.max_kv_bytes = 0;
-    options.max_requests = 100000;
-    ck_assert_status(blip2_engine_open(&engine, f.model, &options), BLIP2_EINVAL);
-    ck_assert_ptr_null(engine);
-    options.max_requests = 1;
-    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &options));
-    blip2_engine_close(engine);
-}
-END_TEST
-
-START_TEST(stage_1_checkpoint_cannot_generate) {
-    blip2_model *model;
-    blip2_engine *engine;
-    blip2_result *result;
-
-    ck_assert_status_ok(blip2_model_open(&model, GOLDEN "/models/hf_blip2_itm", NULL));
-    ck_assert_status_ok(blip2_engine_open(&engine, model, NULL));
-    ck_assert_status(blip2_generate(engine, f.inputs, 1, NULL, &result), BLIP2_ENOTSUP);
-    ck_assert_ptr_null(result);
-    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "no language model"));
-    blip2_engine_close(engine);
-    blip2_model_close(model);
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("engine");
     TCase *tests = tcase_create("engine");
@@ -394,11 +294,8 @@ int main(void) {
     tcase_add_test(tests, a_stop_leaves_a_usable_engine);
     tcase_add_test(tests, min_new_tokens_bans_the_end);
     tcase_add_test(tests, as_long_as_rows_last);
-    tcase_add_test(tests, options_out_of_range);
     tcase_add_loop_test(tests, callbacks_must_not_call_the_engine, 0, 2);
-    tcase_add_test(tests, null_is_refused);
-    tcase_add_test(tests, engine_limits);
-    tcase_add_test(tests, stage_1_checkpoint_cannot_generate);
     suite_add_tcase(suite, tests);
+    suite_refusals(suite);
     return run_suite(suite);
 }

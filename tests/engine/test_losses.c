@@ -1,16 +1,12 @@
 /* Stage 1's losses beyond what the golden cases fix: packing and pieces change nothing, negatives
  * are drawn by seed, and what cannot be is told. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "faults.h"
 #include "run.h"
-
-#define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"
-#define MODEL GOLDEN "/models/lavis_stage1"
-#define NO_LM GOLDEN "/models/hf_blip2_itm"
+#include "stage1_fixture.h"
 
 enum { PAIRS = 4 };
 
@@ -20,41 +16,20 @@ static blip2_model *model;
 static blip2_image *images[PAIRS];
 static blip2_input pairs[PAIRS];
 
-static blip2_status open_model(const char *directory) {
-    blip2_model_options options;
-
-    blip2_model_options_init(&options, sizeof options);
-    options.threads = 1;
-    options.device = "cpu";
-    return blip2_model_open(&model, directory, &options);
-}
-
 static void setup(void) {
-    ck_assert_status_ok(open_model(MODEL));
-    for (int i = 0; i < PAIRS; i++) {
-        char path[1024];
-
-        (void)snprintf(path, sizeof path, "%s/images/p%d.png", GOLDEN, i);
-        ck_assert_status_ok(blip2_image_open(&images[i], path, NULL));
+    open_model(&model, STAGE1);
+    open_pictures(images, NULL, PAIRS);
+    for (int i = 0; i < PAIRS; i++)
         pairs[i] = (blip2_input){images[i], texts[i]};
-    }
 }
 
 static void close_all(void) {
-    for (int i = 0; i < PAIRS; i++)
-        blip2_image_free(images[i]);
+    close_pictures(images, PAIRS);
     blip2_model_close(model);
-    model = NULL;
 }
 
 static blip2_engine *engine_of(uint32_t requests) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return open_engine(model, requests, 0, 0);
 }
 
 static blip2_losses_options defaults(void) {
@@ -209,7 +184,7 @@ START_TEST(bad_arguments) {
     (void)compute(engine, NULL); /* as usable as before */
     blip2_engine_close(engine);
     blip2_model_close(model);
-    ck_assert_status_ok(open_model(NO_LM));
+    open_model(&model, ITM);
     engine = engine_of(8);
     ck_assert_status(blip2_losses_compute(engine, pairs, PAIRS, NULL, &losses), BLIP2_ENOTSUP);
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "cls.predictions"));
@@ -218,37 +193,18 @@ START_TEST(bad_arguments) {
 END_TEST
 
 static blip2_status compute_once(void) {
-    blip2_engine_options options;
     blip2_engine *engine = NULL;
     blip2_losses losses;
     blip2_status status;
 
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = 2;
-    options.image_cache_bytes = 1;
-    if ((status = blip2_engine_open(&engine, model, &options)) == BLIP2_OK)
+    if ((status = open_small_engine(&engine, model)) == BLIP2_OK)
         status = blip2_losses_compute(engine, pairs, 2, NULL, &losses);
     blip2_engine_close(engine);
     return status;
 }
 
 START_TEST(survives_every_failure) {
-    int64_t allocations;
-
-    b2_alloc_fail_after(-1);
-    ck_assert_status_ok(compute_once());
-    allocations = b2_alloc_count();
-    ck_assert_int_gt(allocations, 20);
-    for (int64_t n = 0; n < allocations; n++) {
-        blip2_status status;
-
-        b2_alloc_fail_after(n);
-        status = compute_once();
-        b2_alloc_fail_after(-1);
-        ck_assert_msg(status < 0, "allocation %lld of %lld failed without an error", (long long)n,
-                      (long long)allocations);
-    }
-    ck_assert_status_ok(compute_once());
+    fail_each_allocation(compute_once, 20);
 }
 END_TEST
 

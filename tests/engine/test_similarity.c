@@ -1,15 +1,12 @@
 /* Every picture with every text: the numbers are those of blip2_match, the work is no more than
  * must be done, and a stopped or failed call leaves nothing behind. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "faults.h"
 #include "run.h"
-
-#define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"
-#define MODEL GOLDEN "/models/lavis_stage1"
+#include "stage1_fixture.h"
 
 enum { IMAGES = 6, TEXTS = 5, RERANK = 2 };
 
@@ -19,46 +16,18 @@ static const char *const texts[TEXTS] = {"a dog", "two statues eating on a bicyc
 static blip2_model *model;
 static blip2_image *images[IMAGES];
 
-static blip2_status open_all(void) {
-    blip2_model_options options;
-    blip2_status status;
-
-    blip2_model_options_init(&options, sizeof options);
-    options.threads = 1;
-    options.device = "cpu";
-    if ((status = blip2_model_open(&model, MODEL, &options)) < 0)
-        return status;
-    for (int i = 0; i < IMAGES; i++) {
-        char path[1024];
-
-        (void)snprintf(path, sizeof path, "%s/images/p%d.png", GOLDEN, i);
-        if ((status = blip2_image_open(&images[i], path, NULL)) < 0)
-            return status;
-    }
-    return BLIP2_OK;
-}
-
 static void setup(void) {
-    ck_assert_status_ok(open_all());
+    open_model(&model, STAGE1);
+    open_pictures(images, NULL, IMAGES);
 }
 
 static void close_all(void) {
-    for (int i = 0; i < IMAGES; i++)
-        blip2_image_free(images[i]);
+    close_pictures(images, IMAGES);
     blip2_model_close(model);
-    model = NULL;
 }
 
 static blip2_engine *engine_of(uint32_t requests, uint32_t together, uint64_t cache_bytes) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_images = together;
-    options.image_cache_bytes = cache_bytes;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return open_engine(model, requests, together, cache_bytes);
 }
 
 static blip2_similarity_options options_of(uint32_t rerank) {
@@ -286,16 +255,12 @@ START_TEST(bad_arguments) {
 END_TEST
 
 static blip2_status compute_once(void) {
-    blip2_engine_options options;
     blip2_engine *engine = NULL;
     const blip2_similarity_options wanted = options_of(1);
     blip2_similarity *s = NULL;
     blip2_status status;
 
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = 2;
-    options.image_cache_bytes = 1;
-    if ((status = blip2_engine_open(&engine, model, &options)) == BLIP2_OK)
+    if ((status = open_small_engine(&engine, model)) == BLIP2_OK)
         status = blip2_similarity_compute(engine, (const blip2_image *const *)images, 2, texts, 2,
                                           &wanted, &s);
     ck_assert(status == BLIP2_OK || s == NULL);
@@ -305,22 +270,7 @@ static blip2_status compute_once(void) {
 }
 
 START_TEST(survives_every_failure) {
-    int64_t allocations;
-
-    b2_alloc_fail_after(-1);
-    ck_assert_status_ok(compute_once());
-    allocations = b2_alloc_count();
-    ck_assert_int_gt(allocations, 20);
-    for (int64_t n = 0; n < allocations; n++) {
-        blip2_status status;
-
-        b2_alloc_fail_after(n);
-        status = compute_once();
-        b2_alloc_fail_after(-1);
-        ck_assert_msg(status < 0, "allocation %lld of %lld failed without an error", (long long)n,
-                      (long long)allocations);
-    }
-    ck_assert_status_ok(compute_once());
+    fail_each_allocation(compute_once, 20);
 }
 END_TEST
 

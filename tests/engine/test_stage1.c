@@ -1,16 +1,13 @@
 /* Features and matching: how requests are packed, and which pictures are already encoded, changes
  * no number; each picture is encoded once. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "engine/engine.h"
+#include "faults.h"
 #include "image/image.h"
 #include "run.h"
-
-#define GOLDEN BLIP2_SOURCE_DIR "/tests/golden"
-#define MODEL GOLDEN "/models/hf_blip2_itm"
+#include "stage1_fixture.h"
 
 enum { IMAGES = 4, TEXTS = 3, PAIRS = IMAGES * TEXTS };
 
@@ -20,50 +17,20 @@ static blip2_model *model;
 static blip2_image *images[IMAGES];
 static blip2_input pairs[PAIRS]; /* every picture with every text, pictures first */
 
-static blip2_status open_all(void) {
-    blip2_model_options options;
-    blip2_status status;
-
-    blip2_model_options_init(&options, sizeof options);
-    options.threads = 1;
-    options.device = "cpu";
-    if ((status = blip2_model_open(&model, MODEL, &options)) < 0)
-        return status;
-    for (int i = 0; i < IMAGES; i++) {
-        char path[1024];
-
-        (void)snprintf(path, sizeof path, "%s/images/p%d.png", GOLDEN, i);
-        if ((status = blip2_image_open(&images[i], path, NULL)) < 0)
-            return status;
-    }
+static void setup(void) {
+    open_model(&model, ITM);
+    open_pictures(images, NULL, IMAGES);
     for (int i = 0; i < PAIRS; i++)
         pairs[i] = (blip2_input){images[i / TEXTS], texts[i % TEXTS]};
-    return BLIP2_OK;
 }
 
 static void close_all(void) {
-    for (int i = 0; i < IMAGES; i++) {
-        blip2_image_free(images[i]);
-        images[i] = NULL;
-    }
+    close_pictures(images, IMAGES);
     blip2_model_close(model);
-    model = NULL;
-}
-
-static void setup(void) {
-    ck_assert_status_ok(open_all());
 }
 
 static blip2_engine *engine_of(uint32_t requests, uint32_t together, uint64_t cache_bytes) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_images = together;
-    options.image_cache_bytes = cache_bytes;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return open_engine(model, requests, together, cache_bytes);
 }
 
 /* fp32 sums in another order: a GEMM's blocks depend on its number of rows. */
@@ -247,16 +214,12 @@ END_TEST
 /* ---- every allocation fails in turn ------------------------------------------------------- */
 
 static blip2_status match_once(void) {
-    blip2_engine_options options;
     blip2_engine *engine = NULL;
     blip2_features *features = NULL;
     blip2_match_score scores[2];
     blip2_status status;
 
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = 2;
-    options.image_cache_bytes = 1;
-    if ((status = blip2_engine_open(&engine, model, &options)) == BLIP2_OK &&
+    if ((status = open_small_engine(&engine, model)) == BLIP2_OK &&
         (status = blip2_match(engine, pairs, 2, NULL, scores)) == BLIP2_OK)
         status = blip2_features_extract(engine, pairs, 2, NULL, &features);
     ck_assert(status == BLIP2_OK || features == NULL);
@@ -266,22 +229,7 @@ static blip2_status match_once(void) {
 }
 
 START_TEST(survives_every_failure) {
-    int64_t allocations;
-
-    b2_alloc_fail_after(-1);
-    ck_assert_status_ok(match_once());
-    allocations = b2_alloc_count();
-    ck_assert_int_gt(allocations, 20);
-    for (int64_t n = 0; n < allocations; n++) {
-        blip2_status status;
-
-        b2_alloc_fail_after(n);
-        status = match_once();
-        b2_alloc_fail_after(-1);
-        ck_assert_msg(status < 0, "allocation %lld of %lld failed without an error", (long long)n,
-                      (long long)allocations);
-    }
-    ck_assert_status_ok(match_once());
+    fail_each_allocation(match_once, 20);
 }
 END_TEST
 

@@ -2,85 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attention_cases.h"
 #include "base/type.h"
 #include "ops.h"
 #include "reference.h"
-
-enum { MAX_SEGMENTS = 8 };
-
-typedef enum kv_kind {
-    OWN,    /* each segment has its keys */
-    SHARED, /* packed: every segment reads the same keys */
-    FRESH   /* paged: the last n keys of a segment are new, to be stored first */
-} kv_kind;
-
-typedef struct attention_case {
-    int64_t heads, head_size, segments;
-    int64_t n[MAX_SEGMENTS], m[MAX_SEGMENTS]; /* query rows and keys of each segment */
-    int64_t queries[MAX_SEGMENTS];            /* keys of learned queries */
-    b2_mask_rule rule;
-    uint32_t page_tokens; /* 0: packed */
-    b2_type kv_type;      /* of the pages */
-    kv_kind kv;
-    double spread;                /* of the scores: larger makes the softmax sharper */
-    int64_t bias_span, bias_zero; /* span 0: no bias */
-} attention_case;
-
-/* The rules, short. */
-#define ALL B2_MASK_ALL
-#define CAUSAL B2_MASK_CAUSAL
-#define SPLIT B2_MASK_QFORMER_SPLIT
-#define ITG B2_MASK_QFORMER_CAUSAL
-
-static const attention_case cases[] = {
-    {1, 1, 1, {1}, {1}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {1, 5, 1, {3}, {0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 44, 3, {1, 0, 4}, {7, 3, 0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {3, 88, 2, {65, 17}, {65, 17}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 88, 1, {257}, {257}, {0}, ALL, 0, B2_F32, OWN, 4.0, 0, 0},
-    {2, 64, 2, {32, 32}, {257, 257}, {0}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 4, {8, 8, 3, 1}, {70, 70, 70, 70}, {0}, ALL, 0, B2_F32, SHARED, 1.0, 0, 0},
-    {2, 80, 3, {36, 1, 130}, {36, 1, 130}, {0}, CAUSAL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 80, 3, {4, 9, 5}, {20, 3, 5}, {0}, CAUSAL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {40, 33}, {40, 33}, {32, 32}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 3, {8, 20, 9}, {8, 20, 9}, {8, 8, 8}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {5, 3}, {12, 40}, {8, 8}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {5, 3}, {12, 40}, {8, 8}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {6, 4}, {3, 4}, {8, 8}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
-    {4, 80, 1, {1}, {300}, {0}, CAUSAL, 16, B2_F32, OWN, 1.0, 0, 0},
-    {4, 80, 3, {1, 1, 1}, {33, 1, 129}, {0}, CAUSAL, 16, B2_F16, OWN, 1.0, 0, 0},
-    {1, 80, 1, {1}, {3000}, {0}, CAUSAL, 32, B2_F16, OWN, 2.0, 0, 0},
-    {1, 64, 2, {1, 2}, {2500, 1999}, {0}, ALL, 0, B2_F32, OWN, 8.0, 0, 0},
-    {3, 128, 2, {21, 1}, {40, 17}, {0}, CAUSAL, 7, B2_BF16, OWN, 1.0, 0, 0},
-    {1, 5, 3, {2, 1, 3}, {9, 0, 3}, {0}, CAUSAL, 1, B2_BF16, OWN, 1.0, 0, 0},
-    {2, 44, 2, {70, 3}, {70, 200}, {0}, CAUSAL, 64, B2_F16, OWN, 30.0, 0, 0},
-    {1, 256, 1, {9}, {11}, {0}, ALL, 4, B2_F32, OWN, 1.0, 0, 0},
-    {2, 80, 3, {1, 1, 1}, {33, 1, 70}, {0}, CAUSAL, 16, B2_F32, FRESH, 1.0, 0, 0},
-    {3, 64, 3, {36, 0, 5}, {36, 4, 9}, {0}, CAUSAL, 16, B2_F16, FRESH, 1.0, 0, 0},
-    {2, 88, 2, {7, 3}, {20, 3}, {4, 4}, ITG, 3, B2_BF16, FRESH, 1.0, 0, 0},
-    /* Every rule packed and in pages, with segments that are empty, or have no queries or text. */
-    {2, 64, 2, {40, 33}, {40, 33}, {32, 32}, ALL, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 4, {9, 0, 3, 5}, {9, 4, 12, 5}, {8, 2, 0, 5}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 4, {9, 0, 3, 5}, {9, 4, 12, 5}, {8, 2, 0, 5}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 4, {8, 0, 3, 5}, {20, 0, 12, 5}, {8, 8, 0, 4}, SPLIT, 16, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 4, {8, 0, 3, 40}, {20, 9, 12, 72}, {8, 8, 0, 40}, ITG, 16, B2_F16, OWN, 1.0, 0, 0},
-    {2, 80, 3, {6, 0, 2}, {6, 5, 40}, {4, 4, 32}, SPLIT, 16, B2_F32, FRESH, 1.0, 0, 0},
-    {2, 64, 3, {1, 1, 1}, {33, 40, 32}, {32, 32, 32}, ITG, 16, B2_F16, FRESH, 1.0, 0, 0},
-    {2, 64, 2, {5, 2}, {40, 17}, {0, 0}, ALL, 16, B2_F16, FRESH, 1.0, 0, 0},
-    /* Rows in front of all keys, which see none where there are no queries. */
-    {2, 64, 3, {5, 0, 3}, {2, 0, 0}, {0, 0, 0}, SPLIT, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {5, 3}, {2, 1}, {0, 1}, ITG, 0, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 3, {5, 70, 3}, {2, 4, 0}, {0, 0, 0}, SPLIT, 16, B2_F32, OWN, 1.0, 0, 0},
-    {2, 64, 2, {5, 3}, {2, 0}, {0, 0}, CAUSAL, 16, B2_F32, OWN, 1.0, 0, 0},
-    /* T5: encoder, decoder and its steps; one distance, all of them, none clamped. */
-    {2, 64, 2, {33, 70}, {33, 70}, {0}, ALL, 0, B2_F32, OWN, 1.0, 41, 20},
-    {3, 64, 1, {5}, {5}, {0}, ALL, 0, B2_F32, OWN, 1.0, 1, 0},
-    {1, 5, 2, {3, 0}, {9, 0}, {0}, ALL, 0, B2_F32, OWN, 1.0, 301, 150},
-    {2, 128, 1, {20}, {90}, {0}, ALL, 0, B2_F32, OWN, 4.0, 7, 0},
-    {2, 64, 2, {21, 36}, {21, 36}, {0}, CAUSAL, 16, B2_F32, FRESH, 1.0, 16, 15},
-    {3, 64, 3, {1, 1, 1}, {33, 1, 150}, {0}, CAUSAL, 16, B2_F16, FRESH, 1.0, 128, 127},
-    {2, 80, 2, {16, 5}, {40, 300}, {0}, CAUSAL, 16, B2_F16, OWN, 1.0, 50, 40},
-};
 
 typedef struct segments {
     int32_t q_start[MAX_SEGMENTS + 1], k_first[MAX_SEGMENTS], k_count[MAX_SEGMENTS],
@@ -188,90 +113,116 @@ static segments lay_out(const attention_case *c) {
     return l;
 }
 
+/* What an attention reads and writes. */
+typedef struct operands {
+    segments l;
+    op_mat qkv, q, k, v, y; /* k, v: packed ones, or the new rows of pages */
+    pools pages;
+    float *bias, *bias_device;
+    float scale;
+} operands;
+
 /* aligned: rows start at multiples of 16 bytes where the head size lets them, as models have it;
  * kernels that want that are left out of the game otherwise. */
-static void run_attention(op_context *t, const attention_case *c, bool aligned) {
+static operands make_operands(op_context *t, const attention_case *c, bool aligned) {
     const int64_t gaps[4] = {aligned ? 8 : 3, aligned ? 16 : 5, aligned ? 8 : 1, 0};
-    segments l = lay_out(c);
-    int64_t width = c->heads * c->head_size, count = l.rows * width;
+    operands o = {.l = lay_out(c), .scale = (float)c->spread / sqrtf((float)c->head_size)};
+    int64_t width = c->heads * c->head_size;
     b2_type type = t->device->compute;
     /* Queries, keys and values are views into one [N, 3C] matrix. */
-    bool joined = c->page_tokens == 0 ? l.rows == l.keys : c->kv == FRESH;
-    op_mat qkv = op_mat_new(t, type, l.rows, joined ? 3 * width : width, gaps[0], OP_RANDOM);
-    op_mat q = op_mat_cols(qkv, 0, width), k = {0}, v = {0};
-    op_mat y = op_mat_new(t, type, l.rows, width, gaps[1], OP_NAN);
-    pools pages = {0};
-    double *exact = op_host(t, (size_t)count * sizeof *exact);
-    float *plain = op_host(t, (size_t)count * sizeof *plain);
-    double *scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *scores);
-    float *plain_scores = op_host(t, (size_t)(l.max_k + 1) * sizeof *plain_scores);
-    float scale = (float)c->spread / sqrtf((float)c->head_size);
-    float *bias_device, *bias = op_vector(t, c->heads * c->bias_span, &bias_device);
-    char what[160];
+    bool joined = c->page_tokens == 0 ? o.l.rows == o.l.keys : c->kv == FRESH;
 
+    o.qkv = op_mat_new(t, type, o.l.rows, joined ? 3 * width : width, gaps[0], OP_RANDOM);
+    o.q = op_mat_cols(o.qkv, 0, width);
+    o.y = op_mat_new(t, type, o.l.rows, width, gaps[1], OP_NAN);
+    o.bias = op_vector(t, c->heads * c->bias_span, &o.bias_device);
     if (joined) {
-        k = op_mat_cols(qkv, width, width);
-        v = op_mat_cols(qkv, 2 * width, width);
+        o.k = op_mat_cols(o.qkv, width, width);
+        o.v = op_mat_cols(o.qkv, 2 * width, width);
     } else if (c->page_tokens == 0) {
-        k = op_mat_new(t, type, l.keys, width, gaps[2], OP_RANDOM);
-        v = op_mat_new(t, type, l.keys, width, gaps[3], OP_RANDOM);
+        o.k = op_mat_new(t, type, o.l.keys, width, gaps[2], OP_RANDOM);
+        o.v = op_mat_new(t, type, o.l.keys, width, gaps[3], OP_RANDOM);
     }
     if (c->page_tokens > 0)
-        pages = make_pages(t, c, &l, k, v);
+        o.pages = make_pages(t, c, &o.l, o.k, o.v);
+    return o;
+}
+
+static void run_on_device(op_context *t, const attention_case *c, const operands *o) {
+    const segments *l = &o->l;
     size_t indices = (size_t)c->segments * sizeof(int32_t);
-    b2_attention op = {.q = q.device,
-                       .k = k.device,
-                       .v = v.device,
-                       .kv = pages.view,
-                       .slots =
-                           c->kv == FRESH ? op_upload(t, pages.slots, (size_t)l.rows * 4) : NULL,
-                       .y = y.device,
-                       .q_start = op_upload(t, l.q_start, indices + sizeof(int32_t)),
-                       .k_first = op_upload(t, l.k_first, indices),
-                       .k_count = op_upload(t, l.k_count, indices),
-                       .queries = wants_queries(c) ? op_upload(t, l.queries, indices) : NULL,
-                       .bias = c->bias_span > 0 ? bias_device : NULL,
+    b2_attention op = {.q = o->q.device,
+                       .k = o->k.device,
+                       .v = o->v.device,
+                       .kv = o->pages.view,
+                       .slots = c->kv == FRESH ? op_upload(t, o->pages.slots, (size_t)l->rows * 4)
+                                               : NULL,
+                       .y = o->y.device,
+                       .q_start = op_upload(t, l->q_start, indices + sizeof(int32_t)),
+                       .k_first = op_upload(t, l->k_first, indices),
+                       .k_count = op_upload(t, l->k_count, indices),
+                       .queries = wants_queries(c) ? op_upload(t, l->queries, indices) : NULL,
+                       .bias = c->bias_span > 0 ? o->bias_device : NULL,
                        .bias_zero = (uint32_t)c->bias_zero,
                        .bias_span = (uint32_t)c->bias_span,
                        .segments = (uint32_t)c->segments,
                        .heads = (uint32_t)c->heads,
                        .head_size = (uint32_t)c->head_size,
-                       .max_q = (uint32_t)l.max_q,
-                       .max_k = (uint32_t)l.max_k,
-                       .scale = scale,
+                       .max_q = (uint32_t)l->max_q,
+                       .max_k = (uint32_t)l->max_k,
+                       .scale = o->scale,
                        .rule = c->rule};
+
     op_check(t, t->device->ops->attention(t->device, &op));
-    ref_attention ref = {.q = q.host,
-                         .k = c->page_tokens > 0 ? pages.k : k.host,
-                         .v = c->page_tokens > 0 ? pages.v : v.host,
-                         .q_stride = q.device.stride,
-                         .k_stride = c->page_tokens > 0 ? width : k.device.stride,
-                         .v_stride = c->page_tokens > 0 ? width : v.device.stride,
-                         .rows = l.rows,
-                         .q_start = l.q_start,
-                         .k_first = l.k_first,
-                         .k_count = l.k_count,
-                         .queries = wants_queries(c) ? l.queries : NULL,
-                         .segments = c->segments,
-                         .heads = c->heads,
-                         .head_size = c->head_size,
-                         .scale = scale,
-                         .rule = c->rule,
-                         .bias = c->bias_span > 0 ? bias : NULL,
-                         .bias_zero = c->bias_zero,
-                         .bias_span = c->bias_span};
+}
+
+static ref_attention reference_of(const attention_case *c, const operands *o) {
+    int64_t width = c->heads * c->head_size;
+
+    return (ref_attention){.q = o->q.host,
+                           .k = c->page_tokens > 0 ? o->pages.k : o->k.host,
+                           .v = c->page_tokens > 0 ? o->pages.v : o->v.host,
+                           .q_stride = o->q.device.stride,
+                           .k_stride = c->page_tokens > 0 ? width : o->k.device.stride,
+                           .v_stride = c->page_tokens > 0 ? width : o->v.device.stride,
+                           .rows = o->l.rows,
+                           .q_start = o->l.q_start,
+                           .k_first = o->l.k_first,
+                           .k_count = o->l.k_count,
+                           .queries = wants_queries(c) ? o->l.queries : NULL,
+                           .segments = c->segments,
+                           .heads = c->heads,
+                           .head_size = c->head_size,
+                           .scale = o->scale,
+                           .rule = c->rule,
+                           .bias = c->bias_span > 0 ? o->bias : NULL,
+                           .bias_zero = c->bias_zero,
+                           .bias_span = c->bias_span};
+}
+
+static void run_attention(op_context *t, const attention_case *c, bool aligned) {
+    operands o = make_operands(t, c, aligned);
+    int64_t count = o.l.rows * c->heads * c->head_size;
+    double *exact = op_host(t, (size_t)count * sizeof *exact);
+    float *plain = op_host(t, (size_t)count * sizeof *plain);
+    double *scores = op_host(t, (size_t)(o.l.max_k + 1) * sizeof *scores);
+    float *plain_scores = op_host(t, (size_t)(o.l.max_k + 1) * sizeof *plain_scores);
+    ref_attention ref = reference_of(c, &o);
+    char what[160];
+
+    run_on_device(t, c, &o);
     double largest = ref_attention_f64(exact, scores, &ref);
     (void)ref_attention_f32(plain, plain_scores, &ref);
     snprintf(what, sizeof what,
              "attention D %lld rule %d page %u n[0] %lld m[0] %lld spread %g bias %lld from %lld",
              (long long)c->head_size, (int)c->rule, (unsigned)c->page_tokens, (long long)c->n[0],
              (long long)c->m[0], c->spread, (long long)c->bias_span, (long long)c->bias_zero);
-    float *got = op_mat_read(t, y);
-    op_compare_sensitive(what, type, fmax(1.0, largest), got, exact, plain, count);
+    float *got = op_mat_read(t, o.y);
+    op_compare_sensitive(what, t->device->compute, fmax(1.0, largest), got, exact, plain, count);
     for (int64_t i = 0; i < count; i++)
         if (exact[i] == 0.0 && got[i] != 0.0f) /* a row that sees no key */
             ck_abort_msg("%s: [%lld] is %g, not 0", what, (long long)i, (double)got[i]);
-    op_mat_unchanged(t, qkv);
+    op_mat_unchanged(t, o.qkv);
 }
 
 START_TEST(listed) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 const char *in_tests(const char *name) {
     static char path[1024];
@@ -121,6 +122,15 @@ void ck_assert_refused(const char *base, const refusal *refused) {
     free(json);
 }
 
+char *read_tokenizer(const char *model, size_t *size) {
+    uint8_t *json = NULL;
+    char path[256];
+
+    (void)snprintf(path, sizeof path, "golden/models/%s/tokenizer.json", model);
+    ck_assert_status_ok(b2_file_read(&json, size, in_tests(path), 1 << 20));
+    return (char *)json;
+}
+
 void parse_and_use(const char *json, size_t size) {
     static const char text[] = "a photo of </s> <image> it 's \xC3\xA9\xFF  two";
     b2_tokenizer *tokenizer;
@@ -184,4 +194,15 @@ int64_t fail_every_allocation(const char *json) {
     json_set_alloc_funcs(malloc, free);
     ck_assert(done);
     return n;
+}
+
+int run_hostile(const char *name, unsigned seconds, const TTest *const tests[], size_t count) {
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create("hostile");
+
+    tcase_set_timeout(tcase, seconds);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
 }

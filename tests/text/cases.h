@@ -37,11 +37,17 @@ typedef struct refusal {
 } refusal;
 void ck_assert_refused(const char *base, const refusal *refused);
 
+/* The tokenizer.json of a model in tests/golden/models, yours to free. */
+char *read_tokenizer(const char *model, size_t *size);
+
 /* Whatever the bytes are: an answer, and a tokenizer that works when there is one. */
 void parse_and_use(const char *json, size_t size);
 
 /* Read the tokenizer and use it, each time with one more allocation before all fail. Answers how
  * many it takes. */
 int64_t fail_every_allocation(const char *json);
+
+/* A suite of one case, run with `seconds` for each test. */
+int run_hostile(const char *name, unsigned seconds, const TTest *const tests[], size_t count);
 
 #endif

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/file.h"
 #include "cases.h"
 #include "text/charsmap.h"
 
@@ -218,13 +217,8 @@ END_TEST
 /* A real one, T5's, with damage in 60 places. */
 START_TEST(damaged_charsmaps_do_no_harm) {
     size_t size;
-    uint8_t *file = NULL;
-    char *json;
-    char *map, *end;
+    char *json = read_tokenizer("tok_t5", &size), *map, *end;
 
-    ck_assert_status_ok(
-        b2_file_read(&file, &size, in_tests("golden/models/tok_t5/tokenizer.json"), 1 << 20));
-    json = (char *)file;
     map = strstr(json, "precompiled_charsmap");
     ck_assert_ptr_nonnull(map);
     map = strchr(map + strlen("precompiled_charsmap") + 1, '"') + 1;
@@ -241,7 +235,7 @@ START_TEST(damaged_charsmaps_do_no_harm) {
         parse_and_use(json, size);
         memcpy(at, kept, sizeof kept);
     }
-    b2_free(file);
+    b2_free(json);
 }
 END_TEST
 
@@ -327,16 +321,10 @@ START_TEST(long_texts_take_no_quadratic_time) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("hostile tokenizers of other kinds");
-    TCase *tcase = tcase_create("hostile");
+    const TTest *const tests[] = {wrong_values_are_refused,     charsmaps_that_point_anywhere,
+                                  damaged_charsmaps_do_no_harm, flipped_bits_do_no_harm,
+                                  every_allocation_may_fail,    long_texts_take_no_quadratic_time};
 
-    tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, wrong_values_are_refused);
-    tcase_add_test(tcase, charsmaps_that_point_anywhere);
-    tcase_add_test(tcase, damaged_charsmaps_do_no_harm);
-    tcase_add_test(tcase, flipped_bits_do_no_harm);
-    tcase_add_test(tcase, every_allocation_may_fail);
-    tcase_add_test(tcase, long_texts_take_no_quadratic_time);
-    suite_add_tcase(suite, tcase);
-    return run_suite(suite);
+    return run_hostile("hostile tokenizers of other kinds", 120, tests,
+                       sizeof tests / sizeof *tests);
 }
