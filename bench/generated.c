@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "lists.h"
 #include "watch.h"
 
 blip2_status generated_open(generated *out, const blip2_model *model, verdict *v, uint32_t count,
@@ -85,12 +86,9 @@ static json_t *up_to_stop(const b2_config *config, const json_t *rows, size_t fr
             json_t *id = json_array_get(row, k);
 
             stopped = k >= from && is_stop(config, id);
-            json_array_append(cut, id);
+            list_add(&cut, json_incref(id));
         }
-        if (json_array_append_new(out, cut) != 0) {
-            json_decref(out);
-            return NULL;
-        }
+        list_add(&out, cut);
     }
     return out;
 }
@@ -160,10 +158,7 @@ blip2_status generated_compare_scores(const generated *g) {
     for (uint32_t i = 0; i < g->count * g->answers; i++) {
         b2_answer answer = b2_request_answer(g->requests[i / g->answers], i % g->answers);
 
-        if (json_array_append_new(all, json_real(answer.score)) != 0) {
-            json_decref(all);
-            return b2_fail_memory();
-        }
+        list_add(&all, json_real(answer.score));
     }
     return verdict_numbers(g->v, key, all, "scores_abs");
 }

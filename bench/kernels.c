@@ -6,13 +6,13 @@
  * by events (cuda/timing.h): what is measured is the GPU alone, operands come from its memory and
  * not from its cache, unless all 16 sets of them fit there, as they would in a model. */
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 #include "kernel_work.h"
+#include "measuring.h"
 #include "timing.h"
 
 static const char usage[] =
@@ -109,7 +109,7 @@ enum { TABLE_ROWS = sizeof table / sizeof *table };
 
 typedef struct wish {
     const char *device, *compute_name, *patch_name, *only;
-    b2_compute compute;
+    blip2_compute compute;
     b2_patch_path patch;
     uint32_t samples;
     bool tiny, help;
@@ -151,12 +151,6 @@ static kernel_shape grown(kernel_shape s, growth g, uint32_t batch) {
 
 /* ---- measuring ---------------------------------------------------------------------------- */
 
-static int compare_numbers(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* Calls 0 .. calls-1 captured into a graph, and its time. */
 static blip2_status time_calls(kernel_work *work, uint32_t calls, uint32_t samples,
                                double *seconds) {
@@ -193,21 +187,12 @@ static blip2_status measure(const wish *w, kernel_work *work, double *seconds, m
         out->calls = (uint32_t)(calls < MAX_NODES ? calls : MAX_NODES);
     if ((status = time_calls(work, out->calls, w->samples, seconds)) < 0)
         return status;
-    qsort(seconds, w->samples, sizeof *seconds, compare_numbers);
+    out->median = bench_median(seconds, w->samples) / out->calls;
     out->best = seconds[0] / out->calls;
-    out->median = seconds[w->samples / 2] / out->calls;
     return BLIP2_OK;
 }
 
 /* ---- the report --------------------------------------------------------------------------- */
-
-static int print(json_t *object) {
-    int bad = object == NULL || json_dumpf(object, stdout, JSON_REAL_PRECISION(6)) != 0 ||
-              putchar('\n') == EOF || fflush(stdout) != 0;
-
-    json_decref(object);
-    return bad ? bench_complain("the report could not be written") : EXIT_SUCCESS;
-}
 
 static const char *op_name(kernel_op op) {
     static const char *const names[] = {"copy",     "linear",    "norm",   "embed", "copy_rows",
@@ -228,7 +213,7 @@ static int print_result(const wish *w, const kernel_work *work, const measured *
     (void)snprintf(name, sizeof name, "%s%s%s", s->name,
                    s->op == KERNEL_PATCH && w->patch_name != NULL ? "." : "",
                    s->op == KERNEL_PATCH && w->patch_name != NULL ? w->patch_name : "");
-    return print(json_pack(
+    return bench_print_json(json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:f, s:f, "
         "s:f, s:f, s:f, s:f}",
         "name", name, "op", op_name(s->op), "compute", w->compute_name, "activations",
@@ -242,12 +227,12 @@ static int print_result(const wish *w, const kernel_work *work, const measured *
 }
 
 static int print_gpu(const wish *w, const b2_gpu_facts *f) {
-    return print(json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:i, s:b}", "gpu",
-                           f->name, "device", w->device, "compute", w->compute_name, "capability",
-                           f->major * 10 + f->minor, "multiprocessors", f->multiprocessors,
-                           "l2_bytes", (json_int_t)f->cache_bytes, "memory_bytes",
-                           (json_int_t)f->total_bytes, "free_bytes", (json_int_t)f->free_bytes,
-                           "cuda_runtime", f->runtime, "cuda_driver", f->driver, "tiny", w->tiny));
+    return bench_print_json(json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:i, s:i, s:b}", "gpu", f->name, "device",
+        w->device, "compute", w->compute_name, "capability", f->major * 10 + f->minor,
+        "multiprocessors", f->multiprocessors, "l2_bytes", (json_int_t)f->cache_bytes,
+        "memory_bytes", (json_int_t)f->total_bytes, "free_bytes", (json_int_t)f->free_bytes,
+        "cuda_runtime", f->runtime, "cuda_driver", f->driver, "tiny", w->tiny));
 }
 
 /* ---- the command -------------------------------------------------------------------------- */
@@ -265,9 +250,9 @@ static int run_case(const wish *w, b2_device *device, size_t cache_bytes, const 
     if (status == BLIP2_OK) {
         code = print_result(w, &work, &m);
     } else {
-        code =
-            print(json_pack("{s:s, s:s, s:i, s:s}", "name", shape->name, "compute", w->compute_name,
-                            "batch", (int)batch, "error", blip2_error_message()));
+        code = bench_print_json(json_pack("{s:s, s:s, s:i, s:s}", "name", shape->name, "compute",
+                                          w->compute_name, "batch", (int)batch, "error",
+                                          blip2_error_message()));
         code = code == EXIT_SUCCESS ? EXIT_DIFFERENT : code;
     }
     kernel_work_close(&work);
@@ -295,24 +280,6 @@ static int run_all(const wish *w, b2_device *device, size_t cache_bytes, double 
     return code;
 }
 
-static bool read_compute(const char *text, wish *w) {
-    static const struct {
-        const char *name;
-        b2_compute compute;
-    } names[] = {{"f32", B2_COMPUTE_F32},
-                 {"tf32", B2_COMPUTE_TF32},
-                 {"f16", B2_COMPUTE_F16},
-                 {"bf16", B2_COMPUTE_BF16}};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(text, names[i].name) == 0) {
-            w->compute = names[i].compute;
-            w->compute_name = names[i].name;
-            return true;
-        }
-    return false;
-}
-
 static bool read_patch(const char *text, wish *w) {
     w->patch_name = text;
     w->patch = strcmp(text, "gemm") == 0 ? B2_PATCH_GEMM : B2_PATCH_CUDNN;
@@ -328,14 +295,13 @@ static int read_options(int argc, char **argv, wish *w) {
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        long samples;
-
         switch (option) {
         case 'd':
             w->device = optarg;
             break;
         case 'c':
-            if (!read_compute(optarg, w))
+            if (!bench_read_compute(optarg, &w->compute, &w->compute_name) ||
+                w->compute == BLIP2_COMPUTE_AUTO)
                 return bench_complain("kernels: --compute %s: expected f32, tf32, f16 or bf16",
                                       optarg);
             break;
@@ -347,11 +313,9 @@ static int read_options(int argc, char **argv, wish *w) {
             w->only = optarg;
             break;
         case 's':
-            samples = strtol(optarg, NULL, 10);
-            if (samples < 1 || samples > MAX_SAMPLES)
+            if (!bench_read_count(optarg, MAX_SAMPLES, &w->samples))
                 return bench_complain("kernels: --samples %s: expected 1 to %d", optarg,
                                       MAX_SAMPLES);
-            w->samples = (uint32_t)samples;
             break;
         case 't':
             w->tiny = true;
@@ -369,7 +333,8 @@ static int read_options(int argc, char **argv, wish *w) {
 
 int kernels_main(int argc, char **argv) {
     double seconds[MAX_SAMPLES];
-    wish w = {.device = "cuda", .compute_name = "bf16", .compute = B2_COMPUTE_BF16, .samples = 15};
+    wish w = {
+        .device = "cuda", .compute_name = "bf16", .compute = BLIP2_COMPUTE_BF16, .samples = 15};
     b2_device_options options = {0};
     b2_gpu_facts facts;
     b2_device *device = NULL;
@@ -379,7 +344,7 @@ int kernels_main(int argc, char **argv) {
         return code;
     if (w.help)
         return fputs(usage, stdout) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
-    options.compute = w.compute;
+    options.compute = (b2_compute)w.compute;
     options.patch_path = w.patch;
     if (b2_device_open(&device, w.device, &options) < 0 || b2_gpu_facts_of(device, &facts) < 0) {
         code = bench_complain("--device %s: %s", w.device, blip2_error_message());

@@ -82,11 +82,8 @@ static blip2_status compare_weights(verdict *v, const char *key, const float *we
                                     size_t count) {
     json_t *rows = json_array();
 
-    for (size_t i = 0; i < count && rows != NULL; i++)
-        if (json_array_append_new(rows, number_list(weights + i * count, count)) != 0) {
-            json_decref(rows);
-            rows = NULL;
-        }
+    for (size_t i = 0; i < count; i++)
+        list_add(&rows, number_list(weights + i * count, count));
     return verdict_numbers(v, key, rows, "weights_abs");
 }
 

@@ -32,16 +32,10 @@ static blip2_status match(const stage1_case *c, bool all, blip2_match_score *sco
 static json_t *list_of(const blip2_match_score *scores, size_t count, char what) {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < count && list != NULL; i++) {
-        json_t *item = what == 'l'   ? number_list(scores[i].itm_logits, 2)
-                       : what == 'p' ? json_real((double)scores[i].itm_probability)
-                                     : json_real((double)scores[i].itc);
-
-        if (json_array_append_new(list, item) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        list_add(&list, what == 'l'   ? number_list(scores[i].itm_logits, 2)
+                        : what == 'p' ? json_real((double)scores[i].itm_probability)
+                                      : json_real((double)scores[i].itc));
     return list;
 }
 
@@ -67,10 +61,7 @@ static blip2_status compare_all(const stage1_case *c, const blip2_match_score *s
     json_t *rows = json_array();
 
     for (size_t i = 0; i < c->image_count; i++)
-        if (json_array_append_new(rows, list_of(s + i * c->text_count, c->text_count, 'c')) != 0) {
-            json_decref(rows);
-            return b2_fail_memory();
-        }
+        list_add(&rows, list_of(s + i * c->text_count, c->text_count, 'c'));
     return verdict_numbers(v, "logits_per_image", rows, "logits_abs");
 }
 

@@ -27,22 +27,16 @@ static json_t *row_of(const matrices *m, char what, size_t row) {
     }
     list = json_array();
     count = blip2_similarity_best(m->similarity, m->direction, row, m->most, m->order);
-    for (size_t i = 0; i < count && list != NULL; i++)
-        if (json_array_append_new(list, json_integer((json_int_t)m->order[i])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
+    for (size_t i = 0; i < count; i++)
+        list_add(&list, json_integer((json_int_t)m->order[i]));
     return list;
 }
 
 static json_t *matrix_of(const matrices *m, char what) {
     json_t *rows = json_array();
 
-    for (size_t i = 0; i < m->rows && rows != NULL; i++)
-        if (json_array_append_new(rows, row_of(m, what, i)) != 0) {
-            json_decref(rows);
-            rows = NULL;
-        }
+    for (size_t i = 0; i < m->rows; i++)
+        list_add(&rows, row_of(m, what, i));
     return rows;
 }
 

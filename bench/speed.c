@@ -10,7 +10,6 @@
  * takes to see a phase end.                                                                   */
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "bench.h"
 #include "cpu/cpu.h"
 #include "engine/engine.h"
+#include "measuring.h"
 
 static const char usage[] =
     "usage: blip2-bench run --model DIR --image FILE [OPTIONS]\n"
@@ -187,20 +187,13 @@ static void close_all(speed *s) {
 
 /* ---- the report --------------------------------------------------------------------------- */
 
-static int compare_numbers(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* Of the field at `offset` in phases; `sorted` [repeats] is scratch. */
 static double median(const speed *s, size_t offset, double *sorted) {
     uint32_t n = s->wish->repeats;
 
     for (uint32_t i = 0; i < n; i++)
         memcpy(&sorted[i], (const char *)&s->repeats[i] + offset, sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_numbers);
-    return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    return bench_median(sorted, n);
 }
 
 static void read_cpu_model(char *text, size_t size) {
@@ -238,7 +231,6 @@ static int report(const speed *s) {
     char cpu[128];
     double encode, prefill, decode, total, new_tokens = (double)w->requests * (w->new_tokens - 1);
     uint64_t peak = peak_bytes();
-    json_t *object;
 
     if (scratch == NULL)
         return bench_complain("out of memory");
@@ -248,21 +240,15 @@ static int report(const speed *s) {
     total = rate(w->requests, median(s, offsetof(phases, total), scratch));
     b2_free(scratch);
     read_cpu_model(cpu, sizeof cpu);
-    if (w->json) {
-        object =
+    if (w->json)
+        return bench_print_json(
             json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}",
                       "model", w->model, "device", w->device, "compute", w->compute_name, "cpu",
                       cpu, "threads", threads, "requests", (json_int_t)w->requests, "prompt_rows",
                       (json_int_t)s->rows, "new_tokens", (json_int_t)w->new_tokens, "repeats",
                       (json_int_t)w->repeats, "load_s", s->load, "encode_s_per_image", encode,
                       "prefill_tokens_per_s", prefill, "decode_tokens_per_s", decode,
-                      "captions_per_s", total, "peak_rss_bytes", (json_int_t)peak);
-        if (object == NULL || json_dumpf(object, stdout, JSON_REAL_PRECISION(6)) != 0)
-            return bench_complain("the report could not be written");
-        json_decref(object);
-        return putchar('\n') == EOF ? bench_complain("the report could not be written")
-                                    : EXIT_SUCCESS;
-    }
+                      "captions_per_s", total, "peak_rss_bytes", (json_int_t)peak));
     (void)printf("machine   %s, %d threads, device %s\n", cpu, threads, w->device);
     (void)printf("run       %u requests of %u + %u tokens, median of %u\n", w->requests, s->rows,
                  w->new_tokens, w->repeats);
@@ -276,28 +262,6 @@ static int report(const speed *s) {
 }
 
 /* ---- the command -------------------------------------------------------------------------- */
-
-static bool read_count(const char *text, uint32_t most, uint32_t *out) {
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < 1 || value > most)
-        return false;
-    *out = (uint32_t)value;
-    return true;
-}
-
-static bool read_compute(const char *text, wish *w) {
-    static const char *const names[] = {"auto", "f32", "tf32", "f16", "bf16"};
-
-    for (int i = 0; i <= BLIP2_COMPUTE_BF16; i++)
-        if (strcmp(text, names[i]) == 0) {
-            w->compute = (blip2_compute)i;
-            w->compute_name = names[i];
-            return true;
-        }
-    return false;
-}
 
 static int read_options(int argc, char **argv, wish *w) {
     static const struct option options[] = {{"model", required_argument, NULL, 'm'},
@@ -332,21 +296,21 @@ static int read_options(int argc, char **argv, wish *w) {
             w->device = optarg;
             break;
         case 'c':
-            if (!read_compute(optarg, w))
+            if (!bench_read_compute(optarg, &w->compute, &w->compute_name))
                 return bench_complain("run: --compute %s: expected auto, f32, tf32, f16 or bf16",
                                       optarg);
             break;
         case 'r':
-            good = read_count(optarg, MAX_REQUESTS, &w->requests);
+            good = bench_read_count(optarg, MAX_REQUESTS, &w->requests);
             break;
         case 'n':
-            good = read_count(optarg, MAX_TOKENS, &w->new_tokens);
+            good = bench_read_count(optarg, MAX_TOKENS, &w->new_tokens);
             break;
         case 'k':
-            good = read_count(optarg, MAX_REPEATS, &w->repeats);
+            good = bench_read_count(optarg, MAX_REPEATS, &w->repeats);
             break;
         case 't':
-            good = read_count(optarg, 1024, &w->threads);
+            good = bench_read_count(optarg, 1024, &w->threads);
             break;
         case 'g':
             w->no_graphs = true;

@@ -107,14 +107,8 @@ static json_t *padded(const stage1_case *c, const char *key, size_t i, bool mask
     size_t length = json_array_size(row) > tokens->count ? json_array_size(row) : tokens->count;
     json_t *list = json_array();
 
-    for (size_t k = 0; k < length && list != NULL; k++) {
-        json_int_t id = k < tokens->count ? (mask ? 1 : tokens->ids[k]) : 0;
-
-        if (json_array_append_new(list, json_integer(id)) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    }
+    for (size_t k = 0; k < length; k++)
+        list_add(&list, json_integer(k >= tokens->count ? 0 : mask ? 1 : tokens->ids[k]));
     return list;
 }
 
@@ -125,10 +119,7 @@ static blip2_status compare_list(const stage1_case *c, const char *key, bool mas
         return BLIP2_OK;
     all = json_array();
     for (size_t i = 0; i < c->text_count; i++)
-        if (json_array_append_new(all, padded(c, key, i, mask)) != 0) {
-            json_decref(all);
-            return b2_fail_memory();
-        }
+        list_add(&all, padded(c, key, i, mask));
     return verdict_value(v, key, all, NULL);
 }
 
@@ -136,15 +127,4 @@ blip2_status stage1_case_compare_ids(const stage1_case *c, verdict *v) {
     blip2_status status = compare_list(c, "input_ids", false, v);
 
     return status < 0 ? status : compare_list(c, "attention_mask", true, v);
-}
-
-json_t *number_list(const float *numbers, size_t count) {
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < count && list != NULL; i++)
-        if (json_array_append_new(list, json_real(numbers[i])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    return list;
 }

@@ -2,6 +2,7 @@
  * original pads texts on the right to one length, we don't; ids are padded here to be compared. */
 #ifndef BENCH_STAGE1_CASE_H
 #define BENCH_STAGE1_CASE_H
+#include "lists.h"
 #include "model/model.h"
 #include "verdict.h"
 
@@ -23,8 +24,5 @@ void stage1_case_close(stage1_case *c);
 
 /* Compare expect.input_ids and expect.attention_mask, where there. */
 blip2_status stage1_case_compare_ids(const stage1_case *c, verdict *v);
-
-/* A new list of numbers. NULL: out of memory. */
-json_t *number_list(const float *numbers, size_t count);
 
 #endif

@@ -150,7 +150,7 @@ blip2_status b2_cuda_capture_end(b2_device *device, b2_graph **out);
 blip2_status b2_cuda_graph_run(b2_device *device, b2_graph *graph);
 void b2_cuda_graph_free(b2_device *device, b2_graph *graph);
 
-/* ---- attention.c, rows.c, rope.c, choose.c, patch.c, resize.c ---- */
+/* ---- attention.c, rows.c, rope.c, itc.c, choose.c, patch.c, resize.c ---- */
 
 blip2_status b2_cuda_attention(b2_device *device, const b2_attention *op);
 blip2_status b2_cuda_kv_write(b2_device *device, const b2_kv_write *op);

@@ -9,7 +9,6 @@
 blip2_status b2_gpu_facts_of(b2_device *device, b2_gpu_facts *out) {
     b2_cuda *cuda = b2_cuda_of(device);
     struct cudaDeviceProp prop;
-    int l2 = 0;
     blip2_status status;
 
     *out = (b2_gpu_facts){0};
@@ -18,9 +17,6 @@ blip2_status b2_gpu_facts_of(b2_device *device, b2_gpu_facts *out) {
     if ((status = b2_cuda_begin(cuda, NULL)) < 0 ||
         (status = b2_cuda_check(cuda, cudaGetDeviceProperties(&prop, cuda->ordinal),
                                 "asking what it is")) < 0 ||
-        (status =
-             b2_cuda_check(cuda, cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, cuda->ordinal),
-                           "asking for its cache")) < 0 ||
         (status = b2_cuda_check(cuda, cudaMemGetInfo(&out->free_bytes, &out->total_bytes),
                                 "asking for its memory")) < 0 ||
         (status = b2_cuda_check(cuda, cudaRuntimeGetVersion(&out->runtime),
@@ -32,7 +28,7 @@ blip2_status b2_gpu_facts_of(b2_device *device, b2_gpu_facts *out) {
     out->major = prop.major;
     out->minor = prop.minor;
     out->multiprocessors = cuda->multiprocessors;
-    out->cache_bytes = (size_t)l2;
+    out->cache_bytes = (size_t)prop.l2CacheSize;
     return BLIP2_OK;
 }
 

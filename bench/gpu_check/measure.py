@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 
-import tools
 from harness import DEVICE, FAIL, PARTIAL, PASS, ROOT, SKIPPED
 from parts import bench_program
 
@@ -209,8 +208,3 @@ def end_to_end(check):
     line = "; ".join(words) + (f"; {problem}" if problem else "")
     bad = [row for row in mine if "error" in row]
     return (FAIL if len(bad) == len(mine) else PARTIAL if bad or problem else PASS), line
-
-
-def missing_tools():
-    """For the dry run: what the peers would lack."""
-    return [name for name in ("torch", "transformers", "PIL") if tools.find_spec(name) is None]

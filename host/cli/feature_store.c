@@ -51,11 +51,13 @@ blip2_status b2_matrices_add(b2_matrices *m, const float *data, size_t rows, siz
     return BLIP2_OK;
 }
 
-bool b2_matrices_even(const b2_matrices *m) {
-    for (size_t i = 1; i < m->count; i++)
-        if (m->rows[i] != m->rows[0])
-            return false;
-    return true;
+/* The first input that has not as many rows as input 0; no less than count: none. */
+static size_t find_uneven(const b2_matrices *m) {
+    size_t i = 1;
+
+    while (i < m->count && m->rows[i] == m->rows[0])
+        i++;
+    return i;
 }
 
 static void free_matrices(b2_matrices *m) {
@@ -126,14 +128,14 @@ static blip2_status write_names(const b2_feature_store *store, const char *path)
 blip2_status b2_feature_store_write_npy(const b2_feature_store *store, const char *path,
                                         const b2_matrices *which) {
     char header[NPY_HEADER];
+    size_t uneven = find_uneven(which);
     blip2_status status;
 
-    for (size_t i = 1; i < which->count; i++)
-        if (which->rows[i] != which->rows[0])
-            return b2_fail(BLIP2_EINVAL,
-                           "%s: input 1 has %zu rows and input %zu has %zu, which one array cannot "
-                           "hold; write .safetensors, or only --first-row",
-                           path, which->rows[0], i + 1, which->rows[i]);
+    if (uneven < which->count)
+        return b2_fail(BLIP2_EINVAL,
+                       "%s: input 1 has %zu rows and input %zu has %zu, which one array cannot "
+                       "hold; write .safetensors, or only --first-row",
+                       path, which->rows[0], uneven + 1, which->rows[uneven]);
     if ((status = write_names(store, path)) < 0)
         return status;
     return write_file(path, (const void *const[]){header, which->data},
@@ -168,7 +170,7 @@ static void add_tensors(tensors *t, const char *kind, const b2_matrices *m) {
     const float *at = m->data;
     int64_t cols = (int64_t)m->cols;
 
-    if (m->count > 0 && b2_matrices_even(m)) {
+    if (m->count > 0 && find_uneven(m) >= m->count) {
         (void)snprintf(t->names[t->count], NAME_BYTES, "%s", kind);
         add_tensor(t, at, (const int64_t[]){(int64_t)m->count, (int64_t)m->rows[0], cols}, 3);
         return;

@@ -2,7 +2,6 @@
 #ifndef B2_FEATURE_STORE_H
 #define B2_FEATURE_STORE_H
 #include <jansson.h>
-#include <stdbool.h>
 
 #include "blip2.h"
 
@@ -21,8 +20,6 @@ typedef struct b2_feature_store {
 } b2_feature_store;
 
 blip2_status b2_matrices_add(b2_matrices *matrices, const float *data, size_t rows, size_t cols);
-/* All inputs have the same number of rows. */
-bool b2_matrices_even(const b2_matrices *matrices);
 void b2_feature_store_free(b2_feature_store *store);
 
 /* One matrix kind as [count, rows, cols], and path.json with {"names": [...]}. EINVAL if the

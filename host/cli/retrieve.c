@@ -8,31 +8,24 @@
 #include "annotations.h"
 #include "base/alloc.h"
 #include "base/status.h"
+#include "comparison.h"
 #include "default_model.h"
-#include "gallery.h"
 #include "json.h"
-#include "loaded.h"
-#include "texts.h"
 
 enum { DEPTHS = 3, DEEPEST = 10 };
 static const size_t depths[DEPTHS] = {1, 5, 10};
 
 typedef struct session {
-    const b2_settings *settings;
     b2_annotations annotations;
-    b2_gallery gallery;
-    b2_texts texts;
-    size_t *owner; /* [texts.count] the picture in the gallery that a text belongs to */
-    b2_progress progress;
-    b2_loaded loaded;
-    blip2_similarity *similarity;
+    b2_comparison c;
+    size_t *owner; /* [c.texts.count] the picture in the gallery that a text belongs to */
     double recall[2][DEPTHS]; /* of a direction, in % */
 } session;
 
 /* The captions of the pictures that could be read. */
 static blip2_status gather_texts(session *s) {
     const b2_inputs *pictures = &s->annotations.pictures;
-    bool clean = !s->settings->no_clean;
+    bool clean = !s->c.settings->no_clean;
     size_t image = 0, count = 0;
     blip2_status status = BLIP2_OK;
 
@@ -40,14 +33,15 @@ static blip2_status gather_texts(session *s) {
         count += s->annotations.entries[i].count;
     if ((s->owner = b2_alloc_array(count, sizeof *s->owner)) == NULL)
         return b2_fail_memory();
-    for (size_t i = 0; i < pictures->count && image < s->gallery.count; i++) {
+    for (size_t i = 0; i < pictures->count && image < s->c.gallery.count; i++) {
         const b2_annotation *entry = &s->annotations.entries[i];
 
-        if (s->gallery.paths[image] != pictures->names[i].path)
+        if (s->c.gallery.paths[image] != pictures->names[i].path)
             continue; /* left out */
         for (size_t k = 0; k < entry->count && status == BLIP2_OK; k++) {
-            s->owner[s->texts.count] = image;
-            status = b2_texts_add(&s->texts, entry->captions[k], strlen(entry->captions[k]), clean);
+            s->owner[s->c.texts.count] = image;
+            status =
+                b2_texts_add(&s->c.texts, entry->captions[k], strlen(entry->captions[k]), clean);
         }
         if (status < 0)
             return status;
@@ -56,36 +50,13 @@ static blip2_status gather_texts(session *s) {
     return BLIP2_OK;
 }
 
-static int on_progress(uint64_t done, uint64_t total, void *payload) {
-    session *s = payload;
-
-    b2_progress_show(&s->progress, "comparing: %.0f %%", 100.0 * (double)done / (double)total);
-    return 0;
-}
-
-static blip2_status compare(session *s) {
-    blip2_similarity_options options;
-    blip2_status status;
-
-    blip2_similarity_options_init(&options, sizeof options);
-    options.rerank = s->settings->rerank;
-    options.no_itm = s->settings->rerank == 0;
-    options.on_progress = on_progress;
-    options.payload = s;
-    status = blip2_similarity_compute(
-        s->loaded.engine, (const blip2_image *const *)s->gallery.images, s->gallery.count,
-        (const char *const *)s->texts.read, s->texts.count, &options, &s->similarity);
-    b2_progress_erase(&s->progress);
-    return status;
-}
-
 static blip2_status count_hits(session *s, blip2_direction direction) {
     bool texts = direction == BLIP2_TEXTS_OF_IMAGE;
-    size_t rows = texts ? s->gallery.count : s->texts.count, hits[DEPTHS] = {0};
+    size_t rows = texts ? s->c.gallery.count : s->c.texts.count, hits[DEPTHS] = {0};
     size_t order[DEEPEST];
 
     for (size_t row = 0; row < rows; row++) {
-        size_t count = blip2_similarity_best(s->similarity, direction, row, DEEPEST, order);
+        size_t count = blip2_similarity_best(s->c.similarity, direction, row, DEEPEST, order);
         size_t place = 0; /* of the first that belongs to the row */
 
         if (count == 0)
@@ -109,12 +80,13 @@ static double mean(const double *recall) {
 static bool print_json(const session *s, const blip2_engine_counts *counts) {
     const double *t = s->recall[BLIP2_TEXTS_OF_IMAGE], *i = s->recall[BLIP2_IMAGES_OF_TEXT];
 
-    return b2_json_print_line(json_pack(
-        "{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "pictures",
-        (json_int_t)s->gallery.count, "texts", (json_int_t)s->texts.count, "txt_r1", t[0], "txt_r5",
-        t[1], "txt_r10", t[2], "txt_r_mean", mean(t), "img_r1", i[0], "img_r5", i[1], "img_r10",
-        i[2], "img_r_mean", mean(i), "r_mean", (mean(t) + mean(i)) / 2, "pictures_encoded",
-        (json_int_t)counts->images_encoded, "pairs_matched", (json_int_t)counts->pairs_scored));
+    return b2_json_print_line(
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "pictures",
+                  (json_int_t)s->c.gallery.count, "texts", (json_int_t)s->c.texts.count, "txt_r1",
+                  t[0], "txt_r5", t[1], "txt_r10", t[2], "txt_r_mean", mean(t), "img_r1", i[0],
+                  "img_r5", i[1], "img_r10", i[2], "img_r_mean", mean(i), "r_mean",
+                  (mean(t) + mean(i)) / 2, "pictures_encoded", (json_int_t)counts->images_encoded,
+                  "pairs_matched", (json_int_t)counts->pairs_scored));
 }
 
 static void print_plain(const session *s, const blip2_engine_counts *counts) {
@@ -122,7 +94,7 @@ static void print_plain(const session *s, const blip2_engine_counts *counts) {
 
     (void)printf("%zu pictures, %zu texts; %llu pictures encoded, %llu pairs matched\n\n"
                  "  %-18s %8s %8s %8s %8s\n",
-                 s->gallery.count, s->texts.count, (unsigned long long)counts->images_encoded,
+                 s->c.gallery.count, s->c.texts.count, (unsigned long long)counts->images_encoded,
                  (unsigned long long)counts->pairs_scored, "%", "R@1", "R@5", "R@10", "mean");
     for (int d = 0; d < 2; d++)
         (void)printf("  %-18s %8.2f %8.2f %8.2f %8.2f\n", names[d], s->recall[d][0],
@@ -135,9 +107,9 @@ static blip2_status print_recall(session *s) {
 
     if ((status = count_hits(s, BLIP2_TEXTS_OF_IMAGE)) < 0 ||
         (status = count_hits(s, BLIP2_IMAGES_OF_TEXT)) < 0 ||
-        (status = blip2_engine_stats(s->loaded.engine, &counts, sizeof counts)) < 0)
+        (status = blip2_engine_stats(s->c.loaded.engine, &counts, sizeof counts)) < 0)
         return status;
-    if (!s->settings->json)
+    if (!s->c.settings->json)
         print_plain(s, &counts);
     else if (!print_json(s, &counts))
         return b2_fail_memory();
@@ -145,23 +117,23 @@ static blip2_status print_recall(session *s) {
 }
 
 static blip2_status run(session *s) {
-    const b2_settings *settings = s->settings;
+    b2_comparison *c = &s->c;
+    const b2_settings *settings = c->settings;
     blip2_status status;
 
     if ((status = b2_annotations_open(&s->annotations, settings->operands[0], settings->images,
                                       settings->split != NULL ? settings->split : "test")) < 0 ||
-        (status = b2_gallery_open(&s->gallery, &s->annotations.pictures, settings, &s->progress)) <
+        (status = b2_gallery_open(&c->gallery, &s->annotations.pictures, settings, &c->progress)) <
             0 ||
-        s->gallery.count == 0 || (status = gather_texts(s)) < 0 ||
-        (status = b2_loaded_open(&s->loaded, SIZE_MAX)) < 0 || (status = compare(s)) < 0)
+        c->gallery.count == 0 || (status = gather_texts(s)) < 0 ||
+        (status = b2_comparison_run(c, true, true)) < 0)
         return status;
     return print_recall(s);
 }
 
 b2_exit_code b2_retrieve_run(const b2_settings *settings) {
-    session s = {.settings = settings};
+    session s = {0};
     b2_exit_code code;
-    blip2_status status;
 
     if (settings->operand_count != 1) {
         b2_complain("retrieve: %s; see 'blip2 help retrieve'",
@@ -169,17 +141,9 @@ b2_exit_code b2_retrieve_run(const b2_settings *settings) {
                                                  : "one file of annotations at a time");
         return B2_EXIT_BAD_INPUT;
     }
-    b2_progress_start(&s.progress, settings->quiet);
-    s.loaded = (b2_loaded){.settings = settings, .progress = &s.progress, .demo = B2_DEMO_MATCH};
-    status = run(&s);
-    code = s.gallery.code;
-    if (status < 0)
-        code = b2_exit_code_worse(code, b2_complain_status(status));
-    blip2_similarity_free(s.similarity);
-    b2_loaded_close(&s.loaded);
-    b2_gallery_free(&s.gallery);
+    b2_comparison_start(&s.c, settings, B2_DEMO_MATCH);
+    code = b2_comparison_end(&s.c, run(&s));
     b2_annotations_free(&s.annotations);
-    b2_texts_free(&s.texts);
     b2_free(s.owner);
     return code;
 }

@@ -1,0 +1,57 @@
+#include "comparison.h"
+
+void b2_comparison_start(b2_comparison *out, const b2_settings *settings, const char *demo) {
+    *out = (b2_comparison){.settings = settings};
+    b2_progress_start(&out->progress, settings->quiet);
+    out->loaded = (b2_loaded){.settings = settings, .progress = &out->progress, .demo = demo};
+}
+
+blip2_status b2_comparison_read(b2_comparison *c) {
+    const b2_settings *settings = c->settings;
+    blip2_status status;
+
+    if ((status = b2_texts_open(&c->texts, settings)) < 0 ||
+        (status = b2_inputs_expand(&c->inputs, settings->operands, settings->operand_count)) < 0)
+        return status;
+    return b2_gallery_open(&c->gallery, &c->inputs, settings, &c->progress);
+}
+
+static int on_progress(uint64_t done, uint64_t total, void *payload) {
+    b2_comparison *c = payload;
+
+    b2_progress_show(&c->progress, "comparing: %.0f %%", 100.0 * (double)done / (double)total);
+    return 0;
+}
+
+blip2_status b2_comparison_run(b2_comparison *c, bool texts_of_images, bool images_of_texts) {
+    blip2_similarity_options options;
+    blip2_status status = b2_loaded_open(&c->loaded, SIZE_MAX);
+
+    if (status < 0)
+        return status;
+    blip2_similarity_options_init(&options, sizeof options);
+    options.rerank = c->settings->rerank;
+    options.no_itm = c->settings->rerank == 0;
+    options.only_texts_of_image = !images_of_texts;
+    options.only_images_of_text = !texts_of_images;
+    options.on_progress = on_progress;
+    options.payload = c;
+    status = blip2_similarity_compute(
+        c->loaded.engine, (const blip2_image *const *)c->gallery.images, c->gallery.count,
+        (const char *const *)c->texts.read, c->texts.count, &options, &c->similarity);
+    b2_progress_erase(&c->progress);
+    return status;
+}
+
+b2_exit_code b2_comparison_end(b2_comparison *c, blip2_status status) {
+    b2_exit_code code = c->gallery.code;
+
+    if (status < 0)
+        code = b2_exit_code_worse(code, b2_complain_status(status));
+    blip2_similarity_free(c->similarity);
+    b2_loaded_close(&c->loaded);
+    b2_gallery_free(&c->gallery);
+    b2_inputs_free(&c->inputs);
+    b2_texts_free(&c->texts);
+    return code;
+}
