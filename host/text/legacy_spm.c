@@ -8,6 +8,7 @@
 #include "text/charsmap.h"
 #include "text/legacy.h"
 #include "text/spm.h"
+#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 static const char t5[] =
@@ -163,7 +164,7 @@ static blip2_status find_merges(b2_spm_merges *out, const b2_spm *spm,
         for (size_t at = 1; at < length && status == BLIP2_OK; at++) {
             const b2_entry *left, *right;
 
-            if (((unsigned char)text[at] & 0xC0) == 0x80 ||
+            if (b2_utf8_goes_on(text[at]) ||
                 (left = b2_vocabulary_find(pieces, text, at)) == NULL ||
                 (right = b2_vocabulary_find(pieces, text + at, length - at)) == NULL)
                 continue;
