@@ -1,7 +1,6 @@
 /* The files of a tokenizer. Those that are older than tokenizer.json hold a vocabulary only; the
  * rest is what the class of transformers that they are for has built in, so that they become the
  * tokenizer.json that stands for both. */
-#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
