@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/size.h"
+#include "decode/decoding.h"
 
 typedef struct candidate {
     float sum;
@@ -57,13 +58,6 @@ uint32_t b2_beams_wanted(const b2_beams *beams) {
 
     /* So many that nb of them are left when each beam's stop tokens are not counted. */
     return (stops > 1 ? 1 + stops : 2) * beams->options.beams;
-}
-
-static bool is_stop(const b2_beams *beams, int32_t token) {
-    for (uint32_t i = 0; i < beams->options.stop_count; i++)
-        if (beams->options.stop_ids[i] == token)
-            return true;
-    return false;
 }
 
 static int by_sum(const void *a, const void *b) {
@@ -183,7 +177,7 @@ static void take(b2_beams *beams, const candidate *list, uint32_t count) {
 
     beams->running = 0;
     for (uint32_t r = 0; r < count; r++) {
-        bool stopped = is_stop(beams, list[r].token);
+        bool stopped = b2_is_among(options->stop_ids, options->stop_count, list[r].token);
 
         if (!stopped && !last) {
             if (beams->running < options->beams)

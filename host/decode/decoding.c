@@ -34,9 +34,8 @@ void b2_decoding_free(b2_decoding *decoding) {
 
 void b2_decoding_push(b2_decoding *decoding, int32_t token) {
     decoding->history[decoding->past_count + decoding->new_count++] = token;
-    for (uint32_t i = 0; i < decoding->options.stop_count; i++)
-        if (decoding->options.stop_ids[i] == token)
-            decoding->stopped = true;
+    if (b2_is_among(decoding->options.stop_ids, decoding->options.stop_count, token))
+        decoding->stopped = true;
     decoding->done = decoding->stopped || decoding->new_count == decoding->options.max_new_tokens;
 }
 

@@ -8,6 +8,14 @@
 
 #include "base/status.h"
 
+/* Is id among ids [count]? Lists of stop ids, and of what was seen, are short. */
+static inline bool b2_is_among(const int32_t *ids, uint32_t count, int32_t id) {
+    for (uint32_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
 typedef struct b2_decoding_options {
     uint32_t min_new_tokens;  /* stop ids are banned before that many tokens */
     uint32_t max_new_tokens;  /* > 0, stop id included */

@@ -2,12 +2,7 @@
 
 #include <math.h>
 
-static bool is_among(const int32_t *ids, uint32_t count, int32_t id) {
-    for (uint32_t i = 0; i < count; i++)
-        if (ids[i] == id)
-            return true;
-    return false;
-}
+#include "decode/decoding.h"
 
 uint32_t b2_process_top(const b2_processors *processors, uint32_t wanted, uint32_t most) {
     uint32_t top = wanted + (processors->ban_stop ? processors->stop_count : 0);
@@ -48,9 +43,9 @@ bool b2_process_best(const b2_processors *p, float *log_prob, int32_t *ids, uint
         float value = last = log_prob[i];
         int32_t id = ids[i];
 
-        if (p->ban_stop && is_among(p->stop_ids, p->stop_count, id))
+        if (p->ban_stop && b2_is_among(p->stop_ids, p->stop_count, id))
             continue;
-        if (p->repetition_penalty != 1.0f && is_among(p->seen, p->seen_count, id))
+        if (p->repetition_penalty != 1.0f && b2_is_among(p->seen, p->seen_count, id))
             value *= p->repetition_penalty;
         if (value > -INFINITY)
             insert(log_prob, ids, &kept, wanted, value, id); /* never beyond i */
@@ -80,7 +75,7 @@ void b2_process_row(const b2_processors *p, float *logits, uint32_t vocab, float
 
     log_softmax(logits, vocab);
     for (uint32_t i = 0; i < p->seen_count && p->repetition_penalty != 1.0f; i++)
-        if (!is_among(p->seen, i, p->seen[i]))
+        if (!b2_is_among(p->seen, i, p->seen[i]))
             logits[p->seen[i]] *= p->repetition_penalty;
     for (uint32_t i = 0; i < p->stop_count && p->ban_stop; i++)
         if ((uint32_t)p->stop_ids[i] < vocab)

@@ -17,8 +17,8 @@ typedef blip2_status (*b2_tensor_fill)(void *payload, size_t index, size_t first
                                        void *data);
 
 /* One file of count tensors in this order. metadata: a JSON object of texts; NULL: {"format":"pt"},
- * as torch's files have it. EINVAL for a name or shape that the format does not
- * allow, EIO if it cannot be written. */
+ * as torch's files have it. EINVAL for a name or shape that the format does not allow,
+ * EIO if it cannot be written. */
 blip2_status b2_safetensors_write(const char *path, const b2_tensor_shape *tensors, size_t count,
                                   const char *metadata, b2_tensor_fill fill, void *payload);
 

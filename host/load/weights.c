@@ -2,12 +2,8 @@
  * search in a sorted list of pointers, rebuilt whenever a file joins. */
 #include "load/weights.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/size.h"
 #include "base/text_buffer.h"
 #include "load/names.h"

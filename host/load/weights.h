@@ -29,8 +29,8 @@ typedef struct b2_tensor {
         usable; /* false: a type of the format that no b2_type stands for; good for listings only */
 } b2_tensor;
 
-/* id, Hugging Face name, LAVIS name; {} stands for the layer. NULL: that format has no such
- * tensor. Weights with a _W end in ".weight", with a _B in ".bias". */
+/* What a weight is, with its shape; its names in files are in names.c. Weights with a _W end in
+ * ".weight", with a _B in ".bias". */
 typedef enum b2_weight_id {
     /* vision tower (EVA, or CLIP's) */
     B2_VIT_CLS,      /* [C] (files: [1, 1, C]) */

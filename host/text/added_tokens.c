@@ -162,18 +162,10 @@ static const b2_added_token *longest_at(const b2_added_set *set, const char *tex
     return best != NULL ? set->tokens + best->index : NULL;
 }
 
-/* Where the character that ends at `end` starts. */
-static size_t step_back(const char *text, size_t end) {
-    do
-        end--;
-    while (((unsigned char)text[end] & 0xC0) == 0x80);
-    return end;
-}
-
 /* Start of the white space that ends at `end`, looking back to `floor` at most. */
 static size_t spaces_start(const char *text, size_t floor, size_t end) {
-    while (end > floor && b2_unicode_is_space(b2_utf8_decode(text + step_back(text, end))))
-        end = step_back(text, end);
+    while (end > floor && b2_unicode_is_space(b2_utf8_decode(text + b2_utf8_step_back(text, end))))
+        end = b2_utf8_step_back(text, end);
     return end;
 }
 
@@ -190,7 +182,7 @@ static blip2_status stands_alone(const b2_matcher *word, const char *text, size_
     blip2_status status = BLIP2_OK;
 
     if (start > 0)
-        status = b2_matcher_at(word, text, length, step_back(text, start), &before);
+        status = b2_matcher_at(word, text, length, b2_utf8_step_back(text, start), &before);
     if (status == BLIP2_OK && end < length)
         status = b2_matcher_at(word, text, length, end, &after);
     *out = before == 0 && after == 0;

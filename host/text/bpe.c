@@ -4,8 +4,6 @@
  * pair that stands there now must merge to the same token. */
 #include "text/bpe.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/size.h"
 #include "text/utf8.h"

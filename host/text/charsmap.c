@@ -81,7 +81,7 @@ static size_t distance(uint32_t unit) {
 
 /* The text at a place, unless it starts outside or inside a character. */
 static const char *text_at(const b2_charsmap *map, size_t at, size_t *length) {
-    if (at > map->text_size || ((unsigned char)map->texts[at] & 0xC0) == 0x80)
+    if (at > map->text_size || b2_utf8_goes_on(map->texts[at]))
         return NULL;
     *length = strlen(map->texts + at);
     return map->texts + at;

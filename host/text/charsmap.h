@@ -16,9 +16,8 @@ typedef struct b2_charsmap {
     size_t longest; /* bytes of the longest text that a key can be replaced by */
 } b2_charsmap;
 
-/* Read one; everything is copied into the arena. data: [size] bytes. EFORMAT without the file's
- * name
- * (`file`: for messages). What the trie points at is looked at when it is searched. */
+/* Read one; everything is copied into the arena. data: [size] bytes. `file`: for messages.
+ * What the trie points at is looked at when it is searched. */
 blip2_status b2_charsmap_parse(b2_charsmap *out, b2_arena *arena, const uint8_t *data, size_t size,
                                const char *file);
 /* The same in base64, as a tokenizer.json has it. */

@@ -10,13 +10,6 @@
 
 enum { SIGMA = 0x3A3, SMALL_SIGMA = 0x3C3, FINAL_SIGMA = 0x3C2 };
 
-static size_t step_back(const char *text, size_t end) {
-    do
-        end--;
-    while (((unsigned char)text[end] & 0xC0) == 0x80);
-    return end;
-}
-
 /* Is the sigma at text[at] the last letter of a word? Unicode's Final_Sigma: before it there is a
  * letter with case, behind it none, apart from characters that are passed over. */
 static blip2_status is_final(const b2_matcher *cased, const b2_matcher *passed, const char *text,
@@ -25,7 +18,7 @@ static blip2_status is_final(const b2_matcher *cased, const b2_matcher *passed, 
     blip2_status status = BLIP2_OK;
 
     while (before > 0 && pass > 0 && status == BLIP2_OK) {
-        before = step_back(text, before);
+        before = b2_utf8_step_back(text, before);
         status = b2_matcher_at(passed, text, length, before, &pass);
     }
     if (status == BLIP2_OK && pass == 0)

@@ -30,7 +30,8 @@ typedef struct b2_decoder {
     size_t replace_count;
     double growth;
     bool byte_fallback, fuse;
-    char prefix[64]; /* WORDPIECE: of tokens that go on a word */
+    int16_t byte_of[B2_BYTE_LEVEL_END]; /* BYTE_LEVEL: of each character of the alphabet; else -1 */
+    char prefix[64];                    /* WORDPIECE: of tokens that go on a word */
     bool clean_up;
     b2_pretokenizer metaspace;
     b2_strip *strip;
@@ -44,12 +45,24 @@ static blip2_status out_of_order(const b2_fields *fields, const char *type) {
                    type);
 }
 
+/* The byte of each character of the byte-level alphabet, -1 for others. */
+static void inverse_table(int16_t out[B2_BYTE_LEVEL_END]) {
+    uint16_t table[256];
+
+    b2_byte_level_table(table);
+    for (size_t i = 0; i < B2_BYTE_LEVEL_END; i++)
+        out[i] = -1;
+    for (int16_t byte = 0; byte < 256; byte++)
+        out[table[byte]] = byte;
+}
+
 static blip2_status read_alone(b2_decoder *out, b2_fields *fields, const json_t *json,
                                const char *type) {
     if (out->parts > 0)
         return out_of_order(fields, type);
     if (strcmp(type, "ByteLevel") == 0) {
         out->kind = BYTE_LEVEL;
+        inverse_table(out->byte_of);
     } else if (strcmp(type, "WordPiece") == 0) {
         out->kind = WORDPIECE;
         out->clean_up = true;
@@ -150,37 +163,24 @@ static blip2_status read_decoder(b2_decoder *out, b2_fields *fields, const json_
 
 /* ---- what a token stands for ------------------------------------------------------------- */
 
-/* The byte of each character of the byte-level alphabet, -1 for others. */
-static void inverse_table(int16_t out[B2_BYTE_LEVEL_END]) {
-    uint16_t table[256];
-
-    b2_byte_level_table(table);
-    for (size_t i = 0; i < B2_BYTE_LEVEL_END; i++)
-        out[i] = -1;
-    for (int16_t byte = 0; byte < 256; byte++)
-        out[table[byte]] = byte;
-}
-
 /* The bytes that a token's characters stand for; the token as it is when a character stands for
- * none, as with an added token that has a space in it. */
-static blip2_status decode_bytes(b2_decoded *out, b2_arena *arena, const char *text,
-                                 uint32_t length) {
+ * none, as with an added token that has a space in it. byte_of: [B2_BYTE_LEVEL_END] */
+static blip2_status decode_bytes(b2_decoded *out, b2_arena *arena, const int16_t *byte_of,
+                                 const char *text, uint32_t length) {
     char *bytes = b2_arena_alloc(arena, length, 1);
-    int16_t inverse[B2_BYTE_LEVEL_END];
     uint32_t count = 0;
 
     if (bytes == NULL)
         return b2_fail_memory();
-    inverse_table(inverse);
     *out = (b2_decoded){.first = {bytes, 0}, .byte = -1};
     for (uint32_t at = 0; at < length;) {
         uint32_t code = b2_utf8_decode(text + at);
 
-        if (code >= B2_BYTE_LEVEL_END || inverse[code] < 0) {
+        if (code >= B2_BYTE_LEVEL_END || byte_of[code] < 0) {
             out->first = out->later = (b2_form){text, length};
             return BLIP2_OK;
         }
-        bytes[count++] = (char)inverse[code];
+        bytes[count++] = (char)byte_of[code];
         at += code < 0x80 ? 1 : 2;
     }
     out->first.length = count;
@@ -269,7 +269,7 @@ static blip2_status decode_token(b2_decoded *out, b2_arena *arena, const b2_deco
     *out = (b2_decoded){.byte = -1};
     switch (decoder->kind) {
     case BYTE_LEVEL:
-        return decode_bytes(out, arena, text, length);
+        return decode_bytes(out, arena, decoder->byte_of, text, length);
     case WORDPIECE:
         return decode_wordpiece(out, arena, decoder, text, length, work);
     case METASPACE:

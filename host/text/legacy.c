@@ -17,7 +17,7 @@ static const char bert[] =
     "\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\", "
     "\"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": 100, \"vocab\": {}}}";
 
-/* Enter text[at, end) as token number `id`. line: memory reused from call to call. */
+/* Enter text [length] as token number `id`. line: memory reused from call to call. */
 static blip2_status read_line(json_t *vocabulary, const char *text, size_t length, json_int_t id,
                               const char *name, b2_text_buffer *line) {
     b2_text_clear(line);

@@ -8,6 +8,7 @@
 #include "text/charsmap.h"
 #include "text/legacy.h"
 #include "text/spm.h"
+#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 static const char t5[] =
@@ -129,6 +130,7 @@ static blip2_status build_t5(json_t *root, const b2_spm *spm, const char *name) 
 
 /* Two pieces that make a third. */
 typedef struct b2_spm_merge {
+    float score;                 /* of the third piece */
     uint32_t piece, left, right; /* ids */
 } b2_spm_merge;
 
@@ -163,19 +165,23 @@ static blip2_status find_merges(b2_spm_merges *out, const b2_spm *spm,
         for (size_t at = 1; at < length && status == BLIP2_OK; at++) {
             const b2_entry *left, *right;
 
-            if (((unsigned char)text[at] & 0xC0) == 0x80 ||
+            if (b2_utf8_goes_on(text[at]) ||
                 (left = b2_vocabulary_find(pieces, text, at)) == NULL ||
                 (right = b2_vocabulary_find(pieces, text + at, length - at)) == NULL)
                 continue;
-            status = append_merge(out, (b2_spm_merge){i, (uint32_t)left->id, (uint32_t)right->id});
+            status = append_merge(out, (b2_spm_merge){spm->pieces[i].score, i, (uint32_t)left->id,
+                                                      (uint32_t)right->id});
         }
     }
     return status;
 }
 
-static int by_id(const void *a, const void *b) {
+/* Those of a better piece before those of another. */
+static int by_score(const void *a, const void *b) {
     const b2_spm_merge *x = a, *y = b;
 
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
     if (x->piece != y->piece)
         return x->piece < y->piece ? -1 : 1;
     if (x->left != y->left)
@@ -183,45 +189,15 @@ static int by_id(const void *a, const void *b) {
     return (x->right > y->right) - (x->right < y->right);
 }
 
-/* Pieces by their scores, the best first. */
-typedef struct b2_spm_rank {
-    float score;
-    uint32_t piece;
-} b2_spm_rank;
-
-static int by_score(const void *a, const void *b) {
-    const b2_spm_rank *x = a, *y = b;
-
-    if (x->score > y->score || x->score < y->score)
-        return x->score > y->score ? -1 : 1;
-    return (x->piece > y->piece) - (x->piece < y->piece);
-}
-
-/* Enter the merges: those of a better piece before those of another. */
 static blip2_status write_merges(json_t *out, const b2_spm *spm, b2_spm_merges *merges) {
-    b2_spm_rank *ranks = b2_alloc_array(spm->count, sizeof *ranks);
-    size_t *first = b2_alloc_array(spm->count + 1, sizeof *first); /* of each piece, by_id */
-    int failed = ranks == NULL || first == NULL;
+    int failed = 0;
 
-    for (size_t i = 0; i < spm->count && failed == 0; i++)
-        ranks[i] = (b2_spm_rank){spm->pieces[i].score, (uint32_t)i};
-    if (failed == 0) {
-        qsort(ranks, spm->count, sizeof *ranks, by_score);
-        if (merges->count > 0)
-            qsort(merges->list, merges->count, sizeof *merges->list, by_id);
-    }
-    for (size_t i = 0, at = 0; i <= spm->count && failed == 0; i++) {
-        first[i] = at;
-        while (at < merges->count && merges->list[at].piece == i)
-            at++;
-    }
-    for (size_t i = 0; i < spm->count && failed == 0; i++)
-        for (size_t k = first[ranks[i].piece]; k < first[ranks[i].piece + 1] && failed == 0; k++)
-            failed = json_array_append_new(out, json_pack("[s, s]",
-                                                          spm->pieces[merges->list[k].left].text,
-                                                          spm->pieces[merges->list[k].right].text));
-    b2_free(ranks);
-    b2_free(first);
+    if (merges->count > 0)
+        qsort(merges->list, merges->count, sizeof *merges->list, by_score);
+    for (size_t i = 0; i < merges->count && failed == 0; i++)
+        failed =
+            json_array_append_new(out, json_pack("[s, s]", spm->pieces[merges->list[i].left].text,
+                                                 spm->pieces[merges->list[i].right].text));
     return checked(failed);
 }
 

@@ -130,10 +130,8 @@ static void strip(b2_normalized *out, const b2_span *in, const b2_normalizer *st
     while (step->left && start < end && b2_unicode_is_space(b2_utf8_decode(in->text + start)))
         start += (size_t)b2_utf8_scan(in->text + start, end - start);
     while (step->right && end > start) {
-        size_t before = end - 1;
+        size_t before = b2_utf8_step_back(in->text, end);
 
-        while (((unsigned char)in->text[before] & 0xC0) == 0x80)
-            before--;
         if (!b2_unicode_is_space(b2_utf8_decode(in->text + before)))
             break;
         end = before;
@@ -178,19 +176,11 @@ static void prepend(b2_normalized *out, const b2_span *in, const b2_normalizer *
         out->origin = step->content_length + in->origin;
 }
 
-static size_t count_characters(const char *text, size_t length) {
-    size_t count = 0;
-
-    for (size_t i = 0; i < length; i++)
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return count;
-}
-
 /* Write `to` for text[at, end) of the input. *from is the place that the library takes it to come
  * from: it counts characters, and forgets those that it removes before it has written one. */
 static void map_part(b2_normalized *out, const b2_span *in, size_t at, size_t end, const char *to,
                      size_t length, size_t *from) {
-    size_t old = count_characters(in->text + at, end - at), new = count_characters(to, length);
+    size_t old = b2_utf8_count(in->text + at, end - at), new = b2_utf8_count(to, length);
 
     append(out, in, *from, to, length);
     if (new > old || out->text.length > 0)

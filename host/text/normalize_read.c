@@ -78,7 +78,7 @@ static blip2_status read_strip(b2_normalizers *out, b2_arena *arena, b2_fields *
     return fields->status < 0 ? fields->status : append(out, fields, step, 1);
 }
 
-/* A text field as a copy; NULL with a message where it is missing, too long or without memory. */
+/* A text field as a copy; NULL with a message where it is none, or without memory. */
 static const char *read_text(b2_arena *arena, b2_fields *fields, const json_t *value,
                              const char *key, size_t *length) {
     const char *copy = NULL;

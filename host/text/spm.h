@@ -9,9 +9,8 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-enum { B2_SPM_UNIGRAM = 1, B2_SPM_BPE = 2 };                        /* model_type */
-enum { B2_SPM_NORMAL = 1, B2_SPM_UNKNOWN = 2, B2_SPM_CONTROL = 3 }; /* types of pieces */
-enum { B2_SPM_USER_DEFINED = 4 };
+enum { B2_SPM_UNIGRAM = 1, B2_SPM_BPE = 2 };                                     /* model_type */
+enum { B2_SPM_NORMAL = 1, B2_SPM_UNKNOWN, B2_SPM_CONTROL, B2_SPM_USER_DEFINED }; /* of pieces */
 
 typedef struct b2_spm_piece {
     const char *text; /* [length] and a zero: UTF-8 without zero bytes */

@@ -23,12 +23,12 @@ void b2_tokens_free(b2_tokens *tokens);
  * (file, field, expected against actual), ENOTSUP for a model, normaliser, pre-tokeniser or decoder
  * that this library does not have, by name. */
 blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory);
+/* A tokenizer.json from memory (`name`: for messages). */
+blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
+                                const char *name);
 /* Read a BERT vocabulary, which is all that a LAVIS checkpoint goes with: uncased, with [DEC] as
  * one more token behind it. */
 blip2_status b2_tokenizer_open_bert(b2_tokenizer **out, const char *path);
-/* The same from memory (`name`: for messages). */
-blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t size,
-                                const char *name);
 void b2_tokenizer_close(b2_tokenizer *tokenizer);
 
 /* Append the ids of text (UTF-8, `length` bytes, at most 2^29: EINVAL; what is invalid is read as

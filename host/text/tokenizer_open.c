@@ -1,52 +1,33 @@
 /* The files of a tokenizer. Those that are older than tokenizer.json hold a vocabulary only; the
  * rest is what the class of transformers that they are for has built in, so that they become the
  * tokenizer.json that stands for both. */
-#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "load/json.h"
 #include "text/legacy.h"
 #include "text/parts.h"
 
 /* The largest in use has 33 MB (Gemma's). */
 enum { LARGEST_FILE = 64 << 20 };
 
-/* Read what the bytes of a file are; name: for messages. */
-typedef blip2_status (*parse_fn)(b2_tokenizer **out, const char *bytes, size_t size,
-                                 const char *name);
-
-static blip2_status parse_bert(b2_tokenizer **out, const char *bytes, size_t size,
-                               const char *name) {
-    json_t *root = NULL;
-    blip2_status status = b2_bert_vocabulary(&root, bytes, size, name);
-
-    if (status == BLIP2_OK)
-        status = b2_tokenizer_build(out, root, name, true);
-    json_decref(root);
-    return status;
-}
-
-static blip2_status parse_spm(b2_tokenizer **out, const char *bytes, size_t size,
-                              const char *name) {
-    json_t *root = NULL;
-    blip2_status status = b2_spm_vocabulary(&root, bytes, size, name);
-
-    if (status == BLIP2_OK)
-        status = b2_tokenizer_build(out, root, name, true);
-    json_decref(root);
-    return status;
-}
+/* The bytes of a file as the value of a tokenizer.json; name: for messages. */
+typedef blip2_status (*parse_fn)(json_t **out, const char *bytes, size_t size, const char *name);
 
 static blip2_status open_file(b2_tokenizer **out, const char *path, parse_fn parse) {
     uint8_t *bytes = NULL;
+    json_t *root = NULL;
     size_t size = 0;
     blip2_status status = b2_file_read(&bytes, &size, path, LARGEST_FILE);
 
     *out = NULL;
     if (status == BLIP2_OK)
-        status = parse(out, (const char *)bytes, size, path);
+        status = parse(&root, (const char *)bytes, size, path);
     b2_free(bytes);
+    if (status == BLIP2_OK)
+        status = b2_tokenizer_build(out, root, path, parse != b2_json_parse);
+    json_decref(root);
     return status;
 }
 
@@ -55,10 +36,10 @@ blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory) {
         const char *name;
         parse_fn parse;
     } files[] = {
-        {"tokenizer.json", b2_tokenizer_parse},
-        {"spiece.model", parse_spm},
-        {"tokenizer.model", parse_spm},
-        {"vocab.txt", parse_bert},
+        {"tokenizer.json", b2_json_parse},
+        {"spiece.model", b2_spm_vocabulary},
+        {"tokenizer.model", b2_spm_vocabulary},
+        {"vocab.txt", b2_bert_vocabulary},
     };
     size_t count = sizeof files / sizeof *files, found = count;
     char *path = NULL;
@@ -79,5 +60,5 @@ blip2_status b2_tokenizer_open(b2_tokenizer **out, const char *directory) {
 }
 
 blip2_status b2_tokenizer_open_bert(b2_tokenizer **out, const char *path) {
-    return open_file(out, path, parse_bert);
+    return open_file(out, path, b2_bert_vocabulary);
 }

@@ -43,6 +43,14 @@ int b2_utf8_scan(const char *text, size_t size) {
     return length;
 }
 
+size_t b2_utf8_count(const char *text, size_t size) {
+    size_t count = 0;
+
+    for (size_t i = 0; i < size; i++)
+        count += !b2_utf8_goes_on(text[i]);
+    return count;
+}
+
 uint32_t b2_utf8_decode(const char *text) {
     const unsigned char *b = (const unsigned char *)text;
 

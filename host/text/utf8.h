@@ -2,6 +2,7 @@
  * start of a character that does not go on as it must counts as one U+FFFD. */
 #ifndef B2_UTF8_H
 #define B2_UTF8_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,22 @@
  * bytes are no character (one U+FFFD); 0: all of text is the start of a character that may go on.
  */
 int b2_utf8_scan(const char *text, size_t size);
+
+/* Does a byte go on a character that starts before it? */
+static inline bool b2_utf8_goes_on(char byte) {
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* Where the character of a valid text that ends at `end` > 0 starts. */
+static inline size_t b2_utf8_step_back(const char *text, size_t end) {
+    do
+        end--;
+    while (b2_utf8_goes_on(text[end]));
+    return end;
+}
+
+/* Characters of a valid text [size]. */
+size_t b2_utf8_count(const char *text, size_t size);
 
 /* The code point of the whole, valid character at text. */
 uint32_t b2_utf8_decode(const char *text);

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/size.h"
 #include "load/json.h"
 
 static uint32_t hash(const char *text, size_t length) {

@@ -1,6 +1,6 @@
 #include "text/wordpiece.h"
 
-#include <string.h>
+#include "text/utf8.h"
 
 blip2_status b2_wordpiece_read(b2_wordpiece *out, b2_vocabulary *vocabulary, b2_arena *arena,
                                b2_fields *fields, const json_t *model) {
@@ -32,18 +32,10 @@ blip2_status b2_wordpiece_read(b2_wordpiece *out, b2_vocabulary *vocabulary, b2_
     return BLIP2_OK;
 }
 
-static bool is_too_long(const b2_wordpiece *wordpiece, const char *word, size_t length) {
-    int64_t characters = 0;
-
-    for (size_t i = 0; i < length; i++)
-        characters += ((unsigned char)word[i] & 0xC0) != 0x80;
-    return characters > wordpiece->longest_word;
-}
-
 blip2_status b2_wordpiece_encode(const b2_wordpiece *wordpiece, const char *word, size_t length,
                                  b2_tokens *out) {
     size_t before = out->count;
-    bool known = !is_too_long(wordpiece, word, length);
+    bool known = (int64_t)b2_utf8_count(word, length) <= wordpiece->longest_word;
     blip2_status status = BLIP2_OK;
 
     for (size_t start = 0, end; start < length && known && status == BLIP2_OK; start = end) {

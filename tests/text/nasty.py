@@ -197,6 +197,10 @@ EMOJI = [
     "\u270c\ufe0e",
 ]
 
+# A share below the shortest record is never met. That record is an empty text without random ids, one
+# in 260, so that any larger share is met long before so many in a row.
+MAX_SKIPPED = 10000
+
 
 class Generator:
     def __init__(self, seed):
@@ -373,13 +377,20 @@ def main():
     decoder = Tokenizer.from_str(json.dumps(without_normalized(json.loads(path.read_text()))))
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     generator = Generator(seed)
-    written = 0
+    written = skipped = 0
     with open(out, "w", encoding="utf-8") as file:
         while count > 0:
             line = record(tokenizer, decoder, special, generator)
             size = len(line.encode("utf-8"))
             if budget is not None and size > (budget - written) / count * 1.7:
+                skipped += 1
+                if skipped == MAX_SKIPPED:
+                    sys.exit(
+                        f"nasty.py: {budget} bytes are too few: {count} records are missing, and "
+                        f"{MAX_SKIPPED} in a row were longer than their share of what is left"
+                    )
                 continue
+            skipped = 0
             written += size
             count -= 1
             file.write(line)
