@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 
-static blip2_status fail_errno(const char *path, const char *what) {
+blip2_status b2_file_fail(const char *path, const char *what) {
     int code = errno;
     char reason[128];
 
@@ -28,9 +28,9 @@ static blip2_status open_regular(const char *path, int *out, size_t *size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
-        return fail_errno(path, "open");
+        return b2_file_fail(path, "open");
     if (fstat(fd, &info) != 0) {
-        (void)fail_errno(path, "read");
+        (void)b2_file_fail(path, "read");
         goto fail;
     }
     if (!S_ISREG(info.st_mode)) {
@@ -56,7 +56,7 @@ blip2_status b2_file_map_open(b2_file_map *out, const char *path) {
     if ((status = open_regular(path, &fd, &size)) < 0)
         return status;
     if (size > 0 && (data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED) {
-        status = fail_errno(path, "map");
+        status = b2_file_fail(path, "map");
     } else {
         out->data = data;
         out->size = size;
@@ -97,7 +97,7 @@ blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            status = fail_errno(path, "read");
+            status = b2_file_fail(path, "read");
             goto out;
         }
         if (n == 0)
@@ -151,14 +151,14 @@ blip2_status b2_file_writer_open(b2_file_writer *out, const char *path) {
     memcpy(out->temporary, path, length);
     memcpy(out->temporary + length, suffix, sizeof suffix);
     if ((fd = mkstemp(out->temporary)) < 0) {
-        status = fail_errno(path, "create");
+        status = b2_file_fail(path, "create");
         goto fail;
     }
     /* mkstemp makes the file private; give it the mode that open() would have given. */
     mask = umask(0);
     (void)umask(mask);
     if (fchmod(fd, 0666 & ~mask) != 0 || (out->stream = fdopen(fd, "wb")) == NULL) {
-        status = fail_errno(path, "create");
+        status = b2_file_fail(path, "create");
         (void)close(fd);
         (void)unlink(out->temporary);
         goto fail;
@@ -175,7 +175,7 @@ blip2_status b2_file_writer_write(b2_file_writer *writer, const void *data, size
         return BLIP2_OK;
     if (errno == 0)
         errno = EIO;
-    return fail_errno(writer->path, "write");
+    return b2_file_fail(writer->path, "write");
 }
 
 blip2_status b2_file_writer_commit(b2_file_writer *writer) {
@@ -188,11 +188,11 @@ blip2_status b2_file_writer_commit(b2_file_writer *writer) {
     if (failed && errno == 0)
         errno = EIO; /* an earlier write failed and its errno is gone */
     if (failed)
-        status = fail_errno(writer->path, "write");
+        status = b2_file_fail(writer->path, "write");
     if (fclose(stream) != 0 && status == BLIP2_OK)
-        status = fail_errno(writer->path, "write");
+        status = b2_file_fail(writer->path, "write");
     if (status == BLIP2_OK && rename(writer->temporary, writer->path) != 0)
-        status = fail_errno(writer->path, "write");
+        status = b2_file_fail(writer->path, "write");
     if (status != BLIP2_OK)
         (void)unlink(writer->temporary);
     writer_forget(writer);
@@ -205,4 +205,16 @@ void b2_file_writer_abandon(b2_file_writer *writer) {
     (void)fclose(writer->stream);
     (void)unlink(writer->temporary);
     writer_forget(writer);
+}
+
+blip2_status b2_file_write(const char *path, const void *data, size_t size) {
+    b2_file_writer writer;
+    blip2_status status = b2_file_writer_open(&writer, path);
+
+    if (status < 0)
+        return status;
+    if ((status = b2_file_writer_write(&writer, data, size)) == BLIP2_OK)
+        return b2_file_writer_commit(&writer);
+    b2_file_writer_abandon(&writer);
+    return status;
 }

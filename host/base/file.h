@@ -13,6 +13,9 @@ typedef struct b2_file_map {
     size_t size;         /* bytes */
 } b2_file_map;
 
+/* EIO "cannot open PATH: no such file ...", by errno. */
+blip2_status b2_file_fail(const char *path, const char *what);
+
 /* Map a regular file. EIO with the path and the reason if it cannot be opened, is a folder or no
  * regular file. The mapping is private: a file cut short by others while mapped raises SIGBUS, as
  * with every mapped model. */
@@ -37,5 +40,8 @@ blip2_status b2_file_writer_open(b2_file_writer *out, const char *path);
 blip2_status b2_file_writer_write(b2_file_writer *writer, const void *data, size_t size);
 blip2_status b2_file_writer_commit(b2_file_writer *writer); /* closes in any case */
 void b2_file_writer_abandon(b2_file_writer *writer);        /* removes the temporary file */
+
+/* Write a text file whole. */
+blip2_status b2_file_write(const char *path, const void *data, size_t size);
 
 #endif

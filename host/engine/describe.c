@@ -159,7 +159,8 @@ blip2_status blip2_model_describe(char **out, const char *directory) {
     if (directory == NULL || *directory == '\0')
         return b2_fail(BLIP2_EINVAL, "blip2_model_describe: no directory is named");
     blip2_model_options_init(&options, sizeof options);
-    if ((status = b2_model_load(&model, directory, &options, false)) < 0 ||
+    if ((status = b2_model_load(&model, &(b2_model_source){.directory = directory}, &options,
+                                false)) < 0 ||
         (status = b2_weights_finish(model->weights)) < 0)
         goto out;
     if ((root = json_object()) == NULL) {

@@ -88,6 +88,9 @@ typedef struct b2_config {
  * multiple of patch, NaN), ENOTSUP for what is well-formed but not BLIP-2 or not built yet. */
 blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log *log);
 
+/* The language model's part of *config from directory/config.json, a folder of that model alone. */
+blip2_status b2_config_read_language_file(b2_config *config, const char *directory);
+
 /* The defaults of a config.json that says nothing. */
 void b2_config_default(b2_config *out);
 

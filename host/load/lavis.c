@@ -144,6 +144,7 @@ void b2_lavis_files_free(b2_lavis_files *files) {
     b2_free(files->checkpoint);
     b2_free(files->tower);
     b2_free(files->vocabulary);
+    b2_free(files->language);
     *files = (b2_lavis_files){0};
 }
 
@@ -176,12 +177,26 @@ static blip2_status read_arch(const b2_lavis *model, b2_config *out) {
     if (fields.status < 0)
         return fields.status;
     if (strcmp(out->architecture, "blip2") != 0 &&
-        strcmp(out->architecture, "blip2_image_text_matching") != 0)
+        strcmp(out->architecture, "blip2_image_text_matching") != 0 &&
+        strcmp(out->architecture, "blip2_opt") != 0)
         return b2_fail(BLIP2_ENOTSUP,
-                       "%s: arch \"%s\" is not supported by this version, only \"blip2\" and "
-                       "\"blip2_image_text_matching\"",
+                       "%s: arch \"%s\" is not supported by this version, only \"blip2\", "
+                       "\"blip2_image_text_matching\" and \"blip2_opt\"",
                        model->file, out->architecture);
     return BLIP2_OK;
+}
+
+/* The folder of the language model; its weights may be in the checkpoint, as blip2 convert writes
+ * them. */
+static blip2_status read_language(const b2_lavis *model, b2_config *out, b2_lavis_files *files) {
+    b2_fields fields = {.file = model->file, .section = "hyper."};
+    blip2_status status = b2_lavis_path(model, "llm", true, &files->language);
+
+    b2_field_bool(&fields, json_object_get(model->json, "hyper"), "llm_inside_checkpoint",
+                  &files->language_inside);
+    if (status < 0 || (status = fields.status) < 0)
+        return status;
+    return b2_config_read_language_file(out, files->language);
 }
 
 static blip2_status read_model(const b2_lavis *model, b2_config *out, b2_lavis_files *files) {
@@ -194,12 +209,15 @@ static blip2_status read_model(const b2_lavis *model, b2_config *out, b2_lavis_f
     if (status < 0 || (status = fields.status) < 0 ||
         (status = read_tower(model, image, &out->vit, &files->tower)) < 0 ||
         (status = b2_lavis_ln_vision_eps(model, &out->vit.post_eps)) < 0 ||
-        (status = b2_lavis_qformer_config(model, out->vit.width, &out->qformer)) < 0 ||
-        (status = b2_lavis_path(model, "bert_vocab", true, &files->vocabulary)) < 0)
+        (status = b2_lavis_qformer_config(model, out->vit.width, &out->qformer)) < 0)
         return status;
     out->image.width = out->image.height = image;
-    out->qformer.text_input = true;
     out->itc_width = 0; /* as the checkpoint has it */
+    out->qformer.text_input = strcmp(out->architecture, "blip2_opt") != 0;
+    status = out->qformer.text_input ? b2_lavis_path(model, "bert_vocab", true, &files->vocabulary)
+                                     : read_language(model, out, files);
+    if (status < 0)
+        return status;
     return b2_lavis_path(model, "checkpoint", true, &files->checkpoint);
 }
 

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "load/config.h"
+#include "load/weights.h"
 
 typedef struct b2_lavis {
     char *directory;
@@ -40,9 +41,30 @@ blip2_status b2_lavis_ln_vision_eps(const b2_lavis *model, float *out);
 /* A whole model: its configuration and its files (*tower NULL: inside the checkpoint). ENOTSUP for
  * an arch that is not built yet. */
 typedef struct b2_lavis_files {
-    char *checkpoint, *tower, *vocabulary; /* yours to free with b2_lavis_files_free */
-} b2_lavis_files;
+    char *checkpoint, *tower; /* files */
+    char *vocabulary;         /* file of stage 1 */
+    char *language;           /* folder of stage 2: configuration, tokenizer and weights */
+    bool language_inside;     /* no, its weights are in the checkpoint */
+} b2_lavis_files;             /* yours to free with b2_lavis_files_free */
 blip2_status b2_lavis_read(b2_config *out, b2_lavis_files *files, const char *directory);
 void b2_lavis_files_free(b2_lavis_files *files);
+
+/* Files without a model.json: what their tensors tell, and for the rest what LAVIS has in code. */
+typedef struct b2_lavis_sizes {
+    uint32_t image;         /* side of a picture; 0: that of the position table */
+    uint32_t vit_layers;    /* 0: as the file has them, of an EVA tower at most 39 */
+    uint32_t vit_heads;     /* 0: heads of 88 (EVA) or 64 (CLIP) */
+    uint32_t qformer_heads; /* 0: heads of 64 */
+} b2_lavis_sizes;
+/* Everything but the language model. EFORMAT naming the tensor that is missing or does not fit. */
+blip2_status b2_lavis_infer(b2_config *out, b2_weights *weights, const b2_lavis_sizes *sizes);
+
+/* The model.json, yours to b2_free, of a model whose tensors are all in one safetensors file or
+ * index beside it, named checkpoint, its vocabulary and language model beside it too. original: the
+ * model.json that it comes from, whose hyper-parameters are kept, or NULL. */
+#define B2_LAVIS_VOCABULARY "bert_vocab.txt"
+#define B2_LAVIS_LANGUAGE "language_model"
+blip2_status b2_lavis_model_json(char **out, const b2_config *config, const json_t *original,
+                                 const char *checkpoint);
 
 #endif

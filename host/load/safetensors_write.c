@@ -139,18 +139,10 @@ static void shard_name(char *name, size_t size, size_t shard, size_t shards) {
 static blip2_status write_text(const char *directory, const char *name,
                                const b2_text_buffer *text) {
     char *path = b2_path_join(directory, name);
-    b2_file_writer writer = {0};
-    blip2_status status;
+    blip2_status status = path == NULL || text->failed
+                              ? b2_fail_memory()
+                              : b2_file_write(path, text->data, text->length);
 
-    if (path == NULL || text->failed)
-        status = b2_fail_memory();
-    else if ((status = b2_file_writer_open(&writer, path)) == BLIP2_OK) {
-        status = b2_file_writer_write(&writer, text->data, text->length);
-        if (status == BLIP2_OK)
-            status = b2_file_writer_commit(&writer);
-        else
-            b2_file_writer_abandon(&writer);
-    }
     b2_free(path);
     return status;
 }

@@ -59,10 +59,10 @@ static int by_name(const void *left, const void *right) {
 static blip2_status index_names(b2_weights *w, size_t old_count) {
     size_t count = w->list.count;
     b2_tensor **sorted = b2_alloc_array(count, sizeof *sorted);
-    bool *used = b2_calloc(count, sizeof *used);
+    b2_tensor_use *use = b2_calloc(count, sizeof *use);
     blip2_status status = BLIP2_OK;
 
-    if (sorted == NULL || used == NULL) {
+    if (sorted == NULL || use == NULL) {
         status = b2_fail_memory();
         goto fail;
     }
@@ -77,18 +77,18 @@ static blip2_status index_names(b2_weights *w, size_t old_count) {
         goto fail;
     }
     if (old_count > 0)
-        memcpy(used, w->used, old_count * sizeof *used);
+        memcpy(use, w->use, old_count * sizeof *use);
     b2_free(w->sorted);
-    b2_free(w->used);
+    b2_free(w->use);
     w->sorted = sorted;
-    w->used = used;
+    w->use = use;
     for (size_t i = 0; i < count && !w->lavis; i++)
         w->lavis = strncmp(w->list.item[i].name, "Qformer.", 8) == 0 ||
                    strncmp(w->list.item[i].name, "visual_encoder.", 15) == 0;
     return BLIP2_OK;
 fail:
     b2_free(sorted);
-    b2_free(used);
+    b2_free(use);
     return status;
 }
 
@@ -276,7 +276,7 @@ void b2_weights_close(b2_weights *weights) {
         b2_file_map_close(weights->maps + --weights->map_count);
     b2_free(weights->maps);
     b2_free(weights->sorted);
-    b2_free(weights->used);
+    b2_free(weights->use);
     b2_tensor_list_free(&weights->list);
     b2_free(weights);
 }

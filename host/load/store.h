@@ -10,11 +10,13 @@ typedef struct b2_missing {
     const char *name, *meaning;
 } b2_missing;
 
+typedef enum b2_tensor_use { B2_TENSOR_UNUSED, B2_TENSOR_SKIPPED, B2_TENSOR_TAKEN } b2_tensor_use;
+
 struct b2_weights {
     b2_log log;
     const char *name; /* of the file or folder opened, for messages; in list.arena */
     b2_tensor_list list;
-    bool *used;         /* [list.count] */
+    b2_tensor_use *use; /* [list.count] */
     b2_tensor **sorted; /* [list.count] by name; into list.item */
     b2_file_map *maps;  /* [map_count] */
     size_t map_count;

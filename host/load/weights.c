@@ -72,8 +72,11 @@ static bool find_split(const b2_weights *w, b2_weight_id id, uint32_t layer, b2_
     return false;
 }
 
-static void mark(b2_weights *w, const b2_tensor *tensor) {
-    w->used[tensor - w->list.item] = true;
+/* A tensor that is taken once stays so. */
+static void mark(b2_weights *w, const b2_tensor *tensor, b2_tensor_use use) {
+    b2_tensor_use *at = w->use + (tensor - w->list.item);
+
+    *at = *at == B2_TENSOR_TAKEN ? B2_TENSOR_TAKEN : use;
 }
 
 bool b2_weights_has(const b2_weights *weights, b2_weight_id id, uint32_t layer) {
@@ -86,10 +89,10 @@ void b2_weights_skip(b2_weights *weights, b2_weight_id id, uint32_t layer) {
     b2_tensor *found = find_weight(weights, id, layer), *q, *v;
 
     if (found != NULL) {
-        mark(weights, found);
+        mark(weights, found, B2_TENSOR_SKIPPED);
     } else if (find_split(weights, id, layer, &q, &v)) {
-        mark(weights, q);
-        mark(weights, v);
+        mark(weights, q, B2_TENSOR_SKIPPED);
+        mark(weights, v, B2_TENSOR_SKIPPED);
     }
 }
 
@@ -171,11 +174,11 @@ blip2_status b2_weights_take(b2_weights *weights, b2_weight_id id, uint32_t laye
 
     *out = (b2_tensor){0};
     if (found != NULL) {
-        mark(weights, found);
+        mark(weights, found, B2_TENSOR_TAKEN);
         tensor = *found;
     } else if (find_split(weights, id, layer, &q, &v)) {
-        mark(weights, q);
-        mark(weights, v);
+        mark(weights, q, B2_TENSOR_TAKEN);
+        mark(weights, v, B2_TENSOR_TAKEN);
         if ((status = join_bias(weights, q, v, &tensor)) < 0)
             return status;
     } else {
@@ -208,7 +211,7 @@ blip2_status b2_weights_finish(b2_weights *weights) {
     size_t count = 0;
 
     for (size_t i = 0; i < weights->list.count; i++)
-        if (!weights->used[i] && is_weight(weights->list.item[i].name))
+        if (weights->use[i] == B2_TENSOR_UNUSED && is_weight(weights->list.item[i].name))
             b2_log_write(&weights->log, BLIP2_LOG_WARNING, "%s: tensor \"%s\" is not used",
                          weights->list.item[i].file, weights->list.item[i].name);
     for (const b2_missing *m = weights->missing; m != NULL; m = m->next) {
@@ -236,7 +239,11 @@ const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index) {
 }
 
 bool b2_weights_used(const b2_weights *weights, size_t index) {
-    return index < weights->list.count && weights->used[index];
+    return index < weights->list.count && weights->use[index] != B2_TENSOR_UNUSED;
+}
+
+bool b2_weights_taken(const b2_weights *weights, size_t index) {
+    return index < weights->list.count && weights->use[index] == B2_TENSOR_TAKEN;
 }
 
 const b2_tensor *b2_weights_find(const b2_weights *weights, const char *name) {

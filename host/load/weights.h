@@ -170,7 +170,8 @@ blip2_status b2_weights_finish(b2_weights *weights);
 /* All tensors in file order, for listings. Pointers hold until the next join. */
 size_t b2_weights_count(const b2_weights *weights);
 const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index);
-bool b2_weights_used(const b2_weights *weights, size_t index);
+bool b2_weights_used(const b2_weights *weights, size_t index);  /* taken or skipped */
+bool b2_weights_taken(const b2_weights *weights, size_t index); /* part of a model */
 /* Any tensor by its name in the file; NULL if there is none. */
 const b2_tensor *b2_weights_find(const b2_weights *weights, const char *name);
 

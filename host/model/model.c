@@ -1,8 +1,9 @@
 #include "model/model.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/options.h"
-#include "load/lavis.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
@@ -122,48 +123,105 @@ static void find_ends(blip2_model *model) {
     model->config.stop_count = 1;
 }
 
+/* LAVIS's OPT ends a text with a new line, which is the byte "\n" in its vocabulary. */
+static void find_new_line(blip2_model *model) {
+    int32_t stop = b2_tokenizer_find(model->tokenizer, "\xc4\x8a");
+
+    if (stop >= 0) {
+        model->config.stop_ids[0] = stop;
+        model->config.stop_count = 1;
+    }
+}
+
+/* Where the model is, for messages. */
+static const char *place(const blip2_model *model) {
+    return model->directory != NULL ? model->directory : model->files.checkpoint;
+}
+
 /* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
  * alone. */
-static blip2_status open_tokenizer(blip2_model *model, const char *directory,
-                                   const b2_lavis_files *files) {
-    blip2_status status = files->vocabulary != NULL
-                              ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
-                              : b2_tokenizer_open(&model->tokenizer, directory);
+static blip2_status open_tokenizer(blip2_model *model) {
+    const b2_lavis_files *files = &model->files;
     bool generates = model->config.language != B2_LANGUAGE_NONE;
     size_t vocab, most = generates ? model->config.opt.vocab : model->qformer.config.vocab;
+    blip2_status status;
 
+    if (!generates && files->checkpoint != NULL && files->vocabulary == NULL)
+        return b2_fail(BLIP2_EINVAL, "%s: the vocabulary of its texts is not named", place(model));
+    status = files->vocabulary != NULL && !generates
+                 ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
+                 : b2_tokenizer_open(&model->tokenizer,
+                                     files->language != NULL ? files->language : model->directory);
     if (status < 0)
         return status;
     vocab = b2_tokenizer_vocab(model->tokenizer);
     if (vocab > most)
         return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
-                       directory, vocab - 1, generates ? "language model" : "Q-Former", most);
+                       place(model), vocab - 1, generates ? "language model" : "Q-Former", most);
     if (model->writer.kind == B2_WRITER_QFORMER)
         find_ends(model);
+    if (files->language != NULL)
+        find_new_line(model);
     return BLIP2_OK;
 }
 
-/* The tower's file joins the checkpoint's. */
-static blip2_status open_weights(blip2_model *model, const char *directory,
-                                 const b2_lavis_files *files) {
-    const char *path = files->checkpoint != NULL ? files->checkpoint : directory;
+blip2_status b2_model_open_tokenizer(blip2_model *model) {
+    return model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text
+               ? open_tokenizer(model)
+               : BLIP2_OK;
+}
+
+/* The files of tower and language model join the checkpoint's. */
+static blip2_status open_weights(blip2_model *model) {
+    const b2_lavis_files *files = &model->files;
+    const char *path = files->checkpoint != NULL ? files->checkpoint : model->directory;
     blip2_status status = b2_weights_open(&model->weights, path, &model->log);
 
     if (status == BLIP2_OK && files->tower != NULL)
         status = b2_weights_join(model->weights, files->tower, "visual_encoder.");
+    if (status == BLIP2_OK && files->language != NULL && !files->language_inside)
+        status = b2_weights_join(model->weights, files->language, "language_model.");
     return status;
 }
 
 /* A folder in the format of Hugging Face, or of LAVIS. */
-static blip2_status read_config(blip2_model *model, const char *directory, b2_lavis_files *files) {
-    if (b2_lavis_is_folder(directory))
-        return b2_lavis_read(&model->config, files, directory);
-    return b2_config_read(&model->config, directory, &model->log);
+static blip2_status read_config(blip2_model *model) {
+    if (b2_lavis_is_folder(model->directory))
+        return b2_lavis_read(&model->config, &model->files, model->directory);
+    return b2_config_read(&model->config, model->directory, &model->log);
 }
 
-static blip2_status load(blip2_model *model, const char *directory,
-                         const blip2_model_options *options, b2_lavis_files *files, bool make) {
+/* Of files alone, once their tensors are known. */
+static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes) {
+    b2_config *config = &model->config;
+    bool language = model->files.language != NULL;
+    blip2_status status = b2_lavis_infer(config, model->weights, sizes);
+
+    if (status < 0)
+        return status;
+    (void)strcpy(config->architecture, language ? "blip2_opt" : "blip2");
+    config->qformer.text_input = !language;
+    return language ? b2_config_read_language_file(config, model->files.language) : BLIP2_OK;
+}
+
+static blip2_status keep_source(blip2_model *model, const b2_model_source *source) {
+    const b2_lavis_files *from = &source->files;
+    const char *const given[] = {source->directory, from->checkpoint, from->tower,
+                                 from->vocabulary, from->language};
+    b2_lavis_files *files = &model->files;
+    char **const kept[] = {&model->directory, &files->checkpoint, &files->tower,
+                           &files->vocabulary, &files->language};
+
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (given[i] != NULL && (*kept[i] = b2_strdup(given[i])) == NULL)
+            return b2_fail_memory();
+    return BLIP2_OK;
+}
+
+static blip2_status load(blip2_model *model, const b2_model_source *source,
+                         const blip2_model_options *options, bool make) {
     b2_loader *loader = &model->loader;
+    bool folder = source->directory != NULL;
     blip2_status status;
 
     if ((unsigned)options->log_level > BLIP2_LOG_DEBUG)
@@ -172,10 +230,12 @@ static blip2_status load(blip2_model *model, const char *directory,
     model->log = (b2_log){options->log, options->log_payload,
                           options->log_level != 0 ? options->log_level : BLIP2_LOG_WARNING};
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
-        (status = read_config(model, directory, files)) < 0 ||
-        (status = check_language(&model->config, directory)) < 0 ||
-        (status = open_device(model, options)) < 0 ||
-        (status = open_weights(model, directory, files)) < 0)
+        (status = keep_source(model, source)) < 0 ||
+        (folder && (status = read_config(model)) < 0) ||
+        (folder && (status = check_language(&model->config, place(model))) < 0) ||
+        (status = open_device(model, options)) < 0 || (status = open_weights(model)) < 0 ||
+        (!folder && (status = infer_config(model, &source->sizes)) < 0) ||
+        (status = check_language(&model->config, place(model))) < 0)
         return status;
     loader->weights = model->weights;
     loader->device = model->device;
@@ -186,26 +246,22 @@ static blip2_status load(blip2_model *model, const char *directory,
     find_writer(model);
     if (!make)
         return BLIP2_OK;
-    if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
-        (status = open_tokenizer(model, directory, files)) < 0)
-        return status;
-    if ((status = b2_loader_begin_make(loader)) < 0)
+    if ((status = b2_model_open_tokenizer(model)) < 0 ||
+        (status = b2_loader_begin_make(loader)) < 0)
         return status;
     return load_parts(model);
 }
 
-blip2_status b2_model_load(blip2_model **out, const char *directory,
+blip2_status b2_model_load(blip2_model **out, const b2_model_source *source,
                            const blip2_model_options *options, bool make) {
     blip2_model *model = b2_calloc(1, sizeof *model);
-    b2_lavis_files files = {0};
     blip2_status status;
 
     *out = NULL;
     if (model == NULL)
         return b2_fail_memory();
     atomic_flag_clear(&model->in_use);
-    status = load(model, directory, options, &files, make);
-    b2_lavis_files_free(&files);
+    status = load(model, source, options, make);
     if (status < 0) {
         blip2_model_close(model);
         return status;
@@ -225,7 +281,9 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
     if (directory == NULL || *directory == '\0')
         return b2_fail(BLIP2_EINVAL, "blip2_model_open: no directory is named");
     status = b2_options_copy(&known, sizeof known, options, "blip2_model_options");
-    return status < 0 ? status : b2_model_load(out, directory, &known, true);
+    return status < 0 ? status
+                      : b2_model_load(out, &(b2_model_source){.directory = directory}, &known,
+                                      true);
 }
 
 void blip2_model_close(blip2_model *model) {
@@ -238,5 +296,7 @@ void blip2_model_close(blip2_model *model) {
     b2_tokenizer_close(model->tokenizer);
     b2_weights_close(model->weights);
     b2_device_close(model->device);
+    b2_lavis_files_free(&model->files);
+    b2_free(model->directory);
     b2_free(model);
 }

@@ -8,7 +8,7 @@
 #define B2_MODEL_H
 #include <stdatomic.h>
 
-#include "load/config.h"
+#include "load/lavis.h"
 #include "model/opt.h"
 #include "model/qformer.h"
 #include "model/stage1.h"
@@ -18,6 +18,8 @@
 
 struct blip2_model {
     b2_config config;
+    char *directory;      /* NULL: files named one by one */
+    b2_lavis_files files; /* none in a folder of Hugging Face's */
     b2_log log;
     b2_device *device;
     b2_loader loader;    /* owns the weights on the device */
@@ -38,9 +40,18 @@ static inline const char *b2_model_name(const blip2_model *model) {
                                                  : model->config.model_type;
 }
 
+/* Where a model is. */
+typedef struct b2_model_source {
+    const char *directory; /* NULL: the files below */
+    b2_lavis_files files;  /* borrowed */
+    b2_lavis_sizes sizes;
+} b2_model_source;
+
 /* Open the parts that a checkpoint has and check every tensor; make the weights only with `make`.
  * Without a language model (a stage-1 checkpoint) only vision and Q-Former are loaded. */
-blip2_status b2_model_load(blip2_model **out, const char *directory,
+blip2_status b2_model_load(blip2_model **out, const b2_model_source *source,
                            const blip2_model_options *options, bool make);
+/* The tokenizer, where the model has use for one; _load does it with `make` only. */
+blip2_status b2_model_open_tokenizer(blip2_model *model);
 
 #endif
