@@ -133,6 +133,8 @@ BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
 BLIP2_API blip2_status blip2_model_describe(char **out, const char *directory);
 BLIP2_API void blip2_string_free(char *string);
 
+#include "blip2/convert.h" /* checkpoints of any form as a folder that opens by mapping */
+
 /* ---- images ------------------------------------------------------------------------------ */
 
 typedef struct blip2_image_options {

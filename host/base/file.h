@@ -2,6 +2,7 @@
  * (JSON, pictures), written under a temporary name and renamed when complete. */
 #ifndef B2_FILE_H
 #define B2_FILE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@ blip2_status b2_file_fail(const char *path, const char *what);
  * with every mapped model. */
 blip2_status b2_file_map_open(b2_file_map *out, const char *path);
 void b2_file_map_close(b2_file_map *map);
+
+bool b2_file_exists(const char *path); /* of any kind */
 
 /* Read a whole regular file of at most max_size bytes (checked before memory is asked for). *out is
  * yours to b2_free; one zero byte follows the data. EIO, or EFORMAT when the file is too large. */

@@ -34,6 +34,10 @@ void blip2_model_options_init(blip2_model_options *options, size_t size) {
     init(options, size);
 }
 
+void blip2_convert_options_init(blip2_convert_options *options, size_t size) {
+    init(options, size);
+}
+
 void blip2_image_options_init(blip2_image_options *options, size_t size) {
     init(options, size);
 }

@@ -15,6 +15,7 @@
 #define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES)
 #define RETRIEVE B2_COMMAND_RETRIEVE
 #define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
+#define CONVERT B2_COMMAND_CONVERT
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
@@ -59,6 +60,24 @@ const b2_option b2_options[] = {
      FEATURES, B2_OPTION_CHOICE, FIELD(mode), 0, 0, modes},
     {"out", "FILE", "the file to write, .npy or .safetensors", FEATURES, B2_OPTION_TEXT, FIELD(out),
      0, 0, NULL},
+    {"out", "DIR", "the folder to write; it must not exist, or be empty", CONVERT, B2_OPTION_TEXT,
+     FIELD(out), 0, 0, NULL},
+    {"checkpoint", "FILE", "LAVIS's file of the Q-Former, where no folder is named", CONVERT,
+     B2_OPTION_TEXT, FIELD(checkpoint), 0, 0, NULL},
+    {"vit", "FILE", "its vision tower; default: the checkpoint has it", CONVERT, B2_OPTION_TEXT,
+     FIELD(vit), 0, 0, NULL},
+    {"vocab", "FILE", "BERT's vocabulary, vocab.txt; stage 1 needs it", CONVERT, B2_OPTION_TEXT,
+     FIELD(vocabulary), 0, 0, NULL},
+    {"language-model", "DIR", "the folder of its language model, OPT; default: none, stage 1",
+     CONVERT, B2_OPTION_TEXT, FIELD(language_model), 0, 0, NULL},
+    {"image-size", "N", "side of its pictures; default: that of the position table", CONVERT,
+     B2_OPTION_COUNT, FIELD(image_size), 1, 8192, NULL},
+    {"vit-layers", "N", "layers of its vision tower; default: those of the file, at most 39 of EVA",
+     CONVERT, B2_OPTION_COUNT, FIELD(vit_layers), 1, 1024, NULL},
+    {"vit-heads", "N", "attention heads of its vision tower; default: heads of 88 (EVA), 64 (CLIP)",
+     CONVERT, B2_OPTION_COUNT, FIELD(vit_heads), 1, 1024, NULL},
+    {"qformer-heads", "N", "attention heads of its Q-Former; default: heads of 64", CONVERT,
+     B2_OPTION_COUNT, FIELD(qformer_heads), 1, 1024, NULL},
     {"what", "NAME",
      "hidden (last hidden states), projected (unit vectors for comparing) or all; default all; "
      ".npy holds one: projected ones unless asked otherwise",
@@ -91,15 +110,19 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
+    {"weights", "TYPE",
+     "type of the matrices that are written: auto (as stored), f32, f16, bf16; default auto",
+     CONVERT, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
     {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | INFO,
      B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
-    {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
-     FIELD(quiet), 0, 0, NULL},
-    {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,
+    {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL | CONVERT,
+     B2_OPTION_FLAG, FIELD(quiet), 0, 0, NULL},
+    {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL | CONVERT, B2_OPTION_FLAG,
      FIELD(verbose), 0, 0, NULL},
-    {"help", NULL, "this text", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(help), 0, 0, NULL},
-    {"version", NULL, "print the version", WITH_MODEL | INFO, B2_OPTION_FLAG, FIELD(version), 0, 0,
+    {"help", NULL, "this text", WITH_MODEL | CONVERT | INFO, B2_OPTION_FLAG, FIELD(help), 0, 0,
      NULL},
+    {"version", NULL, "print the version", WITH_MODEL | CONVERT | INFO, B2_OPTION_FLAG,
+     FIELD(version), 0, 0, NULL},
     {NULL, NULL, NULL, 0, B2_OPTION_FLAG, 0, 0, 0, NULL},
 };
 /* clang-format on */

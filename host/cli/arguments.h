@@ -18,8 +18,10 @@ typedef struct b2_settings {
     const char *device;                           /* NULL: the library's choice */
     const char *prompt;                           /* NULL: none */
     const char *text_file, *out, *images, *split; /* NULL: none */
+    const char *checkpoint, *vit, *vocabulary, *language_model;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, beams, top, rerank, seed;
+        mode, what, best, beams, top, rerank, seed, image_size, vit_layers, vit_heads,
+        qformer_heads;
     float repetition_penalty;
     bool json, quiet, verbose, help, version, no_clean, first_row;
     const char **texts; /* [text_count] each --text, in order */
@@ -45,7 +47,8 @@ enum {
     B2_COMMAND_FEATURES = 8,
     B2_COMMAND_RANK = 16,
     B2_COMMAND_RETRIEVE = 32,
-    B2_COMMAND_LOSSES = 64
+    B2_COMMAND_LOSSES = 64,
+    B2_COMMAND_CONVERT = 128
 };
 
 typedef enum b2_option_kind {

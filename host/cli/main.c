@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "caption.h"
+#include "convert.h"
 #include "help.h"
 #include "info.h"
 #include "losses.h"
@@ -83,6 +84,18 @@ static const b2_command commands[] = {
      "  blip2 features --mode text --texts captions.txt --first-row --out captions.npy\n"
      "  blip2 features picture.png --mode multimodal --text \"a red star\" --out pair.npy\n",
      b2_features_run},
+    {"convert", B2_COMMAND_CONVERT, "[DIR] --out DIR",
+     "Write any checkpoint as one folder of safetensors",
+     "DIR is a folder of Hugging Face's, or of LAVIS's with a model.json. LAVIS's files can also "
+     "be\nnamed one by one, with --checkpoint. Tensors that no task uses are left out. The folder "
+     "is "
+     "there\nwhen it is complete, and opens by mapping its files.\n",
+     "  blip2 convert downloads/blip2-itm-vit-g --out itm\n"
+     "  blip2 convert --checkpoint blip2_pretrained.pth --vit eva_vit_g.pth --vocab vocab.txt "
+     "--out pretrain\n"
+     "  blip2 convert --checkpoint blip2_pretrained_opt2.7b.pth --vit eva_vit_g.pth \\\n"
+     "      --language-model opt-2.7b --weights f16 --out opt2.7b\n",
+     b2_convert_run},
     {"info", B2_COMMAND_INFO, "[DIR]", "Say what a checkpoint folder holds and the memory it needs",
      "The checkpoint is checked (names, types and shapes of all tensors) but not loaded. DIR is\n"
      "by default the model that 'blip2 caption' uses.\n",

@@ -1,7 +1,6 @@
 #include "load/lavis.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -12,8 +11,7 @@ enum { MAX_JSON_BYTES = 1 << 20, MAX_SIZE = 1 << 20 };
 
 bool b2_lavis_is_folder(const char *directory) {
     char *path = b2_path_join(directory, "model.json");
-    struct stat info;
-    bool found = path != NULL && stat(path, &info) == 0;
+    bool found = path != NULL && b2_file_exists(path);
 
     b2_free(path);
     return found;

@@ -18,11 +18,15 @@ static void put_size(json_t *object, const char *key, uint32_t value, bool *ok) 
     put(object, key, json_integer((json_int_t)value), ok);
 }
 
-/* 1e-6f as 1e-06, not as the double beside it. */
+/* With as few digits as give the float back: 1e-6f is not the double 1e-6. */
 static void put_float(json_t *object, const char *key, float value, bool *ok) {
     char text[32];
 
-    (void)snprintf(text, sizeof text, "%.*g", FLOAT_DIGITS, (double)value);
+    for (int digits = 1; digits <= FLOAT_DIGITS; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
     put(object, key, json_real(strtod(text, NULL)), ok);
 }
 

@@ -201,16 +201,17 @@ static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes
         return status;
     (void)strcpy(config->architecture, language ? "blip2_opt" : "blip2");
     config->qformer.text_input = !language;
-    return language ? b2_config_read_language_file(config, model->files.language) : BLIP2_OK;
+    if (language && (status = b2_config_read_language_file(config, model->files.language)) < 0)
+        return status;
+    return check_language(config, place(model));
 }
 
 static blip2_status keep_source(blip2_model *model, const b2_model_source *source) {
-    const b2_lavis_files *from = &source->files;
-    const char *const given[] = {source->directory, from->checkpoint, from->tower,
-                                 from->vocabulary, from->language};
+    const char *const given[] = {source->directory, source->checkpoint, source->tower,
+                                 source->vocabulary, source->language};
     b2_lavis_files *files = &model->files;
-    char **const kept[] = {&model->directory, &files->checkpoint, &files->tower,
-                           &files->vocabulary, &files->language};
+    char **const kept[] = {&model->directory, &files->checkpoint, &files->tower, &files->vocabulary,
+                           &files->language};
 
     for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (given[i] != NULL && (*kept[i] = b2_strdup(given[i])) == NULL)
@@ -234,8 +235,7 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
         (folder && (status = read_config(model)) < 0) ||
         (folder && (status = check_language(&model->config, place(model))) < 0) ||
         (status = open_device(model, options)) < 0 || (status = open_weights(model)) < 0 ||
-        (!folder && (status = infer_config(model, &source->sizes)) < 0) ||
-        (status = check_language(&model->config, place(model))) < 0)
+        (!folder && (status = infer_config(model, &source->sizes)) < 0))
         return status;
     loader->weights = model->weights;
     loader->device = model->device;
@@ -281,9 +281,9 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
     if (directory == NULL || *directory == '\0')
         return b2_fail(BLIP2_EINVAL, "blip2_model_open: no directory is named");
     status = b2_options_copy(&known, sizeof known, options, "blip2_model_options");
-    return status < 0 ? status
-                      : b2_model_load(out, &(b2_model_source){.directory = directory}, &known,
-                                      true);
+    return status < 0
+               ? status
+               : b2_model_load(out, &(b2_model_source){.directory = directory}, &known, true);
 }
 
 void blip2_model_close(blip2_model *model) {

@@ -42,8 +42,8 @@ static inline const char *b2_model_name(const blip2_model *model) {
 
 /* Where a model is. */
 typedef struct b2_model_source {
-    const char *directory; /* NULL: the files below */
-    b2_lavis_files files;  /* borrowed */
+    const char *directory; /* NULL: LAVIS's files below, as in b2_lavis_files */
+    const char *checkpoint, *tower, *vocabulary, *language;
     b2_lavis_sizes sizes;
 } b2_model_source;
 
