@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,20 +31,29 @@ static blip2_status check_free(const char *path) {
                          : b2_fail(BLIP2_EIO, "cannot write %s: it is there and not empty", path);
 }
 
-/* A folder and what is in it, folders in folders as deep as `depth`. */
-static void remove_folder(const char *path, int depth) {
-    DIR *folder = opendir(path);
+/* What is in a folder goes, folders in folders as deep as `depth`. Asks for no memory of ours: that
+ * may be what has run out. The descriptor is closed. */
+static void empty_folder(int descriptor, int depth) {
+    DIR *folder = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     struct dirent *entry;
 
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        char *inside = is_dots(entry->d_name) ? NULL : b2_path_join(path, entry->d_name);
-
-        if (inside != NULL && unlink(inside) != 0 && depth > 0)
-            remove_folder(inside, depth - 1);
-        b2_free(inside);
+    if (folder == NULL) {
+        if (descriptor >= 0)
+            (void)close(descriptor);
+        return;
     }
-    if (folder != NULL)
-        (void)closedir(folder);
+    while ((entry = readdir(folder)) != NULL) {
+        if (is_dots(entry->d_name) || unlinkat(descriptor, entry->d_name, 0) == 0 || depth == 0)
+            continue;
+        empty_folder(openat(descriptor, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW),
+                     depth - 1);
+        (void)unlinkat(descriptor, entry->d_name, AT_REMOVEDIR);
+    }
+    (void)closedir(folder);
+}
+
+static void remove_folder(const char *path) {
+    empty_folder(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), 1);
     (void)rmdir(path);
 }
 
@@ -107,7 +117,7 @@ blip2_status b2_folder_writer_commit(b2_folder_writer *writer) {
 
     if (rename(writer->temporary, writer->path) != 0) {
         status = b2_file_fail(writer->path, "write");
-        remove_folder(writer->temporary, 1);
+        remove_folder(writer->temporary);
     }
     forget(writer);
     return status;
@@ -116,6 +126,6 @@ blip2_status b2_folder_writer_commit(b2_folder_writer *writer) {
 void b2_folder_writer_abandon(b2_folder_writer *writer) {
     if (writer->temporary == NULL)
         return;
-    remove_folder(writer->temporary, 1);
+    remove_folder(writer->temporary);
     forget(writer);
 }

@@ -102,8 +102,8 @@ static void compare_features(const opened both[2], const blip2_input *inputs, bl
     blip2_features_options_init(&options, sizeof options);
     options.mode = mode;
     for (int i = 0; i < 2; i++)
-        ck_assert_status_ok(blip2_features_extract(both[i].engine, inputs, PICTURES, &options,
-                                                   &features[i]));
+        ck_assert_status_ok(
+            blip2_features_extract(both[i].engine, inputs, PICTURES, &options, &features[i]));
     for (size_t k = 0; k < PICTURES; k++) {
         for (int i = 0; i < 2; i++)
             hidden[i] = blip2_features_hidden(features[i], k, &rows, &cols);
@@ -386,7 +386,8 @@ START_TEST(bad_calls_are_refused) {
 }
 END_TEST
 
-/* The folder: what is there stays; an empty one, also with a slash behind it, is as good as none. */
+/* The folder: what is there stays; an empty one, also with a slash behind it, is as good as none.
+ */
 START_TEST(nothing_is_overwritten) {
     char file[600];
     FILE *stream;
