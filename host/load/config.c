@@ -141,7 +141,8 @@ blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, cons
     b2_field_token(&f, top, "image_token_index", &config.image_token);
     b2_field_u32(&f, top, "image_text_hidden_size", 1, MAX_WIDTH, &config.itc_width);
     if (has_language(config.architecture))
-        b2_config_read_language(&f, b2_field_object(&f, top, "text_config"), "text_config.", &config);
+        b2_config_read_language(&f, b2_field_object(&f, top, "text_config"), "text_config.",
+                                &config);
     config.image.width = config.image.height = config.vit.image;
     if (f.status == BLIP2_OK)
         *out = config;

@@ -19,8 +19,8 @@ enum {
 #define MIN_EPS 1e-30
 #define MAX_EPS 1.0
 
-/* The language model: a text_config, or the config.json of one alone. section: "text_config.", or ""
- * at the top; an object of NULL has all defaults. */
+/* The language model: a text_config, or the config.json of one alone. section: "text_config.", or
+ * "" at the top; an object of NULL has all defaults. */
 void b2_config_read_language(b2_fields *fields, const json_t *object, const char *section,
                              b2_config *config);
 

@@ -1,5 +1,5 @@
-/* LAVIS keeps the sizes of its models in code: its files are tensors alone, from which most sizes can
- * be read. How wide an attention head is shows in none of them. */
+/* LAVIS keeps the sizes of its models in code: its files are tensors alone, from which most sizes
+ * can be read. How wide an attention head is shows in none of them. */
 #include "load/lavis.h"
 
 enum {
@@ -109,8 +109,9 @@ static void infer_vit(reader *r, b2_vit_config *vit, const b2_lavis_sizes *sizes
                           vit->clip ? CLIP_HEAD : EVA_HEAD);
     vit->image = sizes->image != 0 ? sizes->image : image_of(r, vit->patch);
     if (r->status == BLIP2_OK && vit->image % vit->patch != 0)
-        r->status = b2_fail(BLIP2_EINVAL, "pictures of %u pixels are no whole number of patches of "
-                                          "%u",
+        r->status = b2_fail(BLIP2_EINVAL,
+                            "pictures of %u pixels are no whole number of patches of "
+                            "%u",
                             vit->image, vit->patch);
 }
 

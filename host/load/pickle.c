@@ -1,5 +1,7 @@
 #include "load/pickle.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -46,9 +48,17 @@ enum {
     OP_BINPERSID = 'Q'
 };
 
-blip2_status b2_pickle_fail(const b2_pickle_machine *m, const char *what) {
-    return b2_fail(BLIP2_EFORMAT, "%s: pickle at byte %zu: %s", m->file, m->origin + m->opcode_at,
-                   what);
+blip2_status b2_pickle_fail(const b2_pickle_machine *m, const char *format, ...) {
+    char what[512], opcode[24] = "";
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    if (m->opcode_at < m->size) /* else the pickle ends where one is wanted */
+        (void)snprintf(opcode, sizeof opcode, ", opcode 0x%02x", m->data[m->opcode_at]);
+    return b2_fail(BLIP2_EFORMAT, "%s: pickle at byte %zu%s: %s", m->file, m->origin + m->opcode_at,
+                   opcode, what);
 }
 
 /* The next n bytes of the pickle, or NULL at its end. */
@@ -188,11 +198,11 @@ static blip2_status run_global(b2_pickle_machine *m) {
     m->at += module_length + name_length + 2;
     known = b2_pickle_find_name(module, module_length, name, name_length);
     if (known == NULL)
-        return b2_fail(BLIP2_EFORMAT,
-                       "%s: pickle at byte %zu: \"%.*s.%.*s\" is refused: only tensors and plain "
-                       "values are read, nothing is run",
-                       m->file, m->origin + m->opcode_at, (int)b2_size_min(module_length, 100),
-                       module, (int)b2_size_min(name_length, 100), name);
+        return b2_pickle_fail(m,
+                              "\"%.*s.%.*s\" is refused: only tensors and plain values are read, "
+                              "nothing is run",
+                              (int)b2_size_min(module_length, 100), module,
+                              (int)b2_size_min(name_length, 100), name);
     return b2_pickle_push(m, (b2_pickle_value){.kind = B2_PICKLE_GLOBAL, .name = known});
 }
 
@@ -264,8 +274,7 @@ static blip2_status run_opcode(b2_pickle_machine *m, uint8_t opcode) {
     case OP_BINUNICODE:
         return run_plain(m, opcode);
     default:
-        return b2_fail(BLIP2_EFORMAT, "%s: pickle at byte %zu: opcode 0x%02x is refused", m->file,
-                       m->origin + m->opcode_at, opcode);
+        return b2_pickle_fail(m, "refused, as no tensor needs it");
     }
 }
 

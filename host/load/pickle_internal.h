@@ -35,7 +35,8 @@ typedef struct b2_pickle_machine {
 } b2_pickle_machine;
 
 /* EFORMAT with the place of the opcode. */
-blip2_status b2_pickle_fail(const b2_pickle_machine *m, const char *what);
+blip2_status b2_pickle_fail(const b2_pickle_machine *m, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* NULL unless the name is one that tensors need. */
 const b2_pickle_name *b2_pickle_find_name(const char *module, size_t module_length,

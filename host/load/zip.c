@@ -17,7 +17,8 @@ enum {
     CENTRAL_BYTES = 46,
     LOCAL_BYTES = 30,
     EXTRA_ZIP64 = 1,
-    FLAG_ENCRYPTED = 1
+    FLAG_ENCRYPTED = 1,
+    FLAG_SIZES_BEHIND = 8 /* the local header need not have them, they follow the data */
 };
 #define SIGNATURE_END 0x06054b50u
 #define SIGNATURE_LOCATOR 0x07064b50u
@@ -134,6 +135,20 @@ static bool read_zip64(const uint8_t *extra, size_t length, uint64_t *plain, uin
     return *plain != SEE_ZIP64 && *packed != SEE_ZIP64 && *offset != SEE_ZIP64;
 }
 
+/* Does the local header say the same as the directory: stored, this long? */
+static bool agrees(const uint8_t *local, uint64_t size) {
+    uint64_t packed = u32(local + 18), plain = u32(local + 22), offset = 0;
+    uint32_t flags = u16(local + 6);
+
+    if (u16(local + 8) != 0 || (flags & FLAG_ENCRYPTED) != 0 ||
+        !read_zip64(local + LOCAL_BYTES + u16(local + 26), u16(local + 28), &plain, &packed,
+                    &offset))
+        return false;
+    if ((flags & FLAG_SIZES_BEHIND) != 0 && packed == 0 && plain == 0)
+        return true;
+    return packed == size && plain == size;
+}
+
 /* The data of an entry, by its local header; everything must lie before the directory. */
 static blip2_status find_data(b2_zip_entry *entry, uint64_t at, uint64_t size,
                               const b2_file_map *map, uint64_t limit, const char *file) {
@@ -149,6 +164,9 @@ static blip2_status find_data(b2_zip_entry *entry, uint64_t at, uint64_t size,
     if (u16(local + 26) != entry->name_length ||
         memcmp(local + LOCAL_BYTES, entry->name, entry->name_length) != 0)
         return bad(file, "an entry has another name than in the directory");
+    if (!agrees(local, size))
+        return bad(file, "an entry's own header contradicts the directory");
+    entry->header = (size_t)at;
     entry->data = map->data + start + names;
     entry->size = (size_t)size;
     return BLIP2_OK;
@@ -196,6 +214,24 @@ static int by_name(const void *left, const void *right) {
     return compare(a->name, a->name_length, b->name, b->name_length);
 }
 
+static int by_place(const void *left, const void *right) {
+    const b2_zip_entry *a = left, *b = right;
+
+    return a->header < b->header ? -1 : a->header > b->header;
+}
+
+/* No byte may belong to two entries; afterwards they are in the order of their places. */
+static blip2_status check_overlap(b2_zip *zip, const b2_file_map *map, const char *file) {
+    qsort(zip->entry, zip->count, sizeof *zip->entry, by_place);
+    for (size_t i = 1; i < zip->count; i++) {
+        const b2_zip_entry *before = zip->entry + i - 1;
+
+        if (zip->entry[i].header < (size_t)(before->data - map->data) + before->size)
+            return bad(file, "two entries overlap");
+    }
+    return BLIP2_OK;
+}
+
 blip2_status b2_zip_read(b2_zip *out, b2_arena *arena, const b2_file_map *map, const char *file) {
     directory where = {0};
     size_t at = 0;
@@ -212,6 +248,8 @@ blip2_status b2_zip_read(b2_zip *out, b2_arena *arena, const b2_file_map *map, c
             return status;
     if (at != where.size)
         return bad(file, "its directory has more entries than it says");
+    if ((status = check_overlap(out, map, file)) < 0)
+        return status;
     qsort(out->entry, out->count, sizeof *out->entry, by_name);
     for (size_t i = 1; i < out->count; i++)
         if (by_name(out->entry + i - 1, out->entry + i) == 0)

@@ -10,6 +10,7 @@ typedef struct b2_zip_entry {
     size_t name_length;
     const uint8_t *data; /* [size], in the file map */
     size_t size;
+    size_t header; /* where its local header is in the file */
 } b2_zip_entry;
 
 typedef struct b2_zip {
@@ -17,8 +18,9 @@ typedef struct b2_zip {
     size_t count;
 } b2_zip;
 
-/* EFORMAT for anything but stored, unencrypted entries that lie wholly inside the file. file: its
- * name for messages. Check sums are not computed: they are no defence, and safetensors has none. */
+/* EFORMAT for anything but stored, unencrypted entries that lie wholly inside the file, none over
+ * another, of which directory and local headers say the same. file: its name for messages. Check
+ * sums are not computed: they are no defence, and safetensors has none. */
 blip2_status b2_zip_read(b2_zip *out, b2_arena *arena, const b2_file_map *map, const char *file);
 
 /* NULL if there is no such entry. */

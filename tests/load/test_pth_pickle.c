@@ -128,7 +128,15 @@ START_TEST(runs_nothing) {
     static const struct {
         const char *name, *part;
     } calls[] = {
-        {"cos\nsystem\n", "\"os.system\" is refused"},
+        {"cos\nsystem\n", "opcode 0x63: \"os.system\" is refused"},
+        {"cposix\nsystem\n", "\"posix.system\" is refused"},
+        {"cnt\nsystem\n", "\"nt.system\" is refused"},
+        {"csubprocess\nPopen\n", "\"subprocess.Popen\" is refused"},
+        {"cbuiltins\ngetattr\n", "\"builtins.getattr\" is refused"},
+        {"coperator\nattrgetter\n", "\"operator.attrgetter\" is refused"},
+        {"ctorch.hub\nload\n", "\"torch.hub.load\" is refused"},
+        {"ccollections\nOrderedDict.fromkeys\n", "refused"},
+        {"cos\nsystem\n\xff", "\"os.system\" is refused"},
         {"cbuiltins\neval\n", "\"builtins.eval\" is refused"},
         {"c__builtin__\nexec\n", "refused"},
         {"ctorch\nload\n", "refused"},
@@ -155,8 +163,8 @@ START_TEST(runs_nothing) {
         char part[80];
 
         bytes_text(&object, "NNcos\nsystem\n");
-        (void)snprintf(part, sizeof part,
-                       "pickle at byte %zu:", sizeof legacy_head + 3 + 5 + 13 + 3 + 2 + 2);
+        (void)snprintf(part, sizeof part, "pickle at byte %zu, opcode 0x63: ",
+                       sizeof legacy_head + 3 + 5 + 13 + 3 + 2 + 2);
         check(&object, part);
     }
 }
@@ -173,7 +181,7 @@ START_TEST(refuses_other_opcodes) {
             continue;
         bytes_text(&object, "NN(");
         bytes_number(&object, (uint64_t)opcode, 1);
-        (void)snprintf(part, sizeof part, "opcode 0x%02x is refused", opcode);
+        (void)snprintf(part, sizeof part, "opcode 0x%02x: refused", opcode);
         check(&object, part);
     }
 }
