@@ -68,5 +68,7 @@ TCase *features_tests(void);
 TCase *rank_tests(void);
 TCase *retrieve_tests(void);
 TCase *losses_tests(void);
+TCase *convert_tests(void);
+TCase *interrupt_tests(void);
 
 #endif

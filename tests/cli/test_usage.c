@@ -8,7 +8,7 @@ static const char *const helps[][3] = {
     {"help", "caption", NULL}, {"help", "info", NULL},     {"caption", "--help", NULL},
     {"info", "--help", NULL},  {"help", "match", NULL},    {"help", "features", NULL},
     {"help", "rank", NULL},    {"help", "retrieve", NULL}, {"help", "losses", NULL},
-    {"caption", "-h", NULL},
+    {"help", "convert", NULL}, {"caption", "-h", NULL},
 };
 
 /* A help text fits a terminal and has no white space at line ends. */
