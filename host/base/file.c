@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"
 
 #include <errno.h>
@@ -70,6 +71,18 @@ void b2_file_map_close(b2_file_map *map) {
     if (map->data != NULL)
         (void)munmap((void *)(uintptr_t)map->data, map->size);
     *map = (b2_file_map){0};
+}
+
+void b2_file_map_forget(const b2_file_map *map, const void *data, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)map->data;
+    uintptr_t first = (uintptr_t)data, last = first + size;
+
+    if (first < start || size > map->size || first - start > map->size - size)
+        return;
+    first = (first + page - 1) / page * page; /* whole pages only */
+    last = last / page * page;
+    if (last > first)
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t max_size) {

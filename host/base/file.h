@@ -22,6 +22,9 @@ blip2_status b2_file_fail(const char *path, const char *what);
  * with every mapped model. */
 blip2_status b2_file_map_open(b2_file_map *out, const char *path);
 void b2_file_map_close(b2_file_map *map);
+/* These bytes of the map are not needed soon: their pages may go, and come back when read. Nothing
+ * happens for bytes that are not all of the map. */
+void b2_file_map_forget(const b2_file_map *map, const void *data, size_t size);
 
 bool b2_file_exists(const char *path); /* of any kind */
 

@@ -238,6 +238,11 @@ const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index) {
     return index < weights->list.count ? weights->list.item + index : NULL;
 }
 
+void b2_weights_forget(const b2_weights *weights, const void *data, size_t size) {
+    for (size_t i = 0; i < weights->map_count; i++)
+        b2_file_map_forget(weights->maps + i, data, size);
+}
+
 bool b2_weights_used(const b2_weights *weights, size_t index) {
     return index < weights->list.count && weights->use[index] != B2_TENSOR_UNUSED;
 }

@@ -101,15 +101,15 @@ static blip2_status choose_tensors(conversion *c) {
 
 /* ---- their data ---------------------------------------------------------------------------- */
 
-static blip2_status convert_piece(const b2_tensor *t, size_t first, size_t count, b2_type type,
-                                  unsigned char *to) {
-    const unsigned char *from = t->data;
+/* Of a tensor, count elements. */
+static blip2_status convert_piece(const b2_tensor *t, const unsigned char *from, size_t count,
+                                  b2_type type, unsigned char *to) {
     size_t from_size = b2_type_size(t->type), to_size = b2_type_size(type);
     float before[PIECE], after[PIECE];
 
     for (size_t at = 0, n; at < count; at += n) {
         n = b2_size_min(count - at, PIECE);
-        b2_to_f32(before, from + (first + at) * from_size, t->type, n);
+        b2_to_f32(before, from + at * from_size, t->type, n);
         b2_from_f32(to + at * to_size, type, before, n);
         b2_to_f32(after, to + at * to_size, type, n);
         for (size_t i = 0; i < n; i++)
@@ -125,13 +125,15 @@ static blip2_status fill(void *payload, size_t index, size_t first, size_t count
     const blip2_convert_options *options = c->options;
     const b2_tensor *t = c->tensors[index];
     size_t size = b2_type_size(t->type);
+    const unsigned char *from = (const unsigned char *)t->data + first * size;
     b2_type type = c->shapes[index].type;
     blip2_status status = BLIP2_OK;
 
     if (type == t->type)
-        memcpy(data, (const unsigned char *)t->data + first * size, count * size);
+        memcpy(data, from, count * size);
     else
-        status = convert_piece(t, first, count, type, data);
+        status = convert_piece(t, from, count, type, data);
+    b2_weights_forget(c->model->weights, from, count * size);
     c->done += count * size;
     if (status == BLIP2_OK && options->on_progress != NULL &&
         options->on_progress(c->done, c->total, options->progress_payload) != 0)
