@@ -123,7 +123,23 @@ blip2_status generated_compare_tokens(const generated *g, const char *key, size_
     return status;
 }
 
-blip2_status generated_compare_texts(const generated *g) {
+static const char white[] = " \t\n\v\f\r\x1c\x1d\x1e\x1f"; /* of Python's strip, in ASCII */
+
+static json_t *text_json(const b2_text_buffer *text, bool strip) {
+    const char *start = b2_text_data(text);
+    size_t length = text->length;
+
+    while (strip && length > 0 && strchr(white, *start) != NULL && *start != '\0') {
+        start++;
+        length--;
+    }
+    while (strip && length > 0 && strchr(white, start[length - 1]) != NULL &&
+           start[length - 1] != '\0')
+        length--;
+    return json_stringn_nocheck(start, length);
+}
+
+static blip2_status compare_texts(const generated *g, bool strip) {
     json_t *all = json_array();
     b2_text_buffer text = {0};
     blip2_status status = BLIP2_OK;
@@ -134,8 +150,7 @@ blip2_status generated_compare_texts(const generated *g) {
         b2_text_clear(&text);
         status = b2_tokenizer_decode(g->model->tokenizer, answer.tokens, answer.count, true, false,
                                      &text);
-        if (status == BLIP2_OK &&
-            json_array_append_new(all, json_stringn_nocheck(b2_text_data(&text), text.length)) != 0)
+        if (status == BLIP2_OK && json_array_append_new(all, text_json(&text, strip)) != 0)
             status = b2_fail_memory();
     }
     b2_text_free(&text);
@@ -143,6 +158,14 @@ blip2_status generated_compare_texts(const generated *g) {
         return verdict_value(g->v, "texts", all, NULL);
     json_decref(all);
     return status;
+}
+
+blip2_status generated_compare_texts(const generated *g) {
+    return compare_texts(g, false);
+}
+
+blip2_status generated_compare_stripped(const generated *g) {
+    return compare_texts(g, true);
 }
 
 blip2_status generated_compare_scores(const generated *g) {

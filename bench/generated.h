@@ -32,6 +32,8 @@ blip2_status generated_compare_tokens(const generated *g, const char *key, size_
                                       const void *context);
 /* expect.texts: each answer, end token included, decoded plainly. */
 blip2_status generated_compare_texts(const generated *g);
+/* The same as LAVIS hands them out: without white space around them. */
+blip2_status generated_compare_stripped(const generated *g);
 /* expect.sequence_scores, null without beams. */
 blip2_status generated_compare_scores(const generated *g);
 /* The tensor first_logits, where expected. */

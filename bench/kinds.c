@@ -84,7 +84,7 @@ const kind *kind_of(const golden_case *golden) {
         {"tokenizer", is_tokenizer, run_tokenizer},
         {"vit", is_vit, run_vit},
         {"qformer", is_qformer, run_qformer},
-        {"lavis", is_lavis, NULL},
+        {"lavis", is_lavis, run_lavis},
         {"generate", is_generate, run_generate},
         {"losses", is_losses, run_losses},
         {"similarity", is_similarity, run_similarity},

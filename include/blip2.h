@@ -119,7 +119,7 @@ typedef struct blip2_model_options {
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 
 /* Load a checkpoint folder: config.json, safetensors (single or sharded) or PyTorch .bin, and the
- * tokenizer's files; or LAVIS's model.json with .pth files (stage 1). */
+ * tokenizer's files; or LAVIS's model.json with .pth files (stage 1, or with OPT). */
 BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory,
                                         const blip2_model_options *options);
 BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */

@@ -74,6 +74,8 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
 
     if (status < 0)
         goto out;
+    if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
+        tokens.count = options->max_prompt_tokens;
     request->soft_count = request->model->config.qformer.queries;
     if (tokens.count > limit || options->max_new_tokens > limit ||
         request->soft_count + tokens.count + options->max_new_tokens > limit + 1) {

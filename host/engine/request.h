@@ -70,7 +70,8 @@ struct b2_request {
 };
 
 typedef struct b2_request_options {
-    const char *prompt; /* NULL: none */
+    const char *prompt;         /* NULL: none */
+    uint32_t max_prompt_tokens; /* longer ones are cut, as LAVIS does; 0: not */
     uint32_t min_new_tokens, max_new_tokens;
     float repetition_penalty;
     uint32_t beams;   /* 0: no beam search */
