@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "image/image.h"
 #include "kinds.h"
+#include "lists.h"
 
 static blip2_status open_model(hf_batch *out, const char *device) {
     blip2_model_options options;
@@ -28,15 +29,23 @@ static blip2_status open_model(hf_batch *out, const char *device) {
     return BLIP2_OK;
 }
 
+static blip2_status copy_prompt(const hf_batch *batch, hf_row *row, const char *prompt) {
+    b2_text_buffer text = {0};
+
+    b2_text_appendf(&text, "%s%s", prompt, batch->lavis ? "\n" : "");
+    return (row->prompt = b2_text_take(&text)) != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
 static blip2_status read_rows(hf_batch *out) {
-    const json_t *images, *prompts = json_object_get(out->golden->inputs, "prompts");
+    const char *key = out->lavis ? "texts" : "prompts";
+    const json_t *images, *prompts = json_object_get(out->golden->inputs, key);
     blip2_status status = golden_strings(out->golden, "images", &images);
 
     if (status < 0)
         return status;
     if (json_is_null(prompts))
         prompts = NULL;
-    else if ((status = golden_strings(out->golden, "prompts", &prompts)) < 0)
+    else if ((status = golden_strings(out->golden, key, &prompts)) < 0)
         return status;
     if (json_array_size(images) == 0 || json_array_size(images) > 1024 ||
         (prompts != NULL && json_array_size(prompts) != json_array_size(images)))
@@ -52,7 +61,9 @@ static blip2_status read_rows(hf_batch *out) {
         b2_free(path);
         if (status < 0)
             return status;
-        row->prompt = prompts != NULL ? json_string_value(json_array_get(prompts, i)) : NULL;
+        if (prompts != NULL &&
+            (status = copy_prompt(out, row, json_string_value(json_array_get(prompts, i)))) < 0)
+            return status;
     }
     return BLIP2_OK;
 }
@@ -83,7 +94,7 @@ static blip2_status check_inputs(const hf_batch *batch) {
     const json_t *size = json_object_get(inputs, "image_size");
     uint32_t image = batch->model->config.vit.image;
 
-    if (!json_is_string(side) || strcmp(json_string_value(side), "left") != 0)
+    if (!batch->lavis && (!json_is_string(side) || strcmp(json_string_value(side), "left") != 0))
         return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than left");
     if (!json_is_integer(size) || json_integer_value(size) != image)
         return b2_fail(BLIP2_ENOTSUP, "inputs.image_size other than the model's %u", image);
@@ -94,7 +105,7 @@ blip2_status hf_batch_open(hf_batch *out, const golden_case *golden, const char 
                            const char *const *known) {
     blip2_status status;
 
-    *out = (hf_batch){.golden = golden};
+    *out = (hf_batch){.golden = golden, .lavis = json_object_get(golden->inputs, "texts") != NULL};
     if ((status = golden_only(golden->inputs, "inputs.", known)) < 0 ||
         (status = open_model(out, device)) < 0 || (status = check_inputs(out)) < 0 ||
         (status = read_rows(out)) < 0)
@@ -105,6 +116,7 @@ blip2_status hf_batch_open(hf_batch *out, const golden_case *golden, const char 
 void hf_batch_close(hf_batch *batch) {
     for (uint32_t i = 0; i < batch->count; i++) {
         blip2_image_free(batch->rows[i].image);
+        b2_free(batch->rows[i].prompt);
         b2_tokens_free(&batch->rows[i].ids);
     }
     b2_free(batch->rows);
@@ -115,23 +127,26 @@ void hf_batch_close(hf_batch *batch) {
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
     const b2_config *config = &batch->model->config;
     const hf_row *row = &batch->rows[i];
+    uint32_t text = batch->queries + (batch->lavis ? 0 : row->pads);
     json_t *list = json_array();
 
-    for (uint32_t t = 0; t < batch->prompt_length && list != NULL; t++) {
-        json_int_t id;
+    for (uint32_t t = batch->lavis ? batch->queries : 0; t < batch->prompt_length; t++) {
+        json_int_t id = mask ? 0 : config->pad;
 
         if (t < batch->queries)
             id = mask ? 1 : config->image_token;
-        else if (t < batch->queries + row->pads)
-            id = mask ? 0 : config->pad;
-        else
-            id = mask ? 1 : row->ids.ids[t - batch->queries - row->pads];
-        if (json_array_append_new(list, json_integer(id)) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
+        else if (t >= text && t - text < row->ids.count)
+            id = mask ? 1 : row->ids.ids[t - text];
+        list_add(&list, json_integer(id));
     }
     return list;
+}
+
+bool hf_batch_is_pad(const hf_batch *batch, uint32_t i, size_t t) {
+    const hf_row *row = &batch->rows[i];
+    size_t first = batch->lavis ? batch->prompt_length - row->pads : batch->queries;
+
+    return t >= first && t < first + row->pads;
 }
 
 static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, verdict *v) {

@@ -1,7 +1,9 @@
-/* What forward and generate cases of Hugging Face models have in common: a model, and a batch of
- * pictures with prompts, which the original padded on the left to one length:
+/* What forward and generate cases have in common: a model, and a batch of pictures with prompts,
+ * which the original padded to one length: transformers on the left, LAVIS's forward, whose texts
+ * end with a new line, on the right:
  *
  *   [<image> x Q][pads][prompt ids]      T = prompt_length ids a row
+ *   [Q queries][text ids][pads]          its lists of ids have no queries
  *
  * We pad nothing; the padded rows are rebuilt here only to be compared. */
 #ifndef BENCH_HF_BATCH_H
@@ -11,8 +13,8 @@
 
 typedef struct hf_row {
     blip2_image *image;
-    const char *prompt; /* NULL: none; in the case */
-    b2_tokens ids;      /* of the prompt */
+    char *prompt;  /* NULL: none */
+    b2_tokens ids; /* of the prompt */
     uint32_t pads;
 } hf_row;
 
@@ -22,6 +24,7 @@ typedef struct hf_batch {
     uint32_t count; /* B */
     hf_row *rows;   /* [B] */
     uint32_t queries, prompt_length;
+    bool lavis; /* texts, padded on the right */
 } hf_batch;
 
 /* known: the inputs that the kind understands; ENOTSUP for others. *out is freed with
@@ -32,6 +35,8 @@ void hf_batch_close(hf_batch *batch);
 
 /* Row i as the original had it, a new list: ids, or with mask 1 and 0. NULL: out of memory. */
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask);
+/* Is position t of row i one of the original's pads? */
+bool hf_batch_is_pad(const hf_batch *batch, uint32_t i, size_t t);
 /* Compare expect.input_ids and expect.attention_mask, where there. */
 blip2_status hf_batch_compare(const hf_batch *batch, verdict *v);
 

@@ -1,6 +1,10 @@
-/* Forward cases of Hugging Face models: one pass over pictures and prompts, logits of EVERY
- * position. The engine never wants those, so the batch is packed here, with the engine's own
- * pieces: its requests, its packing and its pages, and one row of logits for each row. */
+/* Forward cases, of Hugging Face models and of LAVIS's with OPT: one pass over pictures and
+ * prompts, logits of EVERY position. The engine never wants those, so the batch is packed here,
+ * with the engine's own pieces: its requests, its packing and its pages, and one row of logits for
+ * each row. */
+#include <math.h>
+#include <string.h>
+
 #include "base/alloc.h"
 #include "engine/batch.h"
 #include "engine/images.h"
@@ -132,6 +136,45 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     return b2_opt_run(&model->opt, &on, &f->opt, &f->batch.packed, logits);
 }
 
+/* -log of the probability of `id` in a row of logits [V]. */
+static double surprise(const float *row, int64_t vocab, int32_t id) {
+    double most = row[0], sum = 0;
+
+    for (int64_t k = 1; k < vocab; k++)
+        most = row[k] > most ? row[k] : most;
+    for (int64_t k = 0; k < vocab; k++)
+        sum += exp(row[k] - most);
+    return log(sum) + most - row[id];
+}
+
+/* Of LAVIS's forward: the mean over the tokens behind the model's own prompt. got: [N, V]. */
+static blip2_status compare_loss(const forward *f, verdict *v, const float *got, int64_t vocab) {
+    b2_tokens prompt = {0};
+    b2_lavis model;
+    const char *text;
+    double sum = 0;
+    size_t count = 0, row = 0;
+    blip2_status status = b2_lavis_open(&model, f->hf.model->directory);
+
+    if (status < 0)
+        return status;
+    text = json_string_value(json_object_get(json_object_get(model.json, "hyper"), "prompt"));
+    if (text != NULL && *text != '\0')
+        status = b2_tokenizer_encode(f->hf.model->tokenizer, text, strlen(text), true, &prompt);
+    b2_lavis_close(&model);
+    for (uint32_t i = 0; i < f->hf.count && status == BLIP2_OK; i++) {
+        const b2_tokens *ids = &f->hf.rows[i].ids;
+
+        row += f->hf.queries;
+        for (size_t t = prompt.count; t < ids->count; t++, count++)
+            sum += surprise(got + (row + t - 1) * (size_t)vocab, vocab, ids->ids[t]);
+        row += ids->count;
+    }
+    b2_tokens_free(&prompt);
+    return status < 0 ? status
+                      : verdict_numbers(v, "loss", json_real(sum / (double)count), "loss_abs");
+}
+
 /* logits: expected [B, T, V] with pads, ours [N, V] without. */
 static blip2_status compare_logits(const forward *f, verdict *v, const b2_mat *logits) {
     size_t count = (size_t)f->hf.count * f->hf.prompt_length;
@@ -141,16 +184,16 @@ static blip2_status compare_logits(const forward *f, verdict *v, const b2_mat *l
     blip2_status status = row_of != NULL ? BLIP2_OK : b2_fail_memory();
 
     for (size_t i = 0; i < count && status == BLIP2_OK; i++) {
-        size_t t = i % f->hf.prompt_length;
-        bool pad = t >= f->hf.queries &&
-                   t < (size_t)f->hf.queries + f->hf.rows[i / f->hf.prompt_length].pads;
+        uint32_t row = (uint32_t)(i / f->hf.prompt_length);
 
-        row_of[i] = pad ? -1 : next++;
+        row_of[i] = hf_batch_is_pad(&f->hf, row, i % f->hf.prompt_length) ? -1 : next++;
     }
     if (status == BLIP2_OK && expected->rank == 3 && expected->dim[0] == f->hf.count &&
         expected->dim[1] == f->hf.prompt_length) {
         if ((status = bench_download(f->hf.model->device, logits, &got)) == BLIP2_OK)
             status = verdict_tensor(v, "logits", got, logits->rows, logits->cols, row_of);
+        if (status == BLIP2_OK && json_object_get(f->hf.golden->expect, "loss") != NULL)
+            status = compare_loss(f, v, got, logits->cols);
     } else if (status == BLIP2_OK) {
         verdict_fail(v, "logits: got %u rows of %u positions, expected another number", f->hf.count,
                      f->hf.prompt_length);
@@ -177,8 +220,8 @@ static void forward_close(forward *f) {
 }
 
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images",  "preprocess",   "image_size",
-                                        "prompts", "padding_side", NULL};
+    static const char *const known[] = {"images",       "preprocess", "image_size", "prompts",
+                                        "padding_side", "texts",      NULL};
     static const watch_name names[] = {{"vit.features", "vision_last_hidden", false},
                                        {"qformer.out", "qformer_out", false},
                                        {"soft_prompt", "soft_prompt", false}};

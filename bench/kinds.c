@@ -69,7 +69,8 @@ static bool is_losses(const golden_case *golden) {
 }
 
 static bool is_forward(const golden_case *golden) {
-    return has(golden, "images") && has(golden, "prompts");
+    return has(golden, "images") &&
+           (has(golden, "prompts") || (has(golden, "texts") && expects(golden, "logits")));
 }
 
 static bool is_any(const golden_case *golden) {

@@ -198,7 +198,7 @@ typedef struct blip2_input {
 /* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
  * the repetition penalty counts. */
 typedef enum blip2_compat {
-    BLIP2_COMPAT_AUTO = 0, /* LAVIS for captions by the Q-Former, else HF */
+    BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
     BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
     BLIP2_COMPAT_LAVIS = 2 /* LAVIS on transformers 4.33: new tokens and the start token */
 } blip2_compat;

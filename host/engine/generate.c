@@ -131,7 +131,7 @@ static blip2_status read_options(call *c, const blip2_model *model) {
                        options->num_beams);
     switch (options->compat) {
     case BLIP2_COMPAT_AUTO:
-        c->rule = model->writer.kind == B2_WRITER_QFORMER ? B2_BEAM_LAVIS : B2_BEAM_HF;
+        c->rule = model->files.checkpoint != NULL ? B2_BEAM_LAVIS : B2_BEAM_HF;
         return BLIP2_OK;
     case BLIP2_COMPAT_HF:
         c->rule = B2_BEAM_HF;
