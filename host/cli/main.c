@@ -91,8 +91,8 @@ static const b2_command commands[] = {
      "is "
      "there\nwhen it is complete, and opens by mapping its files.\n",
      "  blip2 convert downloads/blip2-itm-vit-g --out itm\n"
-     "  blip2 convert --checkpoint blip2_pretrained.pth --vit eva_vit_g.pth --vocab vocab.txt "
-     "--out pretrain\n"
+     "  blip2 convert --checkpoint blip2_pretrained.pth --vit eva_vit_g.pth \\\n"
+     "      --vocab vocab.txt --out pretrain\n"
      "  blip2 convert --checkpoint blip2_pretrained_opt2.7b.pth --vit eva_vit_g.pth \\\n"
      "      --language-model opt-2.7b --weights f16 --out opt2.7b\n",
      b2_convert_run},

@@ -55,6 +55,10 @@ START_TEST(knows_other_names) {
     b2_weights_skip(w, B2_OPT_HEAD_W, 0);
     for (size_t i = 0; i < b2_weights_count(w); i++)
         ck_assert(b2_weights_used(w, i));
+    for (size_t i = 0; i < b2_weights_count(w); i++) /* but only these are part of the model */
+        ck_assert_int_eq(b2_weights_taken(w, i),
+                         strstr(b2_weights_at(w, i)->name, "_bias") != NULL ||
+                             strstr(b2_weights_at(w, i)->name, "layernorm") != NULL);
     ck_assert_status_ok(b2_weights_finish(w));
     b2_weights_close(w);
     remove_folder(folder);
