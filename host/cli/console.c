@@ -46,6 +46,8 @@ b2_exit_code b2_complain_status(blip2_status status) {
 b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b) {
     if (a == B2_EXIT_FAILED || b == B2_EXIT_FAILED)
         return B2_EXIT_FAILED;
+    if (a == B2_EXIT_STOPPED || b == B2_EXIT_STOPPED)
+        return B2_EXIT_STOPPED;
     return a != B2_EXIT_OK ? a : b;
 }
 

@@ -25,7 +25,7 @@ static int on_progress(uint64_t done, uint64_t total, void *payload) {
 
     b2_progress_show(&r->progress, "writing: %.1f of %.1f GB", (double)done / 1e9,
                      (double)total / 1e9);
-    return b2_interrupted();
+    return b2_interrupt_asked();
 }
 
 static bool check(const b2_settings *s) {
@@ -72,7 +72,9 @@ b2_exit_code b2_convert_run(const b2_settings *settings) {
     status = blip2_convert(settings->operand_count == 1 ? settings->operands[0] : NULL,
                            settings->out, &options);
     b2_progress_erase(&r.progress);
-    if (status == BLIP2_ESTOP)
-        b2_interrupt_follow();
+    if (status == BLIP2_ESTOP) {
+        b2_complain("stopped; %s is not written", settings->out);
+        return B2_EXIT_STOPPED;
+    }
     return status < 0 ? b2_complain_status(status) : B2_EXIT_OK;
 }

@@ -3,33 +3,38 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* A handler has no other way to say something. */
-static volatile sig_atomic_t caught;
+/* A handler has nothing but global state to write to. */
+static volatile sig_atomic_t asked;
 
 static void on_signal(int number) {
-    caught = number;
+    (void)number;
+    asked = 1;
 }
 
-static void set(int number, void (*handler)(int)) {
-    struct sigaction old, action = {.sa_handler = handler};
+/* Who started the program may have had it ignore a signal, as a shell does in the background. */
+static void catch_one(int number, sigset_t *caught) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
 
     (void)sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* as nohup asks */
-        (void)sigaction(number, &action, NULL);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN &&
+        sigaction(number, &action, NULL) == 0)
+        (void)sigaddset(caught, number);
 }
 
 void b2_interrupt_catch(void) {
-    set(SIGINT, on_signal);
-    set(SIGTERM, on_signal);
+    sigset_t caught;
+
+    (void)sigemptyset(&caught);
+    catch_one(SIGINT, &caught);
+    catch_one(SIGTERM, &caught);
+    (void)sigprocmask(SIG_UNBLOCK, &caught, NULL); /* one that has waited comes now */
 }
 
-bool b2_interrupted(void) {
-    return caught != 0;
+bool b2_interrupt_asked(void) {
+    return asked != 0;
 }
 
-void b2_interrupt_follow(void) {
-    if (caught == 0)
-        return;
-    set(caught, SIG_DFL);
-    (void)raise(caught);
+b2_exit_code b2_complain_stopped(const char *work) {
+    b2_complain("stopped; what is done is kept in %s: the same command goes on from it", work);
+    return B2_EXIT_STOPPED;
 }

@@ -10,6 +10,13 @@
 #include "load/config_parts.h"
 #include "load/json.h"
 
+enum {
+    MAX_QUERIES = 4096,
+    MAX_IMAGE = 8192,      /* side of a resized picture */
+    MAX_PATCHES = 1 << 16, /* of a picture */
+    MAX_CONFIG_BYTES = 1 << 20
+};
+
 static const b2_config defaults = {
     .model_type = "",
     .vit = {.width = 1408,
@@ -59,13 +66,13 @@ static void read_vit(b2_fields *f, const json_t *top, b2_vit_config *vit) {
     const json_t *object = b2_field_object(f, top, "vision_config");
 
     f->section = "vision_config.";
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &vit->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &vit->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &vit->heads);
-    b2_field_u32(f, object, "intermediate_size", 1, MAX_FFN, &vit->ffn);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &vit->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &vit->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &vit->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &vit->ffn);
     b2_field_u32(f, object, "image_size", 1, MAX_IMAGE, &vit->image);
     b2_field_u32(f, object, "patch_size", 1, MAX_IMAGE, &vit->patch);
-    b2_field_f32(f, object, "layer_norm_eps", MIN_EPS, MAX_EPS, &vit->block_eps);
+    b2_field_f32(f, object, "layer_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &vit->block_eps);
     b2_field_activation(f, object, "hidden_act", &vit->act);
     b2_field_must_be(f, object, "qkv_bias", true);
     b2_field_heads(f, vit->width, vit->heads);
@@ -79,14 +86,14 @@ static void read_qformer(b2_fields *f, const json_t *top, b2_qformer_config *q) 
 
     b2_field_u32(f, top, "num_query_tokens", 1, MAX_QUERIES, &q->queries);
     f->section = "qformer_config.";
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &q->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &q->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &q->heads);
-    b2_field_u32(f, object, "intermediate_size", 1, MAX_FFN, &q->ffn);
-    b2_field_u32(f, object, "vocab_size", 1, MAX_ROWS, &q->vocab);
-    b2_field_u32(f, object, "max_position_embeddings", 1, MAX_ROWS, &q->positions);
-    b2_field_u32(f, object, "cross_attention_frequency", 1, MAX_LAYERS, &q->cross_every);
-    b2_field_f32(f, object, "layer_norm_eps", MIN_EPS, MAX_EPS, &q->eps);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &q->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &q->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &q->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &q->ffn);
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &q->vocab);
+    b2_field_u32(f, object, "max_position_embeddings", 1, B2_MAX_ROWS, &q->positions);
+    b2_field_u32(f, object, "cross_attention_frequency", 1, B2_MAX_LAYERS, &q->cross_every);
+    b2_field_f32(f, object, "layer_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &q->eps);
     b2_field_activation(f, object, "hidden_act", &q->act);
     b2_field_bool(f, object, "use_qformer_text_input", &q->text_input);
     b2_field_heads(f, q->width, q->heads);
@@ -139,10 +146,9 @@ blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, cons
     read_qformer(&f, top, &config.qformer);
     config.qformer.vision_width = config.vit.width;
     b2_field_token(&f, top, "image_token_index", &config.image_token);
-    b2_field_u32(&f, top, "image_text_hidden_size", 1, MAX_WIDTH, &config.itc_width);
+    b2_field_u32(&f, top, "image_text_hidden_size", 1, B2_MAX_WIDTH, &config.itc_width);
     if (has_language(config.architecture))
-        b2_config_read_language(&f, b2_field_object(&f, top, "text_config"), "text_config.",
-                                &config);
+        b2_config_read_language(&f, top, &config);
     config.image.width = config.image.height = config.vit.image;
     if (f.status == BLIP2_OK)
         *out = config;

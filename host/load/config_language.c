@@ -1,10 +1,12 @@
-/* The defaults are those of transformers' OPTConfig. */
+/* text_config of config.json, with the defaults of transformers' configuration of each kind. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "load/config_parts.h"
 #include "load/json.h"
+
+enum { MAX_CONFIG_BYTES = 1 << 20 };
 
 static const b2_opt_config opt_defaults = {
     .vocab = 50272,
@@ -56,12 +58,12 @@ static void read_tokens(b2_fields *f, const json_t *object, int32_t bos, int32_t
 
 static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
     *opt = opt_defaults;
-    b2_field_u32(f, object, "vocab_size", 1, MAX_ROWS, &opt->vocab);
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &opt->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &opt->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &opt->heads);
-    b2_field_u32(f, object, "ffn_dim", 1, MAX_FFN, &opt->ffn);
-    b2_field_u32(f, object, "max_position_embeddings", 1, MAX_ROWS, &opt->positions);
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &opt->vocab);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &opt->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &opt->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &opt->heads);
+    b2_field_u32(f, object, "ffn_dim", 1, B2_MAX_FFN, &opt->ffn);
+    b2_field_u32(f, object, "max_position_embeddings", 1, B2_MAX_ROWS, &opt->positions);
     b2_field_activation(f, object, "activation_function", &opt->act);
     b2_field_bool(f, object, "do_layer_norm_before", &opt->pre_norm);
     b2_field_must_be(f, object, "_remove_final_layer_norm", false);
@@ -69,13 +71,12 @@ static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
     b2_field_must_be(f, object, "layer_norm_elementwise_affine", true);
     opt->embed = opt->width;
     if (!json_is_null(json_object_get(object, "word_embed_proj_dim")))
-        b2_field_u32(f, object, "word_embed_proj_dim", 1, MAX_WIDTH, &opt->embed);
+        b2_field_u32(f, object, "word_embed_proj_dim", 1, B2_MAX_WIDTH, &opt->embed);
     b2_field_heads(f, opt->width, opt->heads);
 }
 
-void b2_config_read_language(b2_fields *f, const json_t *object, const char *section,
-                             b2_config *config) {
-    const char *outer = f->section;
+static void read_language(b2_fields *f, const json_t *object, const char *section,
+                          b2_config *config) {
     char type[32] = "opt";
 
     f->section = section;
@@ -94,7 +95,11 @@ void b2_config_read_language(b2_fields *f, const json_t *object, const char *sec
         f->status = b2_fail(BLIP2_ENOTSUP, "%s: %smodel_type: \"%s\" is not supported", f->file,
                             section, type);
     }
-    f->section = outer;
+    f->section = "";
+}
+
+void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config) {
+    read_language(f, b2_field_object(f, top, "text_config"), "text_config.", config);
 }
 
 blip2_status b2_config_read_language_file(b2_config *config, const char *directory) {
@@ -112,7 +117,7 @@ blip2_status b2_config_read_language_file(b2_config *config, const char *directo
         f.status = b2_json_parse(&top, (const char *)text, size, path);
     if (f.status == BLIP2_OK && json_object_get(top, "model_type") == NULL)
         b2_field_fail(&f, "model_type", "that of a language model", NULL);
-    b2_config_read_language(&f, top, "", &changed);
+    read_language(&f, top, "", &changed);
     if (f.status == BLIP2_OK)
         *config = changed;
     json_decref(top);

@@ -1,4 +1,4 @@
-/* Inside load/: what the readers of configurations share. */
+/* What config.c and config_language.c share. */
 #ifndef B2_CONFIG_PARTS_H
 #define B2_CONFIG_PARTS_H
 #include "load/config.h"
@@ -6,22 +6,16 @@
 
 /* Far above every published model, far below what could overflow a product of two of them. */
 enum {
-    MAX_WIDTH = 65536,
-    MAX_LAYERS = 1024,
-    MAX_HEADS = 1024,
-    MAX_FFN = 1 << 20,
-    MAX_ROWS = 1 << 20, /* of an embedding table */
-    MAX_QUERIES = 4096,
-    MAX_IMAGE = 8192,      /* side of a resized picture */
-    MAX_PATCHES = 1 << 16, /* of a picture */
-    MAX_CONFIG_BYTES = 1 << 20
+    B2_MAX_WIDTH = 65536,
+    B2_MAX_LAYERS = 1024,
+    B2_MAX_HEADS = 1024,
+    B2_MAX_FFN = 1 << 20,
+    B2_MAX_ROWS = 1 << 20 /* of an embedding table */
 };
-#define MIN_EPS 1e-30
-#define MAX_EPS 1.0
+#define B2_MIN_EPS 1e-30
+#define B2_MAX_EPS 1.0
 
-/* The language model: a text_config, or the config.json of one alone. section: "text_config.", or
- * "" at the top; an object of NULL has all defaults. */
-void b2_config_read_language(b2_fields *fields, const json_t *object, const char *section,
-                             b2_config *config);
+/* text_config, of which model_type says what kind it is. */
+void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config);
 
 #endif

@@ -170,8 +170,8 @@ blip2_status b2_weights_finish(b2_weights *weights);
 /* All tensors in file order, for listings. Pointers hold until the next join. */
 size_t b2_weights_count(const b2_weights *weights);
 const b2_tensor *b2_weights_at(const b2_weights *weights, size_t index);
-/* Data of a tensor, or a piece of them, that are not needed soon: their memory may go until they are
- * read again. */
+/* Data of a tensor, or a piece of them, that are not needed soon: their memory may go until they
+ * are read again. */
 void b2_weights_forget(const b2_weights *weights, const void *data, size_t size);
 bool b2_weights_used(const b2_weights *weights, size_t index);  /* taken or skipped */
 bool b2_weights_taken(const b2_weights *weights, size_t index); /* part of a model */

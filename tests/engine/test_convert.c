@@ -1,81 +1,14 @@
 /* What blip2_convert writes: opened, it answers with the same bits as what it was made from. */
-#include <dirent.h>
 #include <jansson.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "faults.h"
+#include "convert_fixture.h"
 #include "run.h"
-#include "stage1_fixture.h"
 
-#define MODELS GOLDEN "/models"
-#define PTH MODELS "/lavis_stage1/blip2_pretrained.pth"
-#define EVA MODELS "/lavis_vit_eva_a/eva_vit_g.pth"
-#define VOCABULARY MODELS "/lavis_stage1/bert_vocab.txt"
 enum { PICTURES = 3 };
-
-static char folder[256], out[300];
-
-static void make_folder(void) {
-    temporary_path(folder, sizeof folder, "convert-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    (void)snprintf(out, sizeof out, "%s/out", folder);
-}
-
-static void remove_folder(void) {
-    remove_tree(folder);
-}
-
-static blip2_convert_options no_options(void) {
-    blip2_convert_options options;
-
-    blip2_convert_options_init(&options, sizeof options);
-    return options;
-}
-
-/* LAVIS's files, whose heads are smaller than those of the released ones. */
-static blip2_convert_options file_options(void) {
-    blip2_convert_options options = no_options();
-
-    options.checkpoint = PTH;
-    options.vit = EVA;
-    options.vocabulary = VOCABULARY;
-    options.vit_layers = 3;
-    options.vit_heads = 2;
-    options.qformer_heads = 3;
-    return options;
-}
-
-static void remove_out(void) {
-    remove_tree(out);
-    ck_assert_int_ne(access(out, F_OK), 0);
-}
-
-/* The files in the folder of the test, "." and ".." not counted. */
-static size_t count_files(const char *path) {
-    DIR *stream = opendir(path);
-    const struct dirent *entry;
-    size_t count = 0;
-
-    ck_assert_ptr_nonnull(stream);
-    while ((entry = readdir(stream)) != NULL)
-        count += entry->d_name[0] != '.';
-    (void)closedir(stream);
-    return count;
-}
-
-static bool has_file(const char *name) {
-    char path[600];
-
-    (void)snprintf(path, sizeof path, "%s/%s", out, name);
-    return access(path, F_OK) == 0;
-}
 
 /* ---- the same answers ----------------------------------------------------------------------- */
 
@@ -307,165 +240,9 @@ START_TEST(matrices_are_converted_and_vectors_are_not) {
 }
 END_TEST
 
-/* ---- what cannot be done -------------------------------------------------------------------- */
-
-static void expect_failure(const char *directory, const blip2_convert_options *options,
-                           blip2_status status, const char *part) {
-    size_t before = count_files(folder);
-
-    ck_assert_status(blip2_convert(directory, out, options), status);
-    ck_assert_msg(strstr(blip2_error_message(), part) != NULL, "no '%s' in '%s'", part,
-                  blip2_error_message());
-    ck_assert_uint_eq(count_files(folder), before);
-}
-
-START_TEST(bad_files_are_refused) {
-    blip2_convert_options options = file_options();
-
-    options.checkpoint = GOLDEN "/models/none.pth";
-    expect_failure(NULL, &options, BLIP2_EIO, "none.pth");
-    options = file_options();
-    options.vit = GOLDEN "/models/none.pth";
-    expect_failure(NULL, &options, BLIP2_EIO, "none.pth");
-    options = file_options();
-    options.vocabulary = GOLDEN "/models/none.txt";
-    expect_failure(NULL, &options, BLIP2_EIO, "none.txt");
-    options = file_options();
-    options.vocabulary = NULL;
-    expect_failure(NULL, &options, BLIP2_EINVAL, "vocabulary");
-    options = file_options();
-    options.vit = NULL;
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "vision tower");
-    options = file_options();
-    options.checkpoint = EVA;
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "query_tokens");
-    options = file_options();
-    options.vit = PTH;
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "vision tower");
-    options = file_options();
-    options.vit = MODELS "/lavis_vit_eva_b/eva_vit_g.pth"; /* another width */
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "expected");
-    options = file_options();
-    options.vit_layers = 5; /* the file has 4 */
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "missing");
-    options = no_options();
-    options.checkpoint = MODELS "/lavis_opt/blip2_pretrained_opt.pth";
-    options.vit = MODELS "/lavis_vit_eva_b/eva_vit_g.pth";
-    options.language_model = MODELS "/tok_opt";
-    options.qformer_heads = 3;
-    expect_failure(NULL, &options, BLIP2_EIO, "tok_opt");
-    expect_failure(MODELS "/none", NULL, BLIP2_EIO, "none");
-}
-END_TEST
-
-START_TEST(bad_sizes_are_refused) {
-    blip2_convert_options options = file_options();
-
-    options.vit_heads = 3;
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "width 88 has no 3 heads");
-    options = file_options();
-    options.qformer_heads = 0;
-    expect_failure(NULL, &options, BLIP2_EFORMAT, "number of heads must be given");
-    options = file_options();
-    options.image = 57;
-    expect_failure(NULL, &options, BLIP2_EINVAL, "57 pixels");
-}
-END_TEST
-
-START_TEST(bad_calls_are_refused) {
-    blip2_convert_options options = file_options();
-
-    expect_failure(NULL, NULL, BLIP2_EINVAL, "no folder");
-    expect_failure("", NULL, BLIP2_EINVAL, "no folder");
-    expect_failure(STAGE1, &options, BLIP2_EINVAL, "both");
-    options = no_options();
-    options.weight_type = (blip2_weight_type)7;
-    expect_failure(STAGE1, &options, BLIP2_EINVAL, "weight_type");
-    ck_assert_status(blip2_convert(STAGE1, NULL, NULL), BLIP2_EINVAL);
-    ck_assert_status(blip2_convert(STAGE1, "", NULL), BLIP2_EINVAL);
-}
-END_TEST
-
-/* The folder: what is there stays; an empty one, also with a slash behind it, is as good as none.
- */
-START_TEST(nothing_is_overwritten) {
-    char file[600];
-    FILE *stream;
-
-    ck_assert_int_eq(mkdir(out, 0700), 0);
-    strcat(out, "/");
-    ck_assert_status_ok(blip2_convert(STAGE1, out, NULL));
-    ck_assert(has_file("model.json"));
-    expect_failure(STAGE1, NULL, BLIP2_EIO, "not empty");
-    remove_out();
-    (void)snprintf(file, sizeof file, "%s/out", folder);
-    ck_assert_ptr_nonnull(stream = fopen(file, "w"));
-    (void)fclose(stream);
-    expect_failure(STAGE1, NULL, BLIP2_EIO, "out");
-    (void)snprintf(out, sizeof out, "%s/no/where", folder);
-    expect_failure(STAGE1, NULL, BLIP2_EIO, "where");
-}
-END_TEST
-
-static uint64_t seen;
-
-static int stop_late(uint64_t done, uint64_t total, void *payload) {
-    ck_assert_uint_ge(done, seen);
-    ck_assert_uint_le(done, total);
-    seen = done;
-    return payload != NULL && done > total / 2;
-}
-
-START_TEST(stops_without_a_trace) {
-    blip2_convert_options options = no_options();
-
-    options.on_progress = stop_late;
-    options.progress_payload = out;
-    expect_failure(MODELS "/lavis_opt", &options, BLIP2_ESTOP, "stopped");
-    options.progress_payload = NULL;
-    seen = 0;
-    ck_assert_status_ok(blip2_convert(STAGE1, out, &options));
-    ck_assert_uint_gt(seen, 1000000);
-}
-END_TEST
-
-/* As on a full disk: writing fails after some of it. */
-START_TEST(full_disk_leaves_no_trace) {
-    static const rlim_t sizes[] = {1000, 500000, 1800000};
-    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-
-    (void)signal(SIGXFSZ, SIG_IGN);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const struct rlimit limit = {sizes[i], RLIM_INFINITY};
-
-        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        expect_failure(STAGE1, NULL, BLIP2_EIO, "cannot write");
-        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
-    }
-}
-END_TEST
-
-static blip2_status convert_files(void) {
-    blip2_convert_options options = file_options();
-    blip2_status status;
-
-    options.shard_bytes = 1000000;
-    options.weight_type = BLIP2_WEIGHT_F16;
-    status = blip2_convert(NULL, out, &options);
-    ck_assert_uint_eq(count_files(folder), status == BLIP2_OK);
-    if (status == BLIP2_OK)
-        remove_out();
-    return status;
-}
-
-START_TEST(survives_failing_memory) {
-    fail_each_allocation(convert_files, 50);
-}
-END_TEST
-
 int main(void) {
     Suite *suite = suite_create("convert");
-    TCase *same = tcase_create("same answers"), *refused = tcase_create("refusals");
+    TCase *same = tcase_create("same answers");
 
     tcase_add_checked_fixture(same, make_folder, remove_folder);
     tcase_add_loop_test(same, answers_are_the_same, 0, MODELS_COUNT);
@@ -475,15 +252,6 @@ int main(void) {
     tcase_add_test(same, matrices_are_converted_and_vectors_are_not);
     tcase_set_timeout(same, 60);
     suite_add_tcase(suite, same);
-    tcase_add_checked_fixture(refused, make_folder, remove_folder);
-    tcase_add_test(refused, bad_files_are_refused);
-    tcase_add_test(refused, bad_sizes_are_refused);
-    tcase_add_test(refused, bad_calls_are_refused);
-    tcase_add_test(refused, nothing_is_overwritten);
-    tcase_add_test(refused, stops_without_a_trace);
-    tcase_add_test(refused, full_disk_leaves_no_trace);
-    tcase_add_test(refused, survives_failing_memory);
-    tcase_set_timeout(refused, 60);
-    suite_add_tcase(suite, refused);
+    suite_add_tcase(suite, refusal_tests());
     return run_suite(suite);
 }
