@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
 #include "image/image.h"
 #include "kinds.h"
 
@@ -57,6 +58,12 @@ static blip2_status read_rows(hf_batch *out) {
     return BLIP2_OK;
 }
 
+static blip2_status encode(const b2_tokenizer *tokenizer, const char *prompt, b2_tokens *out) {
+    return tokenizer == NULL
+               ? BLIP2_OK
+               : b2_tokenizer_encode(tokenizer, prompt, strlen(prompt), true, out);
+}
+
 /* Prompt ids, and how many pads the longest of them gives the others. */
 static blip2_status encode_prompts(hf_batch *out) {
     size_t longest = 0;
@@ -65,9 +72,8 @@ static blip2_status encode_prompts(hf_batch *out) {
     for (uint32_t i = 0; i < out->count; i++) {
         const char *prompt = out->rows[i].prompt != NULL ? out->rows[i].prompt : "";
 
-        status = b2_tokenizer_encode(out->model->tokenizer, prompt, strlen(prompt), true,
-                                     &out->rows[i].ids);
-        if (status < 0)
+        if ((status = encode(out->model->tokenizer, prompt, &out->rows[i].ids)) < 0 ||
+            (status = encode(out->model->instructions, prompt, &out->rows[i].reads)) < 0)
             return status;
         longest = out->rows[i].ids.count > longest ? out->rows[i].ids.count : longest;
     }
@@ -106,6 +112,7 @@ void hf_batch_close(hf_batch *batch) {
     for (uint32_t i = 0; i < batch->count; i++) {
         blip2_image_free(batch->rows[i].image);
         b2_tokens_free(&batch->rows[i].ids);
+        b2_tokens_free(&batch->rows[i].reads);
     }
     b2_free(batch->rows);
     blip2_model_close(batch->model);
@@ -134,7 +141,30 @@ json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
     return list;
 }
 
-static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, verdict *v) {
+/* The Q-Former's text of row i, which the original padded on the right. */
+static json_t *reads_ids(const hf_batch *batch, uint32_t i, bool mask) {
+    const b2_tokens *own = &batch->rows[i].reads;
+    int32_t pad = b2_tokenizer_find(batch->model->instructions, "[PAD]");
+    size_t longest = 0;
+    json_t *list = json_array();
+
+    for (uint32_t r = 0; r < batch->count; r++)
+        longest = b2_size_max(longest, batch->rows[r].reads.count);
+    for (size_t t = 0; t < longest && list != NULL; t++) {
+        json_int_t id = t < own->count ? own->ids[t] : pad;
+
+        if (json_array_append_new(list, json_integer(mask ? t < own->count : id)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+typedef json_t *(*row_fn)(const hf_batch *batch, uint32_t i, bool mask);
+
+static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, row_fn row,
+                                 verdict *v) {
     json_t *all = json_array();
 
     if (json_object_get(batch->golden->expect, key) == NULL) {
@@ -142,7 +172,7 @@ static blip2_status compare_list(const hf_batch *batch, const char *key, bool ma
         return BLIP2_OK;
     }
     for (uint32_t i = 0; i < batch->count; i++)
-        if (json_array_append_new(all, hf_batch_ids(batch, i, mask)) != 0) {
+        if (json_array_append_new(all, row(batch, i, mask)) != 0) {
             json_decref(all);
             return b2_fail_memory();
         }
@@ -150,7 +180,13 @@ static blip2_status compare_list(const hf_batch *batch, const char *key, bool ma
 }
 
 blip2_status hf_batch_compare(const hf_batch *batch, verdict *v) {
-    blip2_status status = compare_list(batch, "input_ids", false, v);
+    blip2_status status;
 
-    return status < 0 ? status : compare_list(batch, "attention_mask", true, v);
+    if ((status = compare_list(batch, "input_ids", false, hf_batch_ids, v)) < 0 ||
+        (status = compare_list(batch, "attention_mask", true, hf_batch_ids, v)) < 0 ||
+        batch->model->instructions == NULL)
+        return status;
+    if ((status = compare_list(batch, "qformer_input_ids", false, reads_ids, v)) < 0)
+        return status;
+    return compare_list(batch, "qformer_attention_mask", true, reads_ids, v);
 }

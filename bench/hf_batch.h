@@ -13,6 +13,7 @@ typedef struct hf_row {
     blip2_image *image;
     const char *prompt; /* NULL: none; in the case */
     b2_tokens ids;      /* of the prompt */
+    b2_tokens reads;    /* of the prompt as InstructBLIP's Q-Former reads it */
     uint32_t pads;
 } hf_row;
 
@@ -32,7 +33,7 @@ void hf_batch_close(hf_batch *batch);
 
 /* Row i as the original had it, a new list: ids, or with mask 1 and 0. NULL: out of memory. */
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask);
-/* Compare expect.input_ids and expect.attention_mask, where there. */
+/* Compare expect.input_ids, expect.attention_mask and the same of the Q-Former, where there. */
 blip2_status hf_batch_compare(const hf_batch *batch, verdict *v);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "engine/batch.h"
 #include "engine/images.h"
+#include "engine/instruct.h"
 #include "hf_batch.h"
 #include "kinds.h"
 #include "watch.h"
@@ -14,9 +15,11 @@ typedef struct forward {
     hf_batch hf;
     b2_request **requests; /* [B] */
     uint32_t rows;         /* N, of all prompts */
+    uint32_t read_rows;    /* of the Q-Former that reads them */
     uint32_t max_pages;    /* of one prompt */
     b2_encode_space encode;
     b2_images images; /* picture i at place i */
+    b2_instruct instruct;
     b2_language_space language;
     b2_batch batch;
     int32_t *logit_rows; /* device [N]: 0, 1, 2, ... */
@@ -29,6 +32,7 @@ static void carve(forward *f, b2_carver *carver) {
     b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count,
                     b2_images_keep_cross(f->hf.model));
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
+    b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, f->read_rows);
     b2_language_carve(&f->language, carver, &f->hf.model->language, f->rows, f->rows);
     b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
@@ -60,6 +64,7 @@ static blip2_status open_requests(forward *f) {
         for (uint32_t p = 0; p < request->page_count; p++)
             request->pages[p] = (int32_t)next++;
         f->rows += rows;
+        f->read_rows += f->hf.queries + (uint32_t)request->instruction.count;
         f->max_pages = request->page_count > f->max_pages ? request->page_count : f->max_pages;
     }
     return BLIP2_OK;
@@ -86,7 +91,7 @@ static blip2_status allocate(forward *f) {
         return status;
     carver = (b2_carver){.base = f->memory};
     carve(f, &carver);
-    if ((status = b2_batch_init(&f->batch)) < 0 ||
+    if ((status = b2_batch_init(&f->batch)) < 0 || (status = b2_instruct_init(&f->instruct)) < 0 ||
         (status = b2_images_init(&f->images, f->hf.count)) < 0)
         return status;
     for (uint32_t i = 0; i < f->hf.count; i++)
@@ -111,6 +116,27 @@ static blip2_status want_all_rows(forward *f) {
     return status;
 }
 
+static blip2_status read_prompts(forward *f, const b2_run *on) {
+    b2_instruct_begin(&f->instruct);
+    for (uint32_t i = 0; i < f->hf.count; i++) {
+        const b2_tokens *ids = &f->requests[i]->instruction;
+
+        (void)b2_instruct_add(&f->instruct, i, i, ids->ids, (uint32_t)ids->count);
+    }
+    return b2_instruct_run(&f->instruct, f->hf.model, on, &f->images);
+}
+
+/* Of Llama, transformers' forward counts pads as positions, which its generate does not. */
+static void count_pads(forward *f) {
+    int32_t *position = f->batch.host.positions;
+
+    for (uint32_t i = 0; i < f->hf.count; i++) {
+        position += f->hf.queries;
+        for (size_t t = 0; t < f->hf.rows[i].ids.count; t++)
+            *position++ += (int32_t)f->hf.rows[i].pads;
+    }
+}
+
 static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     const blip2_model *model = f->hf.model;
     const b2_run on = {.device = model->device, .trace = trace};
@@ -119,12 +145,15 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     for (uint32_t i = 0; i < f->hf.count; i++)
         if ((status = b2_encode_pixels(model, &f->encode, i, f->hf.rows[i].image)) < 0)
             return status;
-    if ((status = b2_encode_run(model, &on, &f->encode, f->hf.count, &f->images.where)) < 0)
+    if ((status = b2_encode_run(model, &on, &f->encode, f->hf.count, &f->images.where)) < 0 ||
+        (model->config.instructed && (status = read_prompts(f, &on)) < 0))
         return status;
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)
         b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries, PAGE_TOKENS);
-    f->batch.packed.soft = f->images.where.soft;
+    if (model->config.language == B2_LANGUAGE_LLAMA)
+        count_pads(f);
+    f->batch.packed.soft = model->config.instructed ? f->instruct.soft : f->images.where.soft;
     f->batch.packed.kv.pages = f->kv;
     f->batch.packed.kv.layout = f->layout;
     if ((status = b2_batch_send(&f->batch, model->device)) < 0 || (status = want_all_rows(f)) < 0)
@@ -163,6 +192,7 @@ static blip2_status compare_logits(const forward *f, verdict *v, const b2_mat *l
 static void forward_close(forward *f) {
     b2_batch_free(&f->batch);
     b2_images_free(&f->images);
+    b2_instruct_free(&f->instruct);
     b2_encode_free(&f->encode);
     if (f->hf.model != NULL) {
         b2_device *device = f->hf.model->device;

@@ -107,6 +107,7 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                     b2_images_keep_cross(model));
     b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
     b2_images_carve(&engine->images, carver, model, limits->image_places);
+    b2_instruct_carve(&engine->instruct, carver, model, limits->max_requests, limits->score_rows);
     if (model->writer.kind == B2_WRITER_NONE)
         return;
     if (model->writer.kind == B2_WRITER_LANGUAGE)
@@ -155,6 +156,7 @@ static blip2_status allocate(blip2_engine *engine) {
     if (engine->running == NULL)
         return b2_fail_memory();
     if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
+        (status = b2_instruct_init(&engine->instruct)) < 0 ||
         (status = b2_score_init(&engine->score, engine->model)) < 0 ||
         (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
@@ -217,6 +219,7 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_free(engine->running);
     b2_free(engine->query_slots);
     b2_images_free(&engine->images);
+    b2_instruct_free(&engine->instruct);
     b2_score_space_free(&engine->score);
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);

@@ -5,6 +5,7 @@
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
  *          read pictures, where the Q-Former writes
+ *          read prompts, where the Q-Former does       (instruct.h)
  *          pack all pending rows, up to step_rows     (batch.h)
  *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
@@ -15,6 +16,7 @@
 #include "engine/batch.h"
 #include "engine/graphs.h"
 #include "engine/images.h"
+#include "engine/instruct.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 
@@ -50,6 +52,7 @@ struct blip2_engine {
     b2_qformer_space caption; /* for the Q-Former where it writes text */
     int32_t *query_slots;     /* host [max_images * Q], where queries' keys and values go */
     b2_images images;
+    b2_instruct instruct;
     b2_score_space score;
     uint32_t next_score; /* running place whose SCORE request is looked at first */
     b2_batch batch;

@@ -16,6 +16,36 @@ static blip2_status encode_prompt(const blip2_model *model, const char *prompt, 
     return b2_tokens_append(tokens, model->writer.start);
 }
 
+/* The places of the picture's rows are ours to put in front: in a prompt they would be further,
+ * empty ones. */
+static blip2_status check_prompt(const blip2_model *model, const b2_tokens *tokens) {
+    int32_t image = model->config.image_token;
+
+    for (size_t i = 0; i < tokens->count; i++)
+        if (tokens->ids[i] == image)
+            return b2_fail(BLIP2_EINVAL,
+                           "prompt: holds the image token (id %d), expected text alone: the "
+                           "picture is put in front of it",
+                           image);
+    return BLIP2_OK;
+}
+
+/* The same prompt for the Q-Former, which has positions for so many tokens. */
+static blip2_status encode_instruction(b2_request *request, const char *prompt) {
+    const blip2_model *model = request->model;
+    b2_tokens *tokens = &request->instruction;
+    blip2_status status;
+
+    if (model->instructions == NULL)
+        return BLIP2_OK;
+    status = b2_tokenizer_encode(model->instructions, prompt, strlen(prompt), true, tokens);
+    if (status == BLIP2_OK && tokens->count > model->config.qformer.positions)
+        status = b2_fail(BLIP2_EINVAL,
+                         "prompt: %zu tokens as the Q-Former reads it, expected at most %u",
+                         tokens->count, model->config.qformer.positions);
+    return status;
+}
+
 /* What the repetition penalty counts before the first new token: as in transformers, the image
  * tokens that stand for the soft prompt and the prompt itself. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
@@ -72,7 +102,8 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     size_t limit = request->model->writer.positions;
     blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
-    if (status < 0)
+    if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
+        (status = encode_instruction(request, prompt)) < 0)
         goto out;
     request->soft_count = request->model->config.qformer.queries;
     if (tokens.count > limit || options->max_new_tokens > limit ||
@@ -173,6 +204,7 @@ void b2_request_close(b2_request *request) {
     b2_text_free(&request->text);
     b2_free(request->pages);
     b2_free(request->ids);
+    b2_tokens_free(&request->instruction);
     b2_free(request);
 }
 

@@ -2,10 +2,12 @@
  * text. SCORE: what stage 1 says of a picture, a text or a pair (score.h).
  *
  *   QUEUED -> ENCODE -> FEED ... FEED -> DONE          GENERATE
+ *   QUEUED -> ENCODE -> READ -> FEED ... FEED -> DONE  the same with InstructBLIP
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
  * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
+ * READ    waits for a common pass of the Q-Former, which reads picture and prompt (instruct.h).
  * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
  *         (branches.h). A step that feeds the last row chooses the next token.
@@ -26,6 +28,7 @@ typedef enum b2_request_kind { B2_REQUEST_GENERATE, B2_REQUEST_SCORE } b2_reques
 typedef enum b2_phase {
     B2_PHASE_QUEUED,
     B2_PHASE_ENCODE,
+    B2_PHASE_READ,
     B2_PHASE_FEED,
     B2_PHASE_SCORE,
     B2_PHASE_DONE
@@ -44,6 +47,7 @@ struct b2_request {
     int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
     uint32_t fed; /* rows whose keys and values are in pages */
+    b2_tokens instruction; /* the prompt as the Q-Former reads it; empty where it reads none */
 
     b2_score score; /* SCORE */
     b2_decoding decoding;

@@ -126,11 +126,33 @@ static blip2_status read_queries(blip2_engine *engine) {
     return status;
 }
 
+/* InstructBLIP: as many requests whose prompts are to be read as fit into one pass. */
+static blip2_status read_prompts(blip2_engine *engine) {
+    b2_instruct *instruct = &engine->instruct;
+
+    if (!engine->model->config.instructed)
+        return BLIP2_OK;
+    b2_instruct_begin(instruct);
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+        const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
+
+        if (ids == NULL || request->phase != B2_PHASE_READ ||
+            !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
+            continue;
+        request->phase = B2_PHASE_FEED;
+    }
+    if (instruct->pack.batch.segments == 0)
+        return BLIP2_OK;
+    return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
+}
+
 /* Pack what the running requests have pending. */
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_batch *batch = &engine->batch;
     uint32_t queries = engine->model->config.qformer.queries;
+    bool instructed = engine->model->config.instructed;
 
     b2_batch_begin(batch);
     for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
@@ -139,9 +161,11 @@ static void pack(blip2_engine *engine) {
 
         if (request != NULL && request->phase == B2_PHASE_FEED &&
             (request->branches != NULL) == beams)
-            b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
+            b2_batch_add(batch, request,
+                         (instructed ? request->place : request->image_place) * queries,
+                         limits->page_tokens);
     }
-    batch->packed.soft = engine->images.where.soft;
+    batch->packed.soft = instructed ? engine->instruct.soft : engine->images.where.soft;
     batch->packed.kv.pages = engine->kv;
     batch->packed.kv.layout = engine->plan.kv;
 }
@@ -255,7 +279,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_queries(engine)) < 0)
+        (status = read_queries(engine)) < 0 || (status = read_prompts(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)

@@ -60,6 +60,22 @@ typedef struct b2_opt_config {
     bool pre_norm;      /* do_layer_norm_before; true */
 } b2_opt_config;
 
+typedef struct b2_llama_config {
+    uint32_t vocab;     /* V, 32000 */
+    uint32_t width;     /* C, 4096 */
+    uint32_t layers;    /* L, 32 */
+    uint32_t heads;     /* H, 32 */
+    uint32_t kv_heads;  /* of keys and values: H, or a divisor of it that groups of heads share */
+    uint32_t head_size; /* D, C / H */
+    uint32_t ffn;       /* F, 11008 */
+    uint32_t positions; /* 2048 */
+    b2_activation act;  /* SILU */
+    float eps;          /* 1e-6 */
+    float rope_theta;   /* 10000 */
+    float rope_factor;  /* linear scaling: angles are divided by it; 1 */
+    bool tied;          /* the head is the token embedding; false */
+} b2_llama_config;
+
 typedef struct b2_image_config {
     uint32_t width, height; /* 224; what the processor resizes to */
     float mean[3], std[3];  /* CLIP's */
@@ -74,6 +90,8 @@ typedef struct b2_config {
     b2_qformer_config qformer;
     b2_language language; /* NONE for Blip2ForImageTextRetrieval */
     b2_opt_config opt;    /* when language is OPT */
+    b2_llama_config llama; /* when it is LLAMA */
+    bool instructed;      /* InstructBLIP: the Q-Former reads the prompt as well */
     b2_image_config image;
     int32_t image_token;               /* image_token_index; -1: none */
     int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */

@@ -1,4 +1,5 @@
 /* text_config of config.json, with the defaults of transformers' configuration of each kind. */
+#include <stdio.h>
 #include <string.h>
 
 #include "load/config_parts.h"
@@ -70,6 +71,74 @@ static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
     b2_field_heads(f, opt->width, opt->heads);
 }
 
+static const b2_llama_config llama_defaults = {
+    .vocab = 32000,
+    .width = 4096,
+    .layers = 32,
+    .heads = 32,
+    .ffn = 11008,
+    .positions = 2048,
+    .act = B2_ACT_SILU,
+    .eps = 1e-6f,
+    .rope_theta = 10000,
+    .rope_factor = 1,
+};
+
+/* Rotary positions: "rope_theta" and "rope_scaling" beside the other fields, or in transformers 5
+ * both as "rope_parameters". */
+static void read_rope(b2_fields *f, const json_t *object, b2_llama_config *llama) {
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+
+    b2_field_f32(f, object, "rope_theta", 1, 1e12, &llama->rope_theta);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *rope = b2_field_object(f, object, keys[i]);
+        char type[32] = "default", section[64];
+
+        (void)snprintf(section, sizeof section, "text_config.%s.", keys[i]);
+        f->section = section;
+        b2_field_text(f, rope, "type", type, sizeof type);
+        b2_field_text(f, rope, "rope_type", type, sizeof type);
+        b2_field_f32(f, rope, "rope_theta", 1, 1e12, &llama->rope_theta);
+        if (strcmp(type, "linear") == 0)
+            b2_field_f32(f, rope, "factor", 1e-3, 1e6, &llama->rope_factor);
+        else if (f->status == BLIP2_OK && strcmp(type, "default") != 0)
+            f->status =
+                b2_fail(BLIP2_ENOTSUP,
+                        "%s: %srope_type: \"%s\" is not supported, only default and linear",
+                        f->file, section, type);
+        f->section = "text_config.";
+    }
+}
+
+static void read_llama(b2_fields *f, const json_t *object, b2_llama_config *llama) {
+    *llama = llama_defaults;
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &llama->vocab);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &llama->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &llama->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &llama->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &llama->ffn);
+    b2_field_u32(f, object, "max_position_embeddings", 1, B2_MAX_ROWS, &llama->positions);
+    b2_field_activation(f, object, "hidden_act", &llama->act);
+    b2_field_f32(f, object, "rms_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &llama->eps);
+    b2_field_bool(f, object, "tie_word_embeddings", &llama->tied);
+    b2_field_must_be(f, object, "attention_bias", false);
+    b2_field_must_be(f, object, "mlp_bias", false);
+    b2_field_heads(f, llama->width, llama->heads);
+    llama->kv_heads = llama->heads;
+    if (!json_is_null(json_object_get(object, "num_key_value_heads")))
+        b2_field_u32(f, object, "num_key_value_heads", 1, B2_MAX_HEADS, &llama->kv_heads);
+    llama->head_size = llama->width / llama->heads;
+    if (!json_is_null(json_object_get(object, "head_dim")))
+        b2_field_u32(f, object, "head_dim", 2, B2_MAX_WIDTH, &llama->head_size);
+    read_rope(f, object, llama);
+    if (llama->heads % llama->kv_heads != 0)
+        b2_field_fail(f, "num_key_value_heads", "a divisor of num_attention_heads",
+                      json_object_get(object, "num_key_value_heads"));
+    if (llama->head_size % 2 != 0)
+        b2_field_fail(f, "hidden_size", "heads of an even size",
+                      json_object_get(object, "hidden_size"));
+}
+
 void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config) {
     const json_t *object = b2_field_object(f, top, "text_config");
     char type[32] = "opt";
@@ -85,6 +154,7 @@ void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config)
         read_tokens(f, object, -1, 0, 1, config);
     } else if (strcmp(type, "llama") == 0) {
         config->language = B2_LANGUAGE_LLAMA;
+        read_llama(f, object, &config->llama);
         read_tokens(f, object, 1, -1, 2, config);
     } else if (f->status == BLIP2_OK) {
         f->status = b2_fail(BLIP2_ENOTSUP, "%s: text_config.model_type: \"%s\" is not supported",

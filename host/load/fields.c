@@ -147,7 +147,8 @@ void b2_field_activation(b2_fields *fields, const json_t *object, const char *ke
                  {"gelu", B2_ACT_GELU},
                  {"gelu_new", B2_ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", B2_ACT_GELU_TANH},
-                 {"quick_gelu", B2_ACT_QUICK_GELU}};
+                 {"quick_gelu", B2_ACT_QUICK_GELU},
+                 {"silu", B2_ACT_SILU}};
     char name[32] = "";
 
     b2_field_text(fields, object, key, name, sizeof name);

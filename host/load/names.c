@@ -24,6 +24,10 @@
 #define LAVIS_HEAD "Qformer.cls.predictions."
 #define HF_OPT "language_model.model.decoder."
 #define LAVIS_OPT "opt_model.model.decoder."
+#define HF_LLAMA "language_model.model."
+#define LAVIS_LLAMA "llm_model.model."
+#define HF_LLAMA_LAYER HF_LLAMA "layers.{}."
+#define LAVIS_LLAMA_LAYER LAVIS_LLAMA "layers.{}."
 #define HF_OPT_LAYER HF_OPT "layers.{}."
 #define LAVIS_OPT_LAYER LAVIS_OPT "layers.{}."
 
@@ -125,6 +129,30 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     BOTH(B2_OPT_FC2, "OPT mlp out", HF_OPT_LAYER "fc2", LAVIS_OPT_LAYER "fc2"),
     BOTH(B2_OPT_MLP_LN, "OPT mlp norm", HF_OPT_LAYER "final_layer_norm",
          LAVIS_OPT_LAYER "final_layer_norm"),
+    /* Llama; alone likewise */
+    ONE(B2_LLAMA_TOKENS, "Llama token embedding", HF_LLAMA "embed_tokens.weight", NULL,
+        LAVIS_LLAMA "embed_tokens.weight"),
+    ONE(B2_LLAMA_NORM, "Llama last norm", HF_LLAMA "norm.weight", NULL, LAVIS_LLAMA "norm.weight"),
+    ONE(B2_LLAMA_HEAD, "Llama head", "language_model.lm_head.weight", NULL,
+        "llm_model.lm_head.weight"),
+    ONE(B2_LLAMA_ATTN_NORM, "Llama attention norm", HF_LLAMA_LAYER "input_layernorm.weight", NULL,
+        LAVIS_LLAMA_LAYER "input_layernorm.weight"),
+    ONE(B2_LLAMA_Q, "Llama query", HF_LLAMA_LAYER "self_attn.q_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.q_proj.weight"),
+    ONE(B2_LLAMA_K, "Llama key", HF_LLAMA_LAYER "self_attn.k_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.k_proj.weight"),
+    ONE(B2_LLAMA_V, "Llama value", HF_LLAMA_LAYER "self_attn.v_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.v_proj.weight"),
+    ONE(B2_LLAMA_OUT, "Llama attention output", HF_LLAMA_LAYER "self_attn.o_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.o_proj.weight"),
+    ONE(B2_LLAMA_MLP_NORM, "Llama mlp norm", HF_LLAMA_LAYER "post_attention_layernorm.weight", NULL,
+        LAVIS_LLAMA_LAYER "post_attention_layernorm.weight"),
+    ONE(B2_LLAMA_GATE, "Llama mlp gate", HF_LLAMA_LAYER "mlp.gate_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.gate_proj.weight"),
+    ONE(B2_LLAMA_UP, "Llama mlp in", HF_LLAMA_LAYER "mlp.up_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.up_proj.weight"),
+    ONE(B2_LLAMA_DOWN, "Llama mlp out", HF_LLAMA_LAYER "mlp.down_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.down_proj.weight"),
 };
 /* clang-format on */
 

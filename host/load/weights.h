@@ -134,6 +134,19 @@ typedef enum b2_weight_id {
     B2_OPT_FC2_B,
     B2_OPT_MLP_LN_W,
     B2_OPT_MLP_LN_B,
+    /* Llama; none has a bias */
+    B2_LLAMA_TOKENS,    /* [V, C] */
+    B2_LLAMA_NORM,      /* [C] */
+    B2_LLAMA_HEAD,      /* [V, C]; absent where tied to B2_LLAMA_TOKENS */
+    B2_LLAMA_ATTN_NORM, /* [C] per layer, so are the next ones */
+    B2_LLAMA_Q,         /* [H D, C] */
+    B2_LLAMA_K,         /* [heads of keys and values * D, C] */
+    B2_LLAMA_V,
+    B2_LLAMA_OUT,      /* [C, H D] */
+    B2_LLAMA_MLP_NORM, /* [C] */
+    B2_LLAMA_GATE,     /* [F, C] */
+    B2_LLAMA_UP,       /* [F, C] */
+    B2_LLAMA_DOWN,     /* [C, F] */
     B2_WEIGHT_ID_COUNT
 } b2_weight_id;
 

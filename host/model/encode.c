@@ -15,6 +15,8 @@ void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model 
     if (!keeps_cross)
         out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
                                      model->qformer.cross_kv.rows);
+    if (model->config.instructed)
+        return;
     b2_qformer_carve(&out->qformer, carver, &model->qformer, images * queries, 0);
     b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
     if (model->projection.rows > 0)
@@ -25,8 +27,10 @@ void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model 
 }
 
 blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
-    blip2_status status = b2_qformer_pack_init(&space->pack);
+    blip2_status status = BLIP2_OK;
 
+    if (!model->config.instructed)
+        status = b2_qformer_pack_init(&space->pack);
     if (status < 0)
         return status;
     return b2_fill_segments(model->device, &space->vit.segments, space->images);
@@ -131,6 +135,7 @@ blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encod
     if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
             0 ||
         (status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
+        model->config.instructed ||
         (status = run_queries(model, run, space, images, places, cross_kv, (b2_kv_view){0}, NULL,
                               &queries)) < 0)
         return status;

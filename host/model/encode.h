@@ -6,7 +6,8 @@
  *     -> soft [B*Q, E]               projected: soft prompts of a language model
  *     -> contrast [B*Q, W]           projected: what texts are compared with
  *
- * Each of them can be kept for later use, at a place of the picture's own (engine/images.h).
+ * Each of them can be kept for later use, at a place of the picture's own (engine/images.h). Where
+ * the Q-Former reads prompts as well, a picture alone gives cross_kv and no more.
  */
 #ifndef B2_ENCODE_H
 #define B2_ENCODE_H

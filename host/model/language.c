@@ -47,10 +47,46 @@ static blip2_status opt_run(const b2_language_model *model, const b2_run *run,
     return b2_opt_run(&model->opt, run, &space->opt, batch, logits);
 }
 
+/* ---- Llama -------------------------------------------------------------------------------- */
+
+static uint32_t llama_embed(const b2_config *config) {
+    return config->llama.width;
+}
+
+static b2_writer llama_writer(const b2_config *config, b2_type compute) {
+    const b2_llama_config *llama = &config->llama;
+
+    return (b2_writer){.kind = B2_WRITER_LANGUAGE,
+                       .layers = llama->layers,
+                       .heads = llama->kv_heads,
+                       .width = llama->kv_heads * llama->head_size,
+                       .kv = compute,
+                       .vocab = llama->vocab,
+                       .positions = llama->positions,
+                       .start = -1};
+}
+
+static blip2_status llama_load(b2_language_model *model, b2_loader *loader,
+                               const b2_config *config) {
+    return b2_llama_load(&model->llama, loader, &config->llama);
+}
+
+static void llama_carve(b2_language_space *out, b2_carver *carver, const b2_language_model *model,
+                        uint32_t rows, uint32_t logit_rows) {
+    b2_llama_carve(&out->llama, carver, &model->llama, rows, logit_rows);
+}
+
+static blip2_status llama_run(const b2_language_model *model, const b2_run *run,
+                              const b2_language_space *space, const b2_token_batch *batch,
+                              b2_mat *logits) {
+    return b2_llama_run(&model->llama, run, &space->llama, batch, logits);
+}
+
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static const kind kinds[] = {
     [B2_LANGUAGE_OPT] = {opt_embed, opt_writer, opt_load, opt_carve, opt_run},
+    [B2_LANGUAGE_LLAMA] = {llama_embed, llama_writer, llama_load, llama_carve, llama_run},
 };
 
 uint32_t b2_language_embed(const b2_config *config) {
@@ -69,6 +105,7 @@ blip2_status b2_language_load(b2_language_model *model, b2_loader *loader,
 
 void b2_language_free(b2_language_model *model) {
     b2_opt_free(&model->opt);
+    b2_llama_free(&model->llama);
 }
 
 void b2_language_carve(b2_language_space *out, b2_carver *carver, const b2_language_model *model,

@@ -3,16 +3,19 @@
 #ifndef B2_LANGUAGE_H
 #define B2_LANGUAGE_H
 #include "load/config.h"
+#include "model/llama.h"
 #include "model/opt.h"
 #include "model/writer.h"
 
 typedef struct b2_language_model {
     b2_language kind;
     b2_opt opt; /* the one of that kind; the others are empty */
+    b2_llama llama;
 } b2_language_model;
 
 typedef struct b2_language_space { /* device memory for one packed batch */
     b2_opt_space opt;
+    b2_llama_space llama;
 } b2_language_space;
 
 /* E: width of the soft prompt. */

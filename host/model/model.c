@@ -1,30 +1,22 @@
 #include "model/model.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/options.h"
 #include "load/lavis.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
 
-    switch (config->language) {
-    case B2_LANGUAGE_NONE:
+    if (config->language == B2_LANGUAGE_NONE)
         return BLIP2_OK;
-    case B2_LANGUAGE_OPT:
-        /* InstructBLIP: the Q-Former reads the prompt as well. */
-        what = config->qformer.text_input ? "a Q-Former that reads the prompt" : NULL;
-        break;
-    case B2_LANGUAGE_T5:
+    if (config->qformer.text_input && !config->instructed)
+        what = "a Q-Former that reads text, other than InstructBLIP's, beside a language model";
+    else if (config->language == B2_LANGUAGE_T5)
         what = "language model t5";
-        break;
-    case B2_LANGUAGE_LLAMA:
-        what = "language model llama";
-        break;
-    }
     if (what == NULL)
         return BLIP2_OK;
-    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version, only BLIP-2 with opt",
-                   directory, what);
+    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version", directory, what);
 }
 
 /* One pass over all parts (loader.h). */
@@ -113,24 +105,61 @@ static void find_ends(blip2_model *model) {
     model->config.stop_count = 1;
 }
 
-/* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
- * alone. */
+/* InstructBLIP's configuration of Vicuna has the ids of the first conversions of LLaMA, <s> 0 and
+ * </s> 1; its vocabulary has those of later ones, and its texts end with that one's </s>. */
+static void mend_ends(blip2_model *model) {
+    b2_config *config = &model->config;
+    int32_t stop = b2_tokenizer_find(model->tokenizer, "</s>");
+
+    if (config->language == B2_LANGUAGE_LLAMA && config->bos == 0 && config->stop_count == 1 &&
+        config->stop_ids[0] == 1 && stop > 1)
+        config->stop_ids[config->stop_count++] = stop;
+}
+
+/* A tokenizer must know no ids but those of the table of what reads them. */
+static blip2_status check_vocabulary(const b2_tokenizer *tokenizer, const char *directory,
+                                     const char *reader, size_t words) {
+    size_t vocab = b2_tokenizer_vocab(tokenizer);
+
+    if (vocab > words)
+        return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
+                       directory, vocab - 1, reader, words);
+    return BLIP2_OK;
+}
+
+/* Of prompts as the Q-Former reads them. */
+static blip2_status open_instructions(blip2_model *model, const char *directory,
+                                      const b2_lavis_files *files) {
+    char *folder = b2_path_join(directory, "qformer_tokenizer");
+    blip2_status status = folder != NULL ? BLIP2_OK : b2_fail_memory();
+
+    if (status == BLIP2_OK)
+        status = files->vocabulary != NULL
+                     ? b2_tokenizer_open_bert(&model->instructions, files->vocabulary)
+                     : b2_tokenizer_open(&model->instructions, folder);
+    if (status == BLIP2_OK)
+        status = check_vocabulary(model->instructions, folder, "Q-Former",
+                                  model->qformer.config.vocab);
+    b2_free(folder);
+    return status;
+}
+
+/* That of the language model, or of a Q-Former that reads text alone. */
 static blip2_status open_tokenizer(blip2_model *model, const char *directory,
                                    const b2_lavis_files *files) {
     blip2_status status = files->vocabulary != NULL
                               ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
                               : b2_tokenizer_open(&model->tokenizer, directory);
     bool generates = model->config.language != B2_LANGUAGE_NONE;
-    size_t vocab, most = generates ? model->writer.vocab : model->qformer.config.vocab;
 
-    if (status < 0)
+    if (status < 0 ||
+        (status = check_vocabulary(
+             model->tokenizer, directory, generates ? "language model" : "Q-Former",
+             generates ? model->writer.vocab : model->qformer.config.vocab)) < 0)
         return status;
-    vocab = b2_tokenizer_vocab(model->tokenizer);
-    if (vocab > most)
-        return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
-                       directory, vocab - 1, generates ? "language model" : "Q-Former", most);
     if (model->writer.kind == B2_WRITER_QFORMER)
         find_ends(model);
+    mend_ends(model);
     return BLIP2_OK;
 }
 
@@ -180,6 +209,8 @@ static blip2_status load(blip2_model *model, const char *directory,
     if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
         (status = open_tokenizer(model, directory, files)) < 0)
         return status;
+    if (model->config.instructed && (status = open_instructions(model, directory, files)) < 0)
+        return status;
     if ((status = b2_loader_begin_make(loader)) < 0)
         return status;
     return load_parts(model);
@@ -227,6 +258,7 @@ void blip2_model_close(blip2_model *model) {
     b2_qformer_free(&model->qformer);
     b2_language_free(&model->language);
     b2_tokenizer_close(model->tokenizer);
+    b2_tokenizer_close(model->instructions);
     b2_weights_close(model->weights);
     b2_device_close(model->device);
     b2_free(model);

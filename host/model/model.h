@@ -3,6 +3,8 @@
  *   pictures -> pixels -> vit -> features -> qformer -> [B*Q, C] -> projection -> soft [B*Q, E]
  *   [soft; prompt ids] -> language model -> text                                (engine/)
  *
+ * InstructBLIP's Q-Former reads the prompt as well, with a tokenizer of its own.
+ *
  * Immutable once open. */
 #ifndef B2_MODEL_H
 #define B2_MODEL_H
@@ -22,6 +24,7 @@ struct blip2_model {
     b2_loader loader;    /* owns the weights on the device */
     b2_weights *weights; /* the file maps, which some weights point into */
     b2_tokenizer *tokenizer;
+    b2_tokenizer *instructions; /* how the Q-Former reads prompts; NULL: it reads none */
     b2_vit vit;
     b2_qformer qformer;
     b2_stage1 stage1;
