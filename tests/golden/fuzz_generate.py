@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random generate calls on tiny random models, by transformers and by blip2-bench, in one run.
 
-    python3 fuzz_generate.py BLIP2_BENCH [--cases 500] [--models 5] [--seed 1]
+    python3 fuzz_generate.py BLIP2_BENCH [--family opt] [--cases 500] [--models 5] [--seed 1]
 
 (needs torch, transformers 5, safetensors, pillow). Every sequence must be the same. Where one is
 not, transformers is asked again in double precision: if that disagrees with its own answer in single
@@ -18,25 +18,31 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import Blip2ForConditionalGeneration, Blip2Processor
+from transformers import (Blip2ForConditionalGeneration, Blip2Processor,
+                          InstructBlipForConditionalGeneration, InstructBlipProcessor)
 from transformers import __version__ as version
 
 GOLDEN = Path(__file__).resolve().parent
-SOURCE = GOLDEN / "models" / "hf_blip2_opt"
+FAMILIES = {
+    "opt": ("hf_blip2_opt", Blip2ForConditionalGeneration, Blip2Processor),
+    "instructblip-llama": ("hf_instructblip_llama", InstructBlipForConditionalGeneration,
+                           InstructBlipProcessor)}
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
 
-def make_model(folder: Path, seed: int):
+def make_model(kind, source: Path, folder: Path, seed: int):
     """The shipped model, or one of its shape with other weights."""
-    model = Blip2ForConditionalGeneration.from_pretrained(SOURCE, dtype=torch.float32).eval()
+    model = kind.from_pretrained(source, dtype=torch.float32).eval()
     torch.manual_seed(seed)
     for name, weight in model.named_parameters():
         if seed > 0 and "norm" not in name.lower():
             weight.data += 0.5 * weight.data.std() * torch.randn_like(weight)
     model.save_pretrained(folder)
-    for path in SOURCE.iterdir():
-        if not (folder / path.name).exists() and "safetensors" not in path.name:
-            shutil.copy(path, folder / path.name)
+    for path in source.rglob("*"):
+        to = folder / path.relative_to(source)
+        if path.is_file() and not to.exists() and "safetensors" not in path.name:
+            to.parent.mkdir(exist_ok=True)
+            shutil.copy(path, to)
     return model
 
 
@@ -78,8 +84,7 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
                    "preprocess": "preprocessor_config.json", "generate_args": options,
                    "prompts": prompts, "padding_side": "left",
                    "image_size": model.config.vision_config.image_size},
-        "expect": {"input_ids": inputs["input_ids"].tolist(),
-                   "attention_mask": inputs["attention_mask"].tolist(),
+        "expect": {**{key: ids.tolist() for key, ids in inputs.items() if key != "pixel_values"},
                    "sequences": out.sequences.tolist(), "prompt_length": length,
                    "new_tokens": new.tolist(), "sequence_scores": scores,
                    "texts": processor.tokenizer.batch_decode(new, skip_special_tokens=True)},
@@ -96,10 +101,13 @@ def is_close(model, processor, case: dict) -> bool:
     return not torch.equal(out.sequences, case["sequences"])
 
 
-def run_model(bench: str, folder: Path, seed: int, count: int, r: random.Random) -> tuple:
-    model = make_model(folder / "model", seed)
+def run_model(bench: str, family: str, folder: Path, seed: int, count: int,
+              r: random.Random) -> tuple:
+    name, kind, processors = FAMILIES[family]
+    source = GOLDEN / "models" / name
+    model = make_model(kind, source, folder / "model", seed)
     (folder / "images").symlink_to(GOLDEN / "images")
-    processor = Blip2Processor.from_pretrained(SOURCE)
+    processor = processors.from_pretrained(source)
     processor.tokenizer.padding_side = "left"
     cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r) for i in range(count)}
     result = subprocess.run(
@@ -124,6 +132,7 @@ def run_model(bench: str, folder: Path, seed: int, count: int, r: random.Random)
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("bench")
+    parser.add_argument("--family", choices=FAMILIES, default="opt")
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
@@ -131,7 +140,7 @@ def main() -> None:
     totals = [0, 0, 0]
     for m in range(options.models):
         with tempfile.TemporaryDirectory() as folder:
-            counts = run_model(options.bench, Path(folder), m and options.seed * 1000 + m,
+            counts = run_model(options.bench, options.family, Path(folder), m and options.seed * 1000 + m,
                                options.cases // options.models,
                                random.Random(options.seed * 1000 + m))
         totals = [a + b for a, b in zip(totals, counts)]
