@@ -30,7 +30,7 @@ static void carve(forward *f, b2_carver *carver) {
                     b2_images_keep_cross(f->hf.model));
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
     b2_opt_carve(&f->opt, carver, &f->hf.model->opt, f->rows, f->rows);
-    b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1);
+    b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1, f->hf.count);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
 }
 
