@@ -34,7 +34,7 @@ static void carve(forward *f, b2_carver *carver) {
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
     b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, f->read_rows);
     b2_language_carve(&f->language, carver, &f->hf.model->language, f->rows, f->rows);
-    b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1);
+    b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1, f->hf.count);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
 }
 

@@ -36,10 +36,11 @@ static json_t *vision_config(const b2_vit_config *vit) {
 }
 
 static json_t *qformer_config(const b2_qformer_config *qformer) {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f}", "model_type",
-                     "blip_2_qformer", "hidden_size", (int)qformer->width, "num_hidden_layers",
-                     (int)qformer->layers, "num_attention_heads", (int)qformer->heads,
-                     "intermediate_size", (int)qformer->ffn, "vocab_size", (int)qformer->vocab,
+    return json_pack("{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f}", "model_type",
+                     "blip_2_qformer", "use_qformer_text_input", (int)qformer->text_input,
+                     "hidden_size", (int)qformer->width, "num_hidden_layers", (int)qformer->layers,
+                     "num_attention_heads", (int)qformer->heads, "intermediate_size",
+                     (int)qformer->ffn, "vocab_size", (int)qformer->vocab,
                      "max_position_embeddings", (int)qformer->positions,
                      "cross_attention_frequency", (int)qformer->cross_every, "encoder_hidden_size",
                      (int)qformer->vision_width, "hidden_act", "gelu", "layer_norm_eps", 1e-12);
@@ -48,6 +49,8 @@ static json_t *qformer_config(const b2_qformer_config *qformer) {
 static json_t *text_config(const b2_config *config) {
     const b2_opt_config *opt = &config->opt;
 
+    if (config->language == B2_LANGUAGE_NONE)
+        return json_pack("{s:s}", "model_type", "opt");
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:i, s:i}",
                      "model_type", "opt", "architectures", "OPTForCausalLM", "vocab_size",
                      (int)opt->vocab, "hidden_size", (int)opt->width, "num_hidden_layers",
@@ -58,16 +61,22 @@ static json_t *text_config(const b2_config *config) {
                      config->pad, "eos_token_id", config->stop_ids[0]);
 }
 
+/* image_token_index, or null. */
+static json_t *image_token(const b2_config *config) {
+    return config->image_token >= 0 ? json_integer(config->image_token) : json_null();
+}
+
 static json_t *whole_config(const b2_config *config, b2_type type) {
     static const char *const names[] = {
         [B2_F32] = "float32", [B2_F16] = "float16", [B2_BF16] = "bfloat16"};
 
-    return json_pack("{s:s, s:[s], s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "model_type",
-                     config->model_type, "architectures", config->architecture, "image_token_index",
-                     config->image_token, "num_query_tokens", (int)config->qformer.queries,
-                     "use_decoder_only_language_model", 1, "torch_dtype", names[type],
-                     "vision_config", vision_config(&config->vit), "qformer_config",
-                     qformer_config(&config->qformer), "text_config", text_config(config));
+    return json_pack(
+        "{s:s, s:[s], s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "model_type", config->model_type,
+        "architectures", config->architecture, "image_token_index", image_token(config),
+        "image_text_hidden_size", config->itc_width != 0 ? (int)config->itc_width : 256,
+        "num_query_tokens", (int)config->qformer.queries, "use_decoder_only_language_model", 1,
+        "torch_dtype", names[type], "vision_config", vision_config(&config->vit), "qformer_config",
+        qformer_config(&config->qformer), "text_config", text_config(config));
 }
 
 static json_t *image_processor(const b2_config *config) {
@@ -123,8 +132,8 @@ static json_t *vocabulary(const b2_config *config) {
     return vocab;
 }
 
-static json_t *special(void) {
-    return json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", "</s>", "type_id", 0);
+static json_t *special(const char *id) {
+    return json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", id, "type_id", 0);
 }
 
 static json_t *sequence(const char *id) {
@@ -134,9 +143,9 @@ static json_t *sequence(const char *id) {
 /* "</s>" in front, as OPT's tokenizer has it. */
 static json_t *post_processor(void) {
     return json_pack("{s:s, s:[o,o], s:[o,o,o,o], s:{s:{s:s, s:[i], s:[s]}}}", "type",
-                     "TemplateProcessing", "single", special(), sequence("A"), "pair", special(),
-                     sequence("A"), special(), sequence("B"), "special_tokens", "</s>", "id",
-                     "</s>", "ids", 2, "tokens", "</s>");
+                     "TemplateProcessing", "single", special("</s>"), sequence("A"), "pair",
+                     special("</s>"), sequence("A"), special("</s>"), sequence("B"),
+                     "special_tokens", "</s>", "id", "</s>", "ids", 2, "tokens", "</s>");
 }
 
 static json_t *byte_level(void) {
@@ -157,14 +166,74 @@ static json_t *tokenizer(const b2_config *config) {
                      post_processor(), "decoder", byte_level(), "model", model);
 }
 
-blip2_status model_files_write(const char *directory, const b2_config *config, b2_type type) {
+/* ---- tokenizer of retrieval --------------------------------------------------------------- */
+
+enum { PAD, UNK, CLS, SEP, FIRST_LETTER };
+
+static json_t *letters(void) {
+    json_t *vocab =
+        json_pack("{s:i, s:i, s:i, s:i}", "[PAD]", PAD, "[UNK]", UNK, "[CLS]", CLS, "[SEP]", SEP);
+    int bad = vocab == NULL;
+
+    for (int i = 0; i < 26; i++) {
+        char text[] = {'#', '#', (char)('a' + i), '\0'};
+
+        bad |= json_object_set_new(vocab, text + 2, json_integer(FIRST_LETTER + i));
+        bad |= json_object_set_new(vocab, text, json_integer(FIRST_LETTER + 26 + i));
+    }
+    if (bad) {
+        json_decref(vocab);
+        vocab = NULL;
+    }
+    return vocab;
+}
+
+static json_t *cls_and_sep(void) {
+    return json_pack("{s:s, s:[o,o,o], s:[o,o,o,o,o], s:{s:{s:s, s:[i], s:[s]}, s:{s:s, s:[i], "
+                     "s:[s]}}}",
+                     "type", "TemplateProcessing", "single", special("[CLS]"), sequence("A"),
+                     special("[SEP]"), "pair", special("[CLS]"), sequence("A"), special("[SEP]"),
+                     sequence("B"), special("[SEP]"), "special_tokens", "[CLS]", "id", "[CLS]",
+                     "ids", CLS, "tokens", "[CLS]", "[SEP]", "id", "[SEP]", "ids", SEP, "tokens",
+                     "[SEP]");
+}
+
+/* BERT's, with no words but the letters. */
+static json_t *wordpiece(void) {
+    json_t *model = json_pack("{s:s, s:s, s:s, s:i, s:o}", "type", "WordPiece", "unk_token",
+                              "[UNK]", "continuing_subword_prefix", "##",
+                              "max_input_chars_per_word", 100, "vocab", letters());
+
+    return json_pack("{s:s, s:n, s:n, s:[o,o,o,o], s:{s:s, s:b, s:b, s:n, s:b}, s:{s:s}, s:o, "
+                     "s:{s:s, s:s, s:b}, s:o}",
+                     "version", "1.0", "truncation", "padding", "added_tokens",
+                     added_token("[PAD]", PAD), added_token("[UNK]", UNK),
+                     added_token("[CLS]", CLS), added_token("[SEP]", SEP), "normalizer", "type",
+                     "BertNormalizer", "clean_text", 1, "handle_chinese_chars", 1, "strip_accents",
+                     "lowercase", 1, "pre_tokenizer", "type", "BertPreTokenizer", "post_processor",
+                     cls_and_sep(), "decoder", "type", "WordPiece", "prefix", "##", "cleanup", 1,
+                     "model", model);
+}
+
+static blip2_status write_retrieval_tokenizer(const char *directory) {
+    blip2_status status =
+        put(directory, "tokenizer_config.json",
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "tokenizer_class", "PreTrainedTokenizerFast",
+                      "unk_token", "[UNK]", "pad_token", "[PAD]", "cls_token", "[CLS]", "sep_token",
+                      "[SEP]"));
+
+    return status < 0 ? status : put(directory, "tokenizer.json", wordpiece());
+}
+
+/* ---- the folder --------------------------------------------------------------------------- */
+
+/* What a language model wants besides. */
+static blip2_status write_language_files(const char *directory, const b2_config *config) {
     blip2_status status;
 
-    if ((status = put(directory, "config.json", whole_config(config, type))) < 0 ||
-        (status = put(directory, "generation_config.json",
+    if ((status = put(directory, "generation_config.json",
                       json_pack("{s:i, s:i, s:i}", "bos_token_id", config->bos, "eos_token_id",
                                 config->stop_ids[0], "pad_token_id", config->pad))) < 0 ||
-        (status = put(directory, "preprocessor_config.json", image_processor(config))) < 0 ||
         (status = put(directory, "processor_config.json",
                       json_pack("{s:o, s:i, s:s}", "image_token",
                                 json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", "<image>",
@@ -179,4 +248,14 @@ blip2_status model_files_write(const char *directory, const b2_config *config, b
                                 "pad_token", "<pad>"))) < 0)
         return status;
     return put(directory, "tokenizer.json", tokenizer(config));
+}
+
+blip2_status model_files_write(const char *directory, const b2_config *config, b2_type type) {
+    blip2_status status;
+
+    if ((status = put(directory, "config.json", whole_config(config, type))) < 0 ||
+        (status = put(directory, "preprocessor_config.json", image_processor(config))) < 0)
+        return status;
+    return config->language == B2_LANGUAGE_NONE ? write_retrieval_tokenizer(directory)
+                                                : write_language_files(directory, config);
 }

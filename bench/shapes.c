@@ -1,5 +1,6 @@
 #include "shapes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "load/names.h"
@@ -38,6 +39,16 @@ static b2_opt_config opt_of(uint32_t width, uint32_t layers, uint32_t heads, uin
                            .pre_norm = true};
 }
 
+/* The same vision tower and Q-Former with text and heads, and no language model. */
+static void make_retrieval(b2_config *config) {
+    (void)snprintf(config->architecture, sizeof config->architecture, "Blip2ForImageTextRetrieval");
+    config->language = B2_LANGUAGE_NONE;
+    config->qformer.text_input = true;
+    config->itc_width = 256;
+    config->image_token = -1;
+    config->stop_count = 0;
+}
+
 bool bench_shape(const char *name, b2_config *out) {
     *out = (b2_config){.model_type = "blip-2",
                        .architecture = "Blip2ForConditionalGeneration",
@@ -57,7 +68,11 @@ bool bench_shape(const char *name, b2_config *out) {
         out->opt = opt_of(4096, 32, 32, 50304);
         return true;
     }
-    if (strcmp(name, "tiny") != 0)
+    if (strcmp(name, "blip2-itm-vit-g") == 0) {
+        make_retrieval(out);
+        return true;
+    }
+    if (strcmp(name, "tiny") != 0 && strcmp(name, "tiny-itm") != 0)
         return false;
     /* The head sizes 88, 64 and 80 are the true ones. */
     out->vit.width = out->qformer.vision_width = 176;
@@ -68,6 +83,10 @@ bool bench_shape(const char *name, b2_config *out) {
     out->qformer.width = 128;
     out->qformer.layers = out->qformer.heads = 2;
     out->qformer.ffn = 256;
+    if (strcmp(name, "tiny-itm") == 0) {
+        make_retrieval(out);
+        return true;
+    }
     out->opt = opt_of(160, 2, 2, 272);
     out->opt.positions = 256;
     out->stop_ids[0] = 260;
@@ -78,7 +97,16 @@ bool bench_shape(const char *name, b2_config *out) {
 /* ---- tensors ------------------------------------------------------------------------------ */
 
 /* How often a tensor stands in a checkpoint. */
-typedef enum repeat { ONCE, VIT_LAYERS, QF_LAYERS, QF_CROSS_LAYERS, OPT_LAYERS } repeat;
+typedef enum repeat {
+    ONCE,
+    VIT_LAYERS,
+    QF_LAYERS,
+    QF_CROSS_LAYERS,
+    QF_TEXT_LAYERS, /* these two: where there is no language model, but retrieval */
+    RETRIEVAL_ONCE,
+    OPT_ONCE,
+    OPT_LAYERS
+} repeat;
 
 /* Sizes by name: the letters of docs/model.md behind the part. */
 typedef enum size_name {
@@ -93,6 +121,10 @@ typedef enum size_name {
     QF_Q,
     QF_C,
     QF_F,
+    QF_V,
+    QF_N,
+    ITC_W,
+    TWO,
     OPT_V,
     OPT_C,
     OPT_F,
@@ -148,10 +180,18 @@ static const tensor_row table[] = {
     LINEAR(B2_QF_QUERY_FC1, QF_LAYERS, QF_F, QF_C),
     LINEAR(B2_QF_QUERY_FC2, QF_LAYERS, QF_C, QF_F),
     NORM(B2_QF_QUERY_LN, QF_LAYERS, QF_C),
-    LINEAR(B2_PROJ, ONCE, OPT_C, QF_C),
-    {B2_OPT_TOKENS, ONCE, {OPT_V, OPT_C}},
-    {B2_OPT_POSITIONS, ONCE, {OPT_N, OPT_C}},
-    NORM(B2_OPT_FINAL_LN, ONCE, OPT_C),
+    LINEAR(B2_QF_TEXT_FC1, QF_TEXT_LAYERS, QF_F, QF_C),
+    LINEAR(B2_QF_TEXT_FC2, QF_TEXT_LAYERS, QF_C, QF_F),
+    NORM(B2_QF_TEXT_LN, QF_TEXT_LAYERS, QF_C),
+    {B2_QF_WORDS, RETRIEVAL_ONCE, {QF_V, QF_C}},
+    {B2_QF_POSITIONS, RETRIEVAL_ONCE, {QF_N, QF_C}},
+    LINEAR(B2_ITC_VISION, RETRIEVAL_ONCE, ITC_W, QF_C),
+    LINEAR(B2_ITC_TEXT, RETRIEVAL_ONCE, ITC_W, QF_C),
+    LINEAR(B2_ITM, RETRIEVAL_ONCE, TWO, QF_C),
+    LINEAR(B2_PROJ, OPT_ONCE, OPT_C, QF_C),
+    {B2_OPT_TOKENS, OPT_ONCE, {OPT_V, OPT_C}},
+    {B2_OPT_POSITIONS, OPT_ONCE, {OPT_N, OPT_C}},
+    NORM(B2_OPT_FINAL_LN, OPT_ONCE, OPT_C),
     LINEAR(B2_OPT_Q, OPT_LAYERS, OPT_C, OPT_C),
     LINEAR(B2_OPT_K, OPT_LAYERS, OPT_C, OPT_C),
     LINEAR(B2_OPT_V, OPT_LAYERS, OPT_C, OPT_C),
@@ -179,6 +219,10 @@ static void fill_sizes(const b2_config *config, int64_t sizes[SIZE_COUNT]) {
     sizes[QF_Q] = config->qformer.queries;
     sizes[QF_C] = config->qformer.width;
     sizes[QF_F] = config->qformer.ffn;
+    sizes[QF_V] = config->qformer.vocab;
+    sizes[QF_N] = config->qformer.positions;
+    sizes[ITC_W] = config->itc_width;
+    sizes[TWO] = 2;
     sizes[OPT_V] = config->opt.vocab;
     sizes[OPT_C] = config->opt.width;
     sizes[OPT_F] = config->opt.ffn;
@@ -186,6 +230,8 @@ static void fill_sizes(const b2_config *config, int64_t sizes[SIZE_COUNT]) {
 }
 
 static uint32_t times(const b2_config *config, repeat r) {
+    bool retrieval = config->language == B2_LANGUAGE_NONE;
+
     switch (r) {
     case ONCE:
         return 1;
@@ -194,6 +240,12 @@ static uint32_t times(const b2_config *config, repeat r) {
     case QF_LAYERS:
     case QF_CROSS_LAYERS:
         return config->qformer.layers;
+    case QF_TEXT_LAYERS:
+        return retrieval ? config->qformer.layers : 0;
+    case RETRIEVAL_ONCE:
+        return retrieval;
+    case OPT_ONCE:
+        return !retrieval;
     case OPT_LAYERS:
         return config->opt.layers;
     }

@@ -27,19 +27,20 @@ static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch
     out->ban_stop = b2_carve(carver, sequences, size);
     out->stop_ids = b2_carve(carver, B2_MAX_STOP_IDS, size);
     out->penalty = b2_carve(carver, sequences, sizeof(float));
-    out->copy_from = b2_carve(carver, sequences, size);
-    out->copy_to = b2_carve(carver, sequences, size);
-    out->copy_rows = b2_carve(carver, sequences, size);
+    out->copy_from = b2_carve(carver, b->max_copies, size);
+    out->copy_to = b2_carve(carver, b->max_copies, size);
+    out->copy_rows = b2_carve(carver, b->max_copies, size);
 }
 
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
-                    uint32_t max_pages, uint32_t history_stride) {
+                    uint32_t max_pages, uint32_t history_stride, uint32_t max_copies) {
     size_t start = carver->used;
 
     batch->max_rows = max_rows;
     batch->max_sequences = max_sequences;
     batch->max_pages = max_pages;
     batch->history_stride = history_stride;
+    batch->max_copies = max_copies;
     batch->device_block = carver->base != NULL ? carver->base + start : NULL;
     carve_arrays(&batch->device, carver, batch);
     batch->bytes = carver->used - start;
@@ -164,20 +165,36 @@ static void add_beam(b2_batch *batch, b2_request *request) {
     batch->best_count = best > batch->best_count ? best : batch->best_count;
 }
 
+static void add_copy(b2_batch *batch, int32_t from, int32_t to, uint32_t rows) {
+    b2_batch_arrays *a = &batch->host;
+
+    a->copy_from[batch->copy_count] = from;
+    a->copy_rows[batch->copy_count] = (int32_t)rows;
+    a->copy_to[batch->copy_count++] = to;
+}
+
+void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
+                         uint32_t page_tokens) {
+    for (uint32_t p = 0; p * page_tokens < rows; p++) {
+        uint32_t left = rows - p * page_tokens;
+
+        add_copy(batch, first + (int32_t)p, request->pages[p],
+                 left < page_tokens ? left : page_tokens);
+    }
+    request->fed = rows;
+}
+
 /* The newest token of each branch, all in the same row of their sequences. */
 static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tokens) {
     b2_branches *branches = request->branches;
     uint32_t r = request->fed, newest = branches->beams.length - 1;
-    b2_batch_arrays *a = &batch->host;
 
     batch->full = branches->forked > batch->max_rows - batch->packed.rows;
     if (batch->full)
         return;
-    for (uint32_t i = 0; i < branches->copy_count; i++) {
-        a->copy_from[batch->copy_count] = request->pages[branches->copy_from[i]];
-        a->copy_rows[batch->copy_count] = (int32_t)(r % page_tokens);
-        a->copy_to[batch->copy_count++] = request->pages[branches->copy_to[i]];
-    }
+    for (uint32_t i = 0; i < branches->copy_count; i++)
+        add_copy(batch, request->pages[branches->copy_from[i]],
+                 request->pages[branches->copy_to[i]], r % page_tokens);
     branches->copy_count = 0;
     for (uint32_t b = 0; b < branches->forked; b++) {
         const int32_t *table = b2_branches_table(branches, b);

@@ -86,44 +86,16 @@ static blip2_status score(blip2_engine *engine) {
     return status;
 }
 
-/* Where the Q-Former writes, its queries take the place of a soft prompt: their keys and values go
- * into the pages of requests that are new, up to max_images of them at once. *more: others are
- * left. */
-static blip2_status read_some(blip2_engine *engine, bool *more) {
-    const b2_engine_limits *limits = &engine->plan.limits;
-    b2_images *images = &engine->images;
-    uint32_t count = 0, queries = engine->model->config.qformer.queries;
+/* Where the Q-Former writes, its queries take the place of a soft prompt. They were run when the
+ * picture was encoded, and their keys and values are kept with it. */
+static void take_queries(blip2_engine *engine, b2_request *request) {
+    int32_t first = b2_encode_query_page(&engine->images.where, request->image_place);
 
-    *more = false;
-    for (uint32_t i = 0; i < limits->max_requests; i++) {
-        b2_request *request = engine->running[i];
-
-        if (request == NULL || request->phase != B2_PHASE_FEED || request->fed > 0)
-            continue;
-        if (count == limits->max_images) {
-            *more = true;
-            break;
-        }
-        for (uint32_t r = 0; r < queries; r++)
-            engine->query_slots[count * queries + r] =
-                b2_request_slot(request, r, limits->page_tokens);
-        images->where.slots[count++] = request->image_place;
-        request->fed = queries;
-    }
-    if (count == 0)
-        return BLIP2_OK;
-    return b2_encode_queries(engine->model, &engine->run, &engine->encode, count, &images->where,
-                             (b2_kv_view){.pages = engine->kv, .layout = engine->plan.kv},
-                             engine->query_slots);
-}
-
-static blip2_status read_queries(blip2_engine *engine) {
-    bool more = engine->model->writer.kind == B2_WRITER_QFORMER;
-    blip2_status status = BLIP2_OK;
-
-    while (more && status == BLIP2_OK)
-        status = read_some(engine, &more);
-    return status;
+    if (engine->model->writer.kind != B2_WRITER_QFORMER || request->fed > 0)
+        return;
+    b2_batch_add_prefix(&engine->batch, request, first, engine->model->config.qformer.queries,
+                        engine->plan.limits.page_tokens);
+    engine->query_hits++;
 }
 
 /* InstructBLIP: as many requests whose prompts are to be read as fit into one pass. */
@@ -159,11 +131,13 @@ static void pack(blip2_engine *engine) {
         b2_request *request = engine->running[i % limits->max_requests];
         bool beams = i < limits->max_requests; /* those with beams come first */
 
-        if (request != NULL && request->phase == B2_PHASE_FEED &&
-            (request->branches != NULL) == beams)
-            b2_batch_add(batch, request,
-                         (instructed ? request->place : request->image_place) * queries,
-                         limits->page_tokens);
+        if (request == NULL || request->phase != B2_PHASE_FEED ||
+            (request->branches != NULL) != beams)
+            continue;
+        take_queries(engine, request);
+        b2_batch_add(batch, request,
+                     (instructed ? request->place : request->image_place) * queries,
+                     limits->page_tokens);
     }
     batch->packed.soft = instructed ? engine->instruct.soft : engine->images.where.soft;
     batch->packed.kv.pages = engine->kv;
@@ -208,14 +182,15 @@ static blip2_status queue(void *context) {
 }
 
 /* May the device be left alone with the step, or does somebody look at what it computes? Steps with
- * beams are not captured: what they do depends on more than the key of a graph. */
+ * beams or with pages to copy are not captured: what they do depends on more than the key of a
+ * graph. */
 static bool is_watched(const blip2_engine *engine) {
     const b2_batch *batch = &engine->batch;
 
     for (uint32_t i = 0; i < batch->chosen_count; i++)
         if (batch->chosen[i]->on_logits != NULL)
             return true;
-    return engine->run.trace != NULL || batch->beam_count > 0;
+    return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -279,7 +254,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_queries(engine)) < 0 || (status = read_prompts(engine)) < 0)
+        (status = read_prompts(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)
