@@ -15,7 +15,7 @@ typedef struct forward {
     hf_batch hf;
     b2_request **requests; /* [B] */
     uint32_t rows;         /* N, of all prompts */
-    uint32_t read_rows;    /* of the Q-Former that reads them */
+    uint32_t instruct_rows;    /* of the Q-Former that reads them */
     uint32_t max_pages;    /* of one prompt */
     b2_encode_space encode;
     b2_images images; /* picture i at place i */
@@ -32,7 +32,7 @@ static void carve(forward *f, b2_carver *carver) {
     b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count,
                     b2_images_keep_cross(f->hf.model));
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
-    b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, f->read_rows);
+    b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, f->instruct_rows);
     b2_language_carve(&f->language, carver, &f->hf.model->language, f->rows, f->rows);
     b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1, f->hf.count);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
@@ -64,7 +64,7 @@ static blip2_status open_requests(forward *f) {
         for (uint32_t p = 0; p < request->page_count; p++)
             request->pages[p] = (int32_t)next++;
         f->rows += rows;
-        f->read_rows += f->hf.queries + (uint32_t)request->instruction.count;
+        f->instruct_rows += f->hf.queries + (uint32_t)request->instruction.count;
         f->max_pages = request->page_count > f->max_pages ? request->page_count : f->max_pages;
     }
     return BLIP2_OK;
@@ -116,7 +116,7 @@ static blip2_status want_all_rows(forward *f) {
     return status;
 }
 
-static blip2_status read_prompts(forward *f, const b2_run *on) {
+static blip2_status instruct(forward *f, const b2_run *on) {
     b2_instruct_begin(&f->instruct);
     for (uint32_t i = 0; i < f->hf.count; i++) {
         const b2_tokens *ids = &f->requests[i]->instruction;
@@ -146,7 +146,7 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
         if ((status = b2_encode_pixels(model, &f->encode, i, f->hf.rows[i].image)) < 0)
             return status;
     if ((status = b2_encode_run(model, &on, &f->encode, f->hf.count, &f->images.where)) < 0 ||
-        (model->config.instructed && (status = read_prompts(f, &on)) < 0))
+        (model->config.instructed && (status = instruct(f, &on)) < 0))
         return status;
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)

@@ -1,7 +1,10 @@
 #include "model_files.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -46,11 +49,28 @@ static json_t *qformer_config(const b2_qformer_config *qformer) {
                      (int)qformer->vision_width, "hidden_act", "gelu", "layer_norm_eps", 1e-12);
 }
 
+static json_t *llama_config(const b2_config *config) {
+    const b2_llama_config *llama = &config->llama;
+
+    return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b, s:i, s:i, "
+                     "s:i}",
+                     "model_type", "llama", "architectures", "LLaMAForCausalLM", "vocab_size",
+                     (int)llama->vocab, "hidden_size", (int)llama->width, "num_hidden_layers",
+                     (int)llama->layers, "num_attention_heads", (int)llama->heads,
+                     "num_key_value_heads", (int)llama->kv_heads, "intermediate_size",
+                     (int)llama->ffn, "max_position_embeddings", (int)llama->positions,
+                     "hidden_act", "silu", "rms_norm_eps", 1e-6, "tie_word_embeddings", 0,
+                     "bos_token_id", config->bos, "pad_token_id", config->pad, "eos_token_id",
+                     config->stop_ids[0]);
+}
+
 static json_t *text_config(const b2_config *config) {
     const b2_opt_config *opt = &config->opt;
 
     if (config->language == B2_LANGUAGE_NONE)
         return json_pack("{s:s}", "model_type", "opt");
+    if (config->language == B2_LANGUAGE_LLAMA)
+        return llama_config(config);
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:i, s:i}",
                      "model_type", "opt", "architectures", "OPTForCausalLM", "vocab_size",
                      (int)opt->vocab, "hidden_size", (int)opt->width, "num_hidden_layers",
@@ -112,15 +132,19 @@ static void alphabet_text(uint16_t code, char *text) {
 /* Every id below the image token's has a token, since the added tokens are numbered from the size
  * of the vocabulary on; "t260" and the like are never the result of encoding. */
 static json_t *vocabulary(const b2_config *config) {
-    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", "<s>", 0, "<pad>", 1, "</s>", 2, "<unk>", 3);
+    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", "<s>", 0, "<pad>", config->pad, "</s>", 2,
+                              "<unk>", 3);
+    int new_line = config->stop_ids[0] > 3 ? config->stop_ids[0] : 4 + '\n';
     uint16_t codes[256];
 
     b2_byte_level_table(codes);
-    for (int id = 4; id < config->image_token && vocab != NULL; id++) {
-        int byte = id == config->stop_ids[0] ? '\n' : id - 4;
+    for (int id = 1; id < config->image_token && vocab != NULL; id++) {
+        int byte = id == new_line ? '\n' : id - 4;
         char text[16];
 
-        if (byte < 256 && (byte != '\n' || id == config->stop_ids[0]))
+        if (id == config->pad || id == 2 || id == 3)
+            continue;
+        if (byte >= 0 && byte < 256 && (byte != '\n' || id == new_line))
             alphabet_text(codes[byte], text);
         else
             (void)snprintf(text, sizeof text, "t%d", id);
@@ -161,12 +185,12 @@ static json_t *tokenizer(const b2_config *config) {
 
     return json_pack("{s:s, s:n, s:n, s:[o,o,o], s:n, s:o, s:o, s:o, s:o}", "version", "1.0",
                      "truncation", "padding", "added_tokens", added_token("<pad>", config->pad),
-                     added_token("</s>", config->bos), added_token("<image>", config->image_token),
+                     added_token("</s>", 2), added_token("<image>", config->image_token),
                      "normalizer", "pre_tokenizer", byte_level(), "post_processor",
                      post_processor(), "decoder", byte_level(), "model", model);
 }
 
-/* ---- tokenizer of retrieval --------------------------------------------------------------- */
+/* ---- the Q-Former's tokenizer --------------------------------------------------------------- */
 
 enum { PAD, UNK, CLS, SEP, FIRST_LETTER };
 
@@ -215,7 +239,7 @@ static json_t *wordpiece(void) {
                      "model", model);
 }
 
-static blip2_status write_retrieval_tokenizer(const char *directory) {
+static blip2_status write_wordpiece(const char *directory) {
     blip2_status status =
         put(directory, "tokenizer_config.json",
             json_pack("{s:s, s:s, s:s, s:s, s:s}", "tokenizer_class", "PreTrainedTokenizerFast",
@@ -226,6 +250,19 @@ static blip2_status write_retrieval_tokenizer(const char *directory) {
 }
 
 /* ---- the folder --------------------------------------------------------------------------- */
+
+/* The Q-Former's, in a folder of its own. */
+static blip2_status write_instruction_tokenizer(const char *directory) {
+    char *folder = b2_path_join(directory, "qformer_tokenizer");
+    blip2_status status = folder != NULL ? BLIP2_OK : b2_fail_memory();
+
+    if (status == BLIP2_OK && mkdir(folder, 0755) != 0)
+        status = b2_fail(BLIP2_EIO, "%s: %s", folder, strerror(errno));
+    if (status == BLIP2_OK)
+        status = write_wordpiece(folder);
+    b2_free(folder);
+    return status;
+}
 
 /* What a language model wants besides. */
 static blip2_status write_language_files(const char *directory, const b2_config *config) {
@@ -240,14 +277,17 @@ static blip2_status write_language_files(const char *directory, const b2_config 
                                           "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized",
                                           0, "special", 1),
                                 "num_query_tokens", (int)config->qformer.queries, "processor_class",
-                                "Blip2Processor"))) < 0 ||
+                                config->instructed ? "InstructBlipProcessor" : "Blip2Processor"))) <
+            0 ||
         (status = put(directory, "tokenizer_config.json",
                       json_pack("{s:s, s:b, s:b, s:s, s:s, s:s, s:s}", "tokenizer_class",
                                 "PreTrainedTokenizerFast", "add_bos_token", 1, "add_prefix_space",
                                 0, "bos_token", "</s>", "eos_token", "</s>", "unk_token", "</s>",
                                 "pad_token", "<pad>"))) < 0)
         return status;
-    return put(directory, "tokenizer.json", tokenizer(config));
+    status = put(directory, "tokenizer.json", tokenizer(config));
+    return status == BLIP2_OK && config->instructed ? write_instruction_tokenizer(directory)
+                                                    : status;
 }
 
 blip2_status model_files_write(const char *directory, const b2_config *config, b2_type type) {
@@ -256,6 +296,6 @@ blip2_status model_files_write(const char *directory, const b2_config *config, b
     if ((status = put(directory, "config.json", whole_config(config, type))) < 0 ||
         (status = put(directory, "preprocessor_config.json", image_processor(config))) < 0)
         return status;
-    return config->language == B2_LANGUAGE_NONE ? write_retrieval_tokenizer(directory)
+    return config->language == B2_LANGUAGE_NONE ? write_wordpiece(directory)
                                                 : write_language_files(directory, config);
 }

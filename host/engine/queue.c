@@ -93,7 +93,7 @@ static bool free_place(const blip2_engine *engine, uint32_t *place) {
 b2_phase b2_after_encoding(const b2_request *request) {
     if (request->kind == B2_REQUEST_SCORE)
         return B2_PHASE_SCORE;
-    return request->model->config.instructed ? B2_PHASE_READ : B2_PHASE_FEED;
+    return request->model->config.instructed ? B2_PHASE_INSTRUCT : B2_PHASE_FEED;
 }
 
 void b2_queue_admit(blip2_engine *engine) {

@@ -2,12 +2,12 @@
  * text. SCORE: what stage 1 says of a picture, a text or a pair (score.h).
  *
  *   QUEUED -> ENCODE -> FEED ... FEED -> DONE          GENERATE
- *   QUEUED -> ENCODE -> READ -> FEED ... FEED -> DONE  the same with InstructBLIP
+ *   QUEUED -> ENCODE -> INSTRUCT -> FEED ... -> DONE   the same with InstructBLIP
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
  * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
- * READ    waits for a common pass of the Q-Former, which reads picture and prompt (instruct.h).
+ * INSTRUCT waits for a common pass of the Q-Former, which reads picture and prompt (instruct.h).
  * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
  *         (branches.h). A step that feeds the last row chooses the next token.
@@ -28,7 +28,7 @@ typedef enum b2_request_kind { B2_REQUEST_GENERATE, B2_REQUEST_SCORE } b2_reques
 typedef enum b2_phase {
     B2_PHASE_QUEUED,
     B2_PHASE_ENCODE,
-    B2_PHASE_READ,
+    B2_PHASE_INSTRUCT,
     B2_PHASE_FEED,
     B2_PHASE_SCORE,
     B2_PHASE_DONE

@@ -99,7 +99,7 @@ static void take_queries(blip2_engine *engine, b2_request *request) {
 }
 
 /* InstructBLIP: as many requests whose prompts are to be read as fit into one pass. */
-static blip2_status read_prompts(blip2_engine *engine) {
+static blip2_status instruct_qformer(blip2_engine *engine) {
     b2_instruct *instruct = &engine->instruct;
 
     if (!engine->model->config.instructed)
@@ -109,7 +109,7 @@ static blip2_status read_prompts(blip2_engine *engine) {
         b2_request *request = engine->running[i];
         const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
 
-        if (ids == NULL || request->phase != B2_PHASE_READ ||
+        if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
             !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
             continue;
         request->phase = B2_PHASE_FEED;
@@ -254,7 +254,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_prompts(engine)) < 0)
+        (status = instruct_qformer(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)

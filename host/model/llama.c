@@ -18,12 +18,12 @@ static blip2_status load_layer(b2_llama_layer *layer, b2_loader *loader,
 
     if ((status = b2_load_joined(loader, &layer->qkv, &qkv)) < 0 ||
         (status = b2_load_matrix(loader, &layer->out, B2_LLAMA_OUT, i, c, q)) < 0 ||
-        (status = b2_load_rms_norm(loader, &layer->attn_norm, B2_LLAMA_ATTN_NORM, i, c,
+        (status = b2_load_rms(loader, &layer->attn_norm, B2_LLAMA_ATTN_NORM, i, c,
                                    config->eps)) < 0 ||
         (status = b2_load_joined(loader, &layer->gate_up, &gate_up)) < 0 ||
         (status = b2_load_matrix(loader, &layer->down, B2_LLAMA_DOWN, i, c, f)) < 0)
         return status;
-    return b2_load_rms_norm(loader, &layer->mlp_norm, B2_LLAMA_MLP_NORM, i, c, config->eps);
+    return b2_load_rms(loader, &layer->mlp_norm, B2_LLAMA_MLP_NORM, i, c, config->eps);
 }
 
 /* Token embedding and head. A file's own head counts, even where the configuration ties them; where
@@ -87,7 +87,7 @@ blip2_status b2_llama_load(b2_llama *llama, b2_loader *loader, const b2_llama_co
     if (llama->layers == NULL)
         return b2_fail_memory();
     if ((status = load_tables(llama, loader)) < 0 || (status = load_positions(llama, loader)) < 0 ||
-        (status = b2_load_rms_norm(loader, &llama->norm, B2_LLAMA_NORM, 0, config->width,
+        (status = b2_load_rms(loader, &llama->norm, B2_LLAMA_NORM, 0, config->width,
                                    config->eps)) < 0)
         return status;
     for (uint32_t i = 0; i < config->layers; i++)

@@ -203,7 +203,7 @@ blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, u
     return b2_load_joined(loader, out, &(b2_dense_source){&id, NULL, &layer, 1, rows, cols, NULL});
 }
 
-blip2_status b2_load_rms_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                               uint32_t layer, int64_t width, float eps) {
     *out = (b2_norm_weights){.eps = eps, .rms = true};
     return b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);

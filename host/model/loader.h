@@ -75,7 +75,7 @@ blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, u
                             int64_t rows, int64_t cols);
 blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                           b2_weight_id beta_id, uint32_t layer, int64_t width, float eps);
-blip2_status b2_load_rms_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                               uint32_t layer, int64_t width, float eps);
 /* A tensor as fp32 vector on the device. */
 blip2_status b2_load_vector(b2_loader *loader, const float **out, b2_weight_id id, uint32_t layer,
