@@ -54,6 +54,8 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->max_tokens = tokens;
     limits->step_rows = (uint32_t)b2_size_max(limits->max_sequences,
                                               b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    if (model->writer.reads) /* an encoder takes a text as a whole */
+        limits->step_rows = (uint32_t)b2_size_max(limits->step_rows, tokens);
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
@@ -77,7 +79,9 @@ static uint32_t pages_for(uint32_t rows) {
 static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint64_t max_kv_bytes) {
     const b2_writer *writer = &model->writer;
     b2_engine_limits *limits = &plan->limits;
-    uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
+    /* Pages of one request; with a reading, its start token and its own last page come on top. */
+    uint32_t most = writer->reads ? pages_for(limits->max_tokens + 1) + 1
+                                  : pages_for(limits->max_tokens);
     size_t bytes = b2_type_size(writer->kv), count = (size_t)limits->max_requests * most;
 
     if (!b2_size_mul(bytes, (size_t)writer->layers * 2, &bytes) ||
@@ -116,7 +120,8 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
         b2_qformer_carve(&engine->caption, carver, &model->qformer, limits->step_rows,
                          limits->max_sequences);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_sequences,
-                   pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
+                   pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA,
+                   model->writer.reads);
 }
 
 blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,

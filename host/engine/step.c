@@ -89,7 +89,7 @@ static blip2_status score(blip2_engine *engine) {
 /* Where the Q-Former writes, its queries take the place of a soft prompt: their keys and values go
  * into the pages of requests that are new, up to max_images of them at once. *more: others are
  * left. */
-static blip2_status read_some(blip2_engine *engine, bool *more) {
+static blip2_status read_queries(blip2_engine *engine, bool *more) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_images *images = &engine->images;
     uint32_t count = 0, queries = engine->model->config.qformer.queries;
@@ -106,7 +106,7 @@ static blip2_status read_some(blip2_engine *engine, bool *more) {
         }
         for (uint32_t r = 0; r < queries; r++)
             engine->query_slots[count * queries + r] =
-                b2_request_slot(request, r, limits->page_tokens);
+                b2_slot_of(request->pages, r, limits->page_tokens);
         images->where.slots[count++] = request->image_place;
         request->fed = queries;
     }
@@ -117,12 +117,52 @@ static blip2_status read_some(blip2_engine *engine, bool *more) {
                              engine->query_slots);
 }
 
-static blip2_status read_queries(blip2_engine *engine) {
-    bool more = engine->model->writer.kind == B2_WRITER_QFORMER;
+/* The memory that a batch refers to. */
+static void bind(blip2_engine *engine) {
+    b2_token_batch *packed = &engine->batch.packed;
+
+    packed->soft = engine->images.where.soft;
+    packed->kv.pages = engine->kv;
+    packed->kv.layout = engine->plan.kv;
+}
+
+/* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
+ * are new, as many as fit into one pass. *more: others are left. */
+static blip2_status read_texts(blip2_engine *engine, bool *more) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const blip2_model *model = engine->model;
+    b2_batch *batch = &engine->batch;
+    blip2_status status;
+
+    b2_batch_begin(batch);
+    for (uint32_t i = 0; i < limits->max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL || request->phase != B2_PHASE_READ)
+            continue;
+        b2_batch_add_reading(batch, request, request->image_place * model->config.qformer.queries,
+                             limits->page_tokens);
+        if (batch->full)
+            break;
+        request->phase = B2_PHASE_FEED;
+    }
+    *more = batch->full;
+    if (batch->packed.rows == 0)
+        return BLIP2_OK;
+    bind(engine);
+    if ((status = b2_batch_send(batch, model->device)) < 0)
+        return status;
+    return b2_language_read(&model->language, &engine->run, &engine->language, &batch->packed);
+}
+
+/* What must be in pages before a request has rows of its own. */
+static blip2_status read_first(blip2_engine *engine) {
+    const b2_writer *writer = &engine->model->writer;
+    bool more = writer->kind == B2_WRITER_QFORMER || writer->reads;
     blip2_status status = BLIP2_OK;
 
     while (more && status == BLIP2_OK)
-        status = read_some(engine, &more);
+        status = writer->reads ? read_texts(engine, &more) : read_queries(engine, &more);
     return status;
 }
 
@@ -141,9 +181,7 @@ static void pack(blip2_engine *engine) {
             (request->branches != NULL) == beams)
             b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
     }
-    batch->packed.soft = engine->images.where.soft;
-    batch->packed.kv.pages = engine->kv;
-    batch->packed.kv.layout = engine->plan.kv;
+    bind(engine);
 }
 
 static void show_logits(const blip2_engine *engine, b2_mat logits) {
@@ -195,14 +233,19 @@ static bool is_watched(const blip2_engine *engine) {
 }
 
 static blip2_status run(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
+    b2_token_batch *packed = &engine->batch.packed;
+    uint32_t most = engine->plan.limits.max_tokens;
+    b2_step_key key;
 
-    if (!b2_batch_is_decode(batch))
+    if (!b2_batch_is_decode(&engine->batch))
         return queue(engine);
-    batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
+    packed->max_k = b2_graph_keys(packed->max_k, most);
+    if (packed->max_cross > 0)
+        packed->max_cross = b2_graph_keys(packed->max_cross, most);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
+    key = (b2_step_key){packed->rows, packed->max_k, packed->max_cross};
+    return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
 /* Hand the best continuations to their requests, which have a row for each running beam. */
@@ -255,7 +298,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_queries(engine)) < 0)
+        (status = read_first(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)

@@ -200,6 +200,12 @@ blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id 
     return b2_load_vector(loader, &out->beta, beta_id, layer, 1, &width);
 }
 
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+                         uint32_t layer, int64_t width, float eps) {
+    *out = (b2_norm_weights){.eps = eps, .rms = true};
+    return b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
+}
+
 blip2_status b2_load_table(b2_loader *loader, b2_weight **out, b2_weight_id id, uint32_t rank,
                            const int64_t *dims, unsigned uses) {
     b2_tensor tensor;
