@@ -22,7 +22,8 @@ static const char usage[] =
     "\n"
     "Write a BLIP-2 checkpoint with random weights to DIR, which must not exist or be empty.\n"
     "\n"
-    "  --shape NAME         blip2-opt-2.7b, blip2-opt-6.7b or tiny\n"
+    "  --shape NAME         blip2-opt-2.7b, blip2-opt-6.7b, blip2-flan-t5-xl, tiny or\n"
+    "                       tiny-t5\n"
     "  --dtype TYPE         f32, f16 or bf16 (default: bf16)\n"
     "  --layers N           fewer layers of the language model\n"
     "  --vit-layers N       ... of the vision tower\n"
@@ -175,7 +176,11 @@ static int read_options(int argc, char **argv, recipe *r, wish *w) {
 }
 
 static void apply(recipe *r, const wish *w) {
-    if (w->layers != 0)
+    bool t5 = r->config.language == B2_LANGUAGE_T5;
+
+    if (w->layers != 0 && t5)
+        r->config.t5.layers = r->config.t5.decoder_layers = (uint32_t)w->layers;
+    else if (w->layers != 0)
         r->config.opt.layers = (uint32_t)w->layers;
     if (w->vit_layers != 0)
         r->config.vit.layers = (uint32_t)w->vit_layers;

@@ -45,7 +45,23 @@ static json_t *qformer_config(const b2_qformer_config *qformer) {
                      (int)qformer->vision_width, "hidden_act", "gelu", "layer_norm_eps", 1e-12);
 }
 
-static json_t *text_config(const b2_config *config) {
+static json_t *t5_text_config(const b2_config *config) {
+    const b2_t5_config *t5 = &config->t5;
+
+    return json_pack(
+        "{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:i, s:i, s:i, "
+        "s:i}",
+        "model_type", "t5", "architectures", "T5ForConditionalGeneration", "vocab_size",
+        (int)t5->vocab, "d_model", (int)t5->width, "num_heads", (int)t5->heads, "d_kv",
+        (int)t5->head_size, "d_ff", (int)t5->ffn, "num_layers", (int)t5->layers,
+        "num_decoder_layers", (int)t5->decoder_layers, "relative_attention_num_buckets",
+        (int)t5->buckets, "relative_attention_max_distance", (int)t5->max_distance,
+        "feed_forward_proj", "gated-gelu", "dense_act_fn", "gelu", "tie_word_embeddings", 0,
+        "decoder_start_token_id", (int)t5->start, "bos_token_id", config->bos, "pad_token_id",
+        config->pad, "eos_token_id", config->stop_ids[0]);
+}
+
+static json_t *opt_text_config(const b2_config *config) {
     const b2_opt_config *opt = &config->opt;
 
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:i, s:i}",
@@ -61,13 +77,15 @@ static json_t *text_config(const b2_config *config) {
 static json_t *whole_config(const b2_config *config, b2_type type) {
     static const char *const names[] = {
         [B2_F32] = "float32", [B2_F16] = "float16", [B2_BF16] = "bfloat16"};
+    bool t5 = config->language == B2_LANGUAGE_T5;
 
     return json_pack("{s:s, s:[s], s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "model_type",
                      config->model_type, "architectures", config->architecture, "image_token_index",
                      config->image_token, "num_query_tokens", (int)config->qformer.queries,
-                     "use_decoder_only_language_model", 1, "torch_dtype", names[type],
+                     "use_decoder_only_language_model", !t5, "torch_dtype", names[type],
                      "vision_config", vision_config(&config->vit), "qformer_config",
-                     qformer_config(&config->qformer), "text_config", text_config(config));
+                     qformer_config(&config->qformer), "text_config",
+                     t5 ? t5_text_config(config) : opt_text_config(config));
 }
 
 static json_t *image_processor(const b2_config *config) {
@@ -103,7 +121,12 @@ static void alphabet_text(uint16_t code, char *text) {
 /* Every id below the image token's has a token, since the added tokens are numbered from the size
  * of the vocabulary on; "t260" and the like are never the result of encoding. */
 static json_t *vocabulary(const b2_config *config) {
-    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", "<s>", 0, "<pad>", 1, "</s>", 2, "<unk>", 3);
+    static const char *const first[] = {"<s>", "<pad>", "</s>", "<unk>"};
+    static const char *const first_t5[] = {"<pad>", "</s>", "<unk>", "<s>"};
+    bool t5 = config->language == B2_LANGUAGE_T5;
+    const char *const *names = t5 ? first_t5 : first;
+    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", names[0], 0, names[1], 1, names[2], 2,
+                              names[3], 3);
     uint16_t codes[256];
 
     b2_byte_level_table(codes);
@@ -111,7 +134,7 @@ static json_t *vocabulary(const b2_config *config) {
         int byte = id == config->stop_ids[0] ? '\n' : id - 4;
         char text[16];
 
-        if (byte < 256 && (byte != '\n' || id == config->stop_ids[0]))
+        if (byte < 256 && (byte != '\n' || id == config->stop_ids[0] || t5))
             alphabet_text(codes[byte], text);
         else
             (void)snprintf(text, sizeof text, "t%d", id);
@@ -131,12 +154,17 @@ static json_t *sequence(const char *id) {
     return json_pack("{s:{s:s, s:i}}", "Sequence", "id", id, "type_id", 0);
 }
 
-/* "</s>" in front, as OPT's tokenizer has it. */
-static json_t *post_processor(void) {
-    return json_pack("{s:s, s:[o,o], s:[o,o,o,o], s:{s:{s:s, s:[i], s:[s]}}}", "type",
-                     "TemplateProcessing", "single", special(), sequence("A"), "pair", special(),
-                     sequence("A"), special(), sequence("B"), "special_tokens", "</s>", "id",
-                     "</s>", "ids", 2, "tokens", "</s>");
+/* "</s>" in front, as OPT's tokenizer has it, or behind, as T5's. */
+static json_t *post_processor(const b2_config *config) {
+    bool t5 = config->language == B2_LANGUAGE_T5;
+    json_t *single = t5 ? json_pack("[o,o]", sequence("A"), special())
+                        : json_pack("[o,o]", special(), sequence("A"));
+    json_t *pair = t5 ? json_pack("[o,o,o,o]", sequence("A"), special(), sequence("B"), special())
+                      : json_pack("[o,o,o,o]", special(), sequence("A"), special(), sequence("B"));
+
+    return json_pack("{s:s, s:o, s:o, s:{s:{s:s, s:[i], s:[s]}}}", "type", "TemplateProcessing",
+                     "single", single, "pair", pair, "special_tokens", "</s>", "id", "</s>", "ids",
+                     (int)config->bos, "tokens", "</s>");
 }
 
 static json_t *byte_level(void) {
@@ -154,7 +182,7 @@ static json_t *tokenizer(const b2_config *config) {
                      "truncation", "padding", "added_tokens", added_token("<pad>", config->pad),
                      added_token("</s>", config->bos), added_token("<image>", config->image_token),
                      "normalizer", "pre_tokenizer", byte_level(), "post_processor",
-                     post_processor(), "decoder", byte_level(), "model", model);
+                     post_processor(config), "decoder", byte_level(), "model", model);
 }
 
 blip2_status model_files_write(const char *directory, const b2_config *config, b2_type type) {

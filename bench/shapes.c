@@ -38,6 +38,56 @@ static b2_opt_config opt_of(uint32_t width, uint32_t layers, uint32_t heads, uin
                            .pre_norm = true};
 }
 
+static const b2_t5_config flan_t5_xl = {.vocab = 32128,
+                                        .width = 2048,
+                                        .heads = 32,
+                                        .head_size = 64,
+                                        .ffn = 5120,
+                                        .layers = 24,
+                                        .decoder_layers = 24,
+                                        .buckets = 32,
+                                        .max_distance = 128,
+                                        .act = B2_ACT_GELU,
+                                        .gated = true,
+                                        .eps = 1e-6f};
+
+/* The head sizes 88, 64 and 80 are the true ones. */
+static void make_tiny(b2_config *out) {
+    out->vit.width = out->qformer.vision_width = 176;
+    out->vit.layers = out->vit.heads = 2;
+    out->vit.ffn = 352;
+    out->vit.image = 56;
+    out->qformer.queries = 8;
+    out->qformer.width = 128;
+    out->qformer.layers = out->qformer.heads = 2;
+    out->qformer.ffn = 256;
+    out->image_token = 261;
+}
+
+static void make_tiny_opt(b2_config *out) {
+    make_tiny(out);
+    out->opt = opt_of(160, 2, 2, 272);
+    out->opt.positions = 256;
+    out->stop_ids[0] = 260;
+}
+
+static void make_t5(b2_config *out) {
+    out->language = B2_LANGUAGE_T5;
+    out->t5 = flan_t5_xl;
+    out->image_token = 32100;
+    out->bos = out->stop_ids[0] = 1;
+    out->pad = 0;
+}
+
+static void make_tiny_t5(b2_config *out) {
+    make_t5(out);
+    make_tiny(out);
+    out->t5.vocab = 272;
+    out->t5.width = 96;
+    out->t5.heads = out->t5.layers = out->t5.decoder_layers = 2;
+    out->t5.ffn = 160;
+}
+
 bool bench_shape(const char *name, b2_config *out) {
     *out = (b2_config){.model_type = "blip-2",
                        .architecture = "Blip2ForConditionalGeneration",
@@ -49,36 +99,35 @@ bool bench_shape(const char *name, b2_config *out) {
                        .pad = 1,
                        .stop_ids = {50118},
                        .stop_count = 1};
-    if (strcmp(name, "blip2-opt-2.7b") == 0) {
+    if (strcmp(name, "blip2-opt-2.7b") == 0)
         out->opt = opt_of(2560, 32, 32, 50304);
-        return true;
-    }
-    if (strcmp(name, "blip2-opt-6.7b") == 0) {
+    else if (strcmp(name, "blip2-opt-6.7b") == 0)
         out->opt = opt_of(4096, 32, 32, 50304);
-        return true;
-    }
-    if (strcmp(name, "tiny") != 0)
+    else if (strcmp(name, "blip2-flan-t5-xl") == 0)
+        make_t5(out);
+    else if (strcmp(name, "tiny") == 0)
+        make_tiny_opt(out);
+    else if (strcmp(name, "tiny-t5") == 0)
+        make_tiny_t5(out);
+    else
         return false;
-    /* The head sizes 88, 64 and 80 are the true ones. */
-    out->vit.width = out->qformer.vision_width = 176;
-    out->vit.layers = out->vit.heads = 2;
-    out->vit.ffn = 352;
-    out->vit.image = 56;
-    out->qformer.queries = 8;
-    out->qformer.width = 128;
-    out->qformer.layers = out->qformer.heads = 2;
-    out->qformer.ffn = 256;
-    out->opt = opt_of(160, 2, 2, 272);
-    out->opt.positions = 256;
-    out->stop_ids[0] = 260;
-    out->image_token = 261;
     return true;
 }
 
 /* ---- tensors ------------------------------------------------------------------------------ */
 
 /* How often a tensor stands in a checkpoint. */
-typedef enum repeat { ONCE, VIT_LAYERS, QF_LAYERS, QF_CROSS_LAYERS, OPT_LAYERS } repeat;
+typedef enum repeat {
+    ONCE,
+    VIT_LAYERS,
+    QF_LAYERS,
+    QF_CROSS_LAYERS,
+    OPT_ONCE, /* with that language model, so are the next ones */
+    OPT_LAYERS,
+    T5_ONCE,
+    T5_E_LAYERS,
+    T5_D_LAYERS
+} repeat;
 
 /* Sizes by name: the letters of docs/model.md behind the part. */
 typedef enum size_name {
@@ -93,10 +142,17 @@ typedef enum size_name {
     QF_Q,
     QF_C,
     QF_F,
+    TEXT_C, /* of the language model, whichever it is */
     OPT_V,
     OPT_C,
     OPT_F,
     OPT_N,
+    T5_V,
+    T5_C,
+    T5_F,
+    T5_I, /* of all heads */
+    T5_H,
+    T5_BUCKETS,
     SIZE_COUNT
 } size_name;
 
@@ -148,10 +204,10 @@ static const tensor_row table[] = {
     LINEAR(B2_QF_QUERY_FC1, QF_LAYERS, QF_F, QF_C),
     LINEAR(B2_QF_QUERY_FC2, QF_LAYERS, QF_C, QF_F),
     NORM(B2_QF_QUERY_LN, QF_LAYERS, QF_C),
-    LINEAR(B2_PROJ, ONCE, OPT_C, QF_C),
-    {B2_OPT_TOKENS, ONCE, {OPT_V, OPT_C}},
-    {B2_OPT_POSITIONS, ONCE, {OPT_N, OPT_C}},
-    NORM(B2_OPT_FINAL_LN, ONCE, OPT_C),
+    LINEAR(B2_PROJ, ONCE, TEXT_C, QF_C),
+    {B2_OPT_TOKENS, OPT_ONCE, {OPT_V, OPT_C}},
+    {B2_OPT_POSITIONS, OPT_ONCE, {OPT_N, OPT_C}},
+    NORM(B2_OPT_FINAL_LN, OPT_ONCE, OPT_C),
     LINEAR(B2_OPT_Q, OPT_LAYERS, OPT_C, OPT_C),
     LINEAR(B2_OPT_K, OPT_LAYERS, OPT_C, OPT_C),
     LINEAR(B2_OPT_V, OPT_LAYERS, OPT_C, OPT_C),
@@ -160,6 +216,35 @@ static const tensor_row table[] = {
     LINEAR(B2_OPT_FC1, OPT_LAYERS, OPT_F, OPT_C),
     LINEAR(B2_OPT_FC2, OPT_LAYERS, OPT_C, OPT_F),
     NORM(B2_OPT_MLP_LN, OPT_LAYERS, OPT_C),
+    {B2_T5_TOKENS, T5_ONCE, {T5_V, T5_C}},
+    {B2_T5_HEAD, T5_ONCE, {T5_V, T5_C}},
+    {B2_T5_E_BUCKETS, T5_ONCE, {T5_BUCKETS, T5_H}},
+    {B2_T5_E_FINAL_LN, T5_ONCE, {T5_C}},
+    {B2_T5_E_LN, T5_E_LAYERS, {T5_C}},
+    {B2_T5_E_Q, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_K, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_V, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_OUT, T5_E_LAYERS, {T5_C, T5_I}},
+    {B2_T5_E_MLP_LN, T5_E_LAYERS, {T5_C}},
+    {B2_T5_E_WI_0, T5_E_LAYERS, {T5_F, T5_C}},
+    {B2_T5_E_WI_1, T5_E_LAYERS, {T5_F, T5_C}},
+    {B2_T5_E_WO, T5_E_LAYERS, {T5_C, T5_F}},
+    {B2_T5_D_BUCKETS, T5_ONCE, {T5_BUCKETS, T5_H}},
+    {B2_T5_D_FINAL_LN, T5_ONCE, {T5_C}},
+    {B2_T5_D_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_Q, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_K, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_V, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_OUT, T5_D_LAYERS, {T5_C, T5_I}},
+    {B2_T5_D_CROSS_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_CROSS_Q, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_K, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_V, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_OUT, T5_D_LAYERS, {T5_C, T5_I}},
+    {B2_T5_D_MLP_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_WI_0, T5_D_LAYERS, {T5_F, T5_C}},
+    {B2_T5_D_WI_1, T5_D_LAYERS, {T5_F, T5_C}},
+    {B2_T5_D_WO, T5_D_LAYERS, {T5_C, T5_F}},
 };
 /* clang-format on */
 enum { TABLE_ROWS = sizeof table / sizeof *table };
@@ -183,9 +268,18 @@ static void fill_sizes(const b2_config *config, int64_t sizes[SIZE_COUNT]) {
     sizes[OPT_C] = config->opt.width;
     sizes[OPT_F] = config->opt.ffn;
     sizes[OPT_N] = (int64_t)config->opt.positions + 2;
+    sizes[T5_V] = config->t5.vocab;
+    sizes[T5_C] = config->t5.width;
+    sizes[T5_F] = config->t5.ffn;
+    sizes[T5_I] = (int64_t)config->t5.heads * config->t5.head_size;
+    sizes[T5_H] = config->t5.heads;
+    sizes[T5_BUCKETS] = config->t5.buckets;
+    sizes[TEXT_C] = config->language == B2_LANGUAGE_T5 ? config->t5.width : config->opt.width;
 }
 
 static uint32_t times(const b2_config *config, repeat r) {
+    bool t5 = config->language == B2_LANGUAGE_T5;
+
     switch (r) {
     case ONCE:
         return 1;
@@ -194,8 +288,16 @@ static uint32_t times(const b2_config *config, repeat r) {
     case QF_LAYERS:
     case QF_CROSS_LAYERS:
         return config->qformer.layers;
+    case OPT_ONCE:
+        return !t5;
     case OPT_LAYERS:
         return config->opt.layers;
+    case T5_ONCE:
+        return t5;
+    case T5_E_LAYERS:
+        return config->t5.layers;
+    case T5_D_LAYERS:
+        return config->t5.decoder_layers;
     }
     return 0;
 }
