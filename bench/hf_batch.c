@@ -79,7 +79,8 @@ static blip2_status encode_prompts(hf_batch *out) {
     }
     for (uint32_t i = 0; i < out->count; i++)
         out->rows[i].pads = (uint32_t)(longest - out->rows[i].ids.count);
-    out->prompt_length = out->queries + (uint32_t)longest;
+    out->padded_length = out->queries + (uint32_t)longest;
+    out->prompt_length = out->model->writer.reads ? 1 : out->padded_length;
     return BLIP2_OK;
 }
 
@@ -88,9 +89,10 @@ static blip2_status check_inputs(const hf_batch *batch) {
     const json_t *side = json_object_get(inputs, "padding_side");
     const json_t *size = json_object_get(inputs, "image_size");
     uint32_t image = batch->model->config.vit.image;
+    const char *expected = batch->model->writer.reads ? "right" : "left";
 
-    if (!json_is_string(side) || strcmp(json_string_value(side), "left") != 0)
-        return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than left");
+    if (!json_is_string(side) || strcmp(json_string_value(side), expected) != 0)
+        return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than %s", expected);
     if (!json_is_integer(size) || json_integer_value(size) != image)
         return b2_fail(BLIP2_ENOTSUP, "inputs.image_size other than the model's %u", image);
     return BLIP2_OK;
@@ -122,23 +124,31 @@ void hf_batch_close(hf_batch *batch) {
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
     const b2_config *config = &batch->model->config;
     const hf_row *row = &batch->rows[i];
+    uint32_t pads_from = batch->model->writer.reads ? batch->padded_length - row->pads
+                                                    : batch->queries;
     json_t *list = json_array();
+    uint32_t next = 0;
 
-    for (uint32_t t = 0; t < batch->prompt_length && list != NULL; t++) {
+    for (uint32_t t = 0; t < batch->padded_length && list != NULL; t++) {
         json_int_t id;
 
         if (t < batch->queries)
             id = mask ? 1 : config->image_token;
-        else if (t < batch->queries + row->pads)
+        else if (t >= pads_from && t < pads_from + row->pads)
             id = mask ? 0 : config->pad;
         else
-            id = mask ? 1 : row->ids.ids[t - batch->queries - row->pads];
+            id = mask ? 1 : row->ids.ids[next++];
         if (json_array_append_new(list, json_integer(id)) != 0) {
             json_decref(list);
             list = NULL;
         }
     }
     return list;
+}
+
+json_t *hf_batch_start(const hf_batch *batch, uint32_t i) {
+    return batch->model->writer.reads ? json_pack("[i]", (int)batch->model->writer.start)
+                                      : hf_batch_ids(batch, i, false);
 }
 
 /* The Q-Former's text of row i, which the original padded on the right. */

@@ -1,7 +1,8 @@
 /* What forward and generate cases of Hugging Face models have in common: a model, and a batch of
  * pictures with prompts, which the original padded on the left to one length:
  *
- *   [<image> x Q][pads][prompt ids]      T = prompt_length ids a row
+ *   [<image> x Q][pads][prompt ids]      T = padded_length ids a row
+ *   [<image> x Q][prompt ids][pads]      the same for a model with an encoder
  *
  * We pad nothing; the padded rows are rebuilt here only to be compared. */
 #ifndef BENCH_HF_BATCH_H
@@ -22,7 +23,8 @@ typedef struct hf_batch {
     blip2_model *model;
     uint32_t count; /* B */
     hf_row *rows;   /* [B] */
-    uint32_t queries, prompt_length;
+    uint32_t queries, padded_length;
+    uint32_t prompt_length; /* ids in front of the new ones: those above, or the start token */
 } hf_batch;
 
 /* known: the inputs that the kind understands; ENOTSUP for others. *out is freed with
@@ -33,6 +35,8 @@ void hf_batch_close(hf_batch *batch);
 
 /* Row i as the original had it, a new list: ids, or with mask 1 and 0. NULL: out of memory. */
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask);
+/* The ids in front of the new ones, a new list. */
+json_t *hf_batch_start(const hf_batch *batch, uint32_t i);
 /* Compare expect.input_ids, expect.attention_mask and the same of the Q-Former, where there. */
 blip2_status hf_batch_compare(const hf_batch *batch, verdict *v);
 

@@ -49,7 +49,7 @@ static json_t *qformer_config(const b2_qformer_config *qformer) {
                      (int)qformer->vision_width, "hidden_act", "gelu", "layer_norm_eps", 1e-12);
 }
 
-static json_t *llama_config(const b2_config *config) {
+static json_t *llama_text_config(const b2_config *config) {
     const b2_llama_config *llama = &config->llama;
 
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b, s:i, s:i, "
@@ -64,13 +64,25 @@ static json_t *llama_config(const b2_config *config) {
                      config->stop_ids[0]);
 }
 
-static json_t *text_config(const b2_config *config) {
+static json_t *t5_text_config(const b2_config *config) {
+    const b2_t5_config *t5 = &config->t5;
+
+    return json_pack(
+        "{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:i, s:i, s:i, "
+        "s:i}",
+        "model_type", "t5", "architectures", "T5ForConditionalGeneration", "vocab_size",
+        (int)t5->vocab, "d_model", (int)t5->width, "num_heads", (int)t5->heads, "d_kv",
+        (int)t5->head_size, "d_ff", (int)t5->ffn, "num_layers", (int)t5->layers,
+        "num_decoder_layers", (int)t5->decoder_layers, "relative_attention_num_buckets",
+        (int)t5->buckets, "relative_attention_max_distance", (int)t5->max_distance,
+        "feed_forward_proj", "gated-gelu", "dense_act_fn", "gelu", "tie_word_embeddings", 0,
+        "decoder_start_token_id", (int)t5->start, "bos_token_id", config->bos, "pad_token_id",
+        config->pad, "eos_token_id", config->stop_ids[0]);
+}
+
+static json_t *opt_text_config(const b2_config *config) {
     const b2_opt_config *opt = &config->opt;
 
-    if (config->language == B2_LANGUAGE_NONE)
-        return json_pack("{s:s}", "model_type", "opt");
-    if (config->language == B2_LANGUAGE_LLAMA)
-        return llama_config(config);
     return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:b, s:i, s:i, s:i}",
                      "model_type", "opt", "architectures", "OPTForCausalLM", "vocab_size",
                      (int)opt->vocab, "hidden_size", (int)opt->width, "num_hidden_layers",
@@ -81,6 +93,20 @@ static json_t *text_config(const b2_config *config) {
                      config->pad, "eos_token_id", config->stop_ids[0]);
 }
 
+static json_t *text_config(const b2_config *config) {
+    switch (config->language) {
+    case B2_LANGUAGE_OPT:
+        return opt_text_config(config);
+    case B2_LANGUAGE_T5:
+        return t5_text_config(config);
+    case B2_LANGUAGE_LLAMA:
+        return llama_text_config(config);
+    case B2_LANGUAGE_NONE:
+        break;
+    }
+    return json_pack("{s:s}", "model_type", "opt");
+}
+
 /* image_token_index, or null. */
 static json_t *image_token(const b2_config *config) {
     return config->image_token >= 0 ? json_integer(config->image_token) : json_null();
@@ -89,12 +115,13 @@ static json_t *image_token(const b2_config *config) {
 static json_t *whole_config(const b2_config *config, b2_type type) {
     static const char *const names[] = {
         [B2_F32] = "float32", [B2_F16] = "float16", [B2_BF16] = "bfloat16"};
+    bool t5 = config->language == B2_LANGUAGE_T5;
 
     return json_pack(
         "{s:s, s:[s], s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o}", "model_type", config->model_type,
         "architectures", config->architecture, "image_token_index", image_token(config),
         "image_text_hidden_size", config->itc_width != 0 ? (int)config->itc_width : 256,
-        "num_query_tokens", (int)config->qformer.queries, "use_decoder_only_language_model", 1,
+        "num_query_tokens", (int)config->qformer.queries, "use_decoder_only_language_model", !t5,
         "torch_dtype", names[type], "vision_config", vision_config(&config->vit), "qformer_config",
         qformer_config(&config->qformer), "text_config", text_config(config));
 }
@@ -129,20 +156,30 @@ static void alphabet_text(uint16_t code, char *text) {
     text[2] = '\0';
 }
 
+/* Ids of special tokens; "<pad>" has that of the configuration. */
+typedef struct special_ids {
+    int start, end, unknown; /* "<s>", "</s>", "<unk>" */
+} special_ids;
+
+static special_ids special_ids_of(const b2_config *config) {
+    return config->language == B2_LANGUAGE_T5 ? (special_ids){3, 1, 2} : (special_ids){0, 2, 3};
+}
+
 /* Every id below the image token's has a token, since the added tokens are numbered from the size
  * of the vocabulary on; "t260" and the like are never the result of encoding. */
 static json_t *vocabulary(const b2_config *config) {
-    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", "<s>", 0, "<pad>", config->pad, "</s>", 2,
-                              "<unk>", 3);
-    int new_line = config->stop_ids[0] > 3 ? config->stop_ids[0] : 4 + '\n';
+    special_ids ids = special_ids_of(config);
+    int new_line = config->language == B2_LANGUAGE_OPT ? config->stop_ids[0] : 4 + '\n';
+    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", "<s>", ids.start, "<pad>", config->pad,
+                              "</s>", ids.end, "<unk>", ids.unknown);
     uint16_t codes[256];
 
     b2_byte_level_table(codes);
-    for (int id = 1; id < config->image_token && vocab != NULL; id++) {
+    for (int id = 0; id < config->image_token && vocab != NULL; id++) {
         int byte = id == new_line ? '\n' : id - 4;
         char text[16];
 
-        if (id == config->pad || id == 2 || id == 3)
+        if (id == config->pad || id == ids.start || id == ids.end || id == ids.unknown)
             continue;
         if (byte >= 0 && byte < 256 && (byte != '\n' || id == new_line))
             alphabet_text(codes[byte], text);
@@ -164,12 +201,18 @@ static json_t *sequence(const char *id) {
     return json_pack("{s:{s:s, s:i}}", "Sequence", "id", id, "type_id", 0);
 }
 
-/* "</s>" in front, as OPT's tokenizer has it. */
-static json_t *post_processor(void) {
-    return json_pack("{s:s, s:[o,o], s:[o,o,o,o], s:{s:{s:s, s:[i], s:[s]}}}", "type",
-                     "TemplateProcessing", "single", special("</s>"), sequence("A"), "pair",
-                     special("</s>"), sequence("A"), special("</s>"), sequence("B"),
-                     "special_tokens", "</s>", "id", "</s>", "ids", 2, "tokens", "</s>");
+/* "</s>" in front, as the tokenizers of OPT and Vicuna have it, or behind, as T5's. */
+static json_t *post_processor(const b2_config *config) {
+    bool t5 = config->language == B2_LANGUAGE_T5;
+    json_t *single = t5 ? json_pack("[o,o]", sequence("A"), special("</s>"))
+                        : json_pack("[o,o]", special("</s>"), sequence("A"));
+    json_t *pair =
+        t5 ? json_pack("[o,o,o,o]", sequence("A"), special("</s>"), sequence("B"), special("</s>"))
+           : json_pack("[o,o,o,o]", special("</s>"), sequence("A"), special("</s>"), sequence("B"));
+
+    return json_pack("{s:s, s:o, s:o, s:{s:{s:s, s:[i], s:[s]}}}", "type", "TemplateProcessing",
+                     "single", single, "pair", pair, "special_tokens", "</s>", "id", "</s>", "ids",
+                     special_ids_of(config).end, "tokens", "</s>");
 }
 
 static json_t *byte_level(void) {
@@ -185,9 +228,9 @@ static json_t *tokenizer(const b2_config *config) {
 
     return json_pack("{s:s, s:n, s:n, s:[o,o,o], s:n, s:o, s:o, s:o, s:o}", "version", "1.0",
                      "truncation", "padding", "added_tokens", added_token("<pad>", config->pad),
-                     added_token("</s>", 2), added_token("<image>", config->image_token),
+                     added_token("</s>", special_ids_of(config).end), added_token("<image>", config->image_token),
                      "normalizer", "pre_tokenizer", byte_level(), "post_processor",
-                     post_processor(), "decoder", byte_level(), "model", model);
+                     post_processor(config), "decoder", byte_level(), "model", model);
 }
 
 /* ---- the Q-Former's tokenizer --------------------------------------------------------------- */

@@ -18,7 +18,10 @@ typedef enum repeat {
     OPT_ONCE,
     OPT_LAYERS,
     LLAMA_ONCE,
-    LLAMA_LAYERS
+    LLAMA_LAYERS,
+    T5_ONCE,
+    T5_E_LAYERS,
+    T5_D_LAYERS
 } repeat;
 
 /* Sizes by name: the letters of docs/model.md behind the part. */
@@ -48,6 +51,12 @@ typedef enum size_name {
     LLAMA_Q,
     LLAMA_KV,
     LLAMA_F,
+    T5_V,
+    T5_C,
+    T5_F,
+    T5_I, /* of all heads */
+    T5_H,
+    T5_BUCKETS,
     SIZE_COUNT
 } size_name;
 
@@ -131,6 +140,35 @@ static const tensor_row table[] = {
     {B2_LLAMA_GATE, LLAMA_LAYERS, {LLAMA_F, LLAMA_C}},
     {B2_LLAMA_UP, LLAMA_LAYERS, {LLAMA_F, LLAMA_C}},
     {B2_LLAMA_DOWN, LLAMA_LAYERS, {LLAMA_C, LLAMA_F}},
+    {B2_T5_TOKENS, T5_ONCE, {T5_V, T5_C}},
+    {B2_T5_HEAD, T5_ONCE, {T5_V, T5_C}},
+    {B2_T5_E_BUCKETS, T5_ONCE, {T5_BUCKETS, T5_H}},
+    {B2_T5_E_FINAL_LN, T5_ONCE, {T5_C}},
+    {B2_T5_E_LN, T5_E_LAYERS, {T5_C}},
+    {B2_T5_E_Q, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_K, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_V, T5_E_LAYERS, {T5_I, T5_C}},
+    {B2_T5_E_OUT, T5_E_LAYERS, {T5_C, T5_I}},
+    {B2_T5_E_MLP_LN, T5_E_LAYERS, {T5_C}},
+    {B2_T5_E_WI_0, T5_E_LAYERS, {T5_F, T5_C}},
+    {B2_T5_E_WI_1, T5_E_LAYERS, {T5_F, T5_C}},
+    {B2_T5_E_WO, T5_E_LAYERS, {T5_C, T5_F}},
+    {B2_T5_D_BUCKETS, T5_ONCE, {T5_BUCKETS, T5_H}},
+    {B2_T5_D_FINAL_LN, T5_ONCE, {T5_C}},
+    {B2_T5_D_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_Q, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_K, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_V, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_OUT, T5_D_LAYERS, {T5_C, T5_I}},
+    {B2_T5_D_CROSS_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_CROSS_Q, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_K, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_V, T5_D_LAYERS, {T5_I, T5_C}},
+    {B2_T5_D_CROSS_OUT, T5_D_LAYERS, {T5_C, T5_I}},
+    {B2_T5_D_MLP_LN, T5_D_LAYERS, {T5_C}},
+    {B2_T5_D_WI_0, T5_D_LAYERS, {T5_F, T5_C}},
+    {B2_T5_D_WI_1, T5_D_LAYERS, {T5_F, T5_C}},
+    {B2_T5_D_WO, T5_D_LAYERS, {T5_C, T5_F}},
 };
 /* clang-format on */
 enum { TABLE_ROWS = sizeof table / sizeof *table };
@@ -165,6 +203,12 @@ static void fill_sizes(const b2_config *config, int64_t sizes[SIZE_COUNT]) {
     sizes[LLAMA_Q] = (int64_t)config->llama.heads * config->llama.head_size;
     sizes[LLAMA_KV] = (int64_t)config->llama.kv_heads * config->llama.head_size;
     sizes[LLAMA_F] = config->llama.ffn;
+    sizes[T5_V] = config->t5.vocab;
+    sizes[T5_C] = config->t5.width;
+    sizes[T5_F] = config->t5.ffn;
+    sizes[T5_I] = (int64_t)config->t5.heads * config->t5.head_size;
+    sizes[T5_H] = config->t5.heads;
+    sizes[T5_BUCKETS] = config->t5.buckets;
 }
 
 static uint32_t times(const b2_config *config, repeat r) {
@@ -192,6 +236,12 @@ static uint32_t times(const b2_config *config, repeat r) {
         return config->language == B2_LANGUAGE_LLAMA;
     case LLAMA_LAYERS:
         return config->language == B2_LANGUAGE_LLAMA ? config->llama.layers : 0;
+    case T5_ONCE:
+        return config->language == B2_LANGUAGE_T5;
+    case T5_E_LAYERS:
+        return config->language == B2_LANGUAGE_T5 ? config->t5.layers : 0;
+    case T5_D_LAYERS:
+        return config->language == B2_LANGUAGE_T5 ? config->t5.decoder_layers : 0;
     }
     return 0;
 }

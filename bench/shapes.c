@@ -79,9 +79,29 @@ static void make_retrieval(b2_config *config) {
     config->stop_count = 0;
 }
 
-/* "tiny", "tiny-itm", "tiny-instructblip": the head sizes 88, 64 and 80, or 128, are the true ones.
- */
-static bool make_tiny(const char *name, b2_config *out) {
+static const b2_t5_config flan_t5_xl = {.vocab = 32128,
+                                        .width = 2048,
+                                        .heads = 32,
+                                        .head_size = 64,
+                                        .ffn = 5120,
+                                        .layers = 24,
+                                        .decoder_layers = 24,
+                                        .buckets = 32,
+                                        .max_distance = 128,
+                                        .act = B2_ACT_GELU,
+                                        .gated = true,
+                                        .eps = 1e-6f};
+
+static void make_t5(b2_config *config) {
+    config->language = B2_LANGUAGE_T5;
+    config->t5 = flan_t5_xl;
+    config->image_token = 32100;
+    config->bos = config->stop_ids[0] = 1;
+    config->pad = 0;
+}
+
+/* The head sizes 88, 64 and 80, or 128, are the true ones. */
+static void make_tiny(b2_config *out) {
     out->vit.width = out->qformer.vision_width = 176;
     out->vit.layers = out->vit.heads = 2;
     out->vit.ffn = 352;
@@ -90,23 +110,36 @@ static bool make_tiny(const char *name, b2_config *out) {
     out->qformer.width = 128;
     out->qformer.layers = out->qformer.heads = 2;
     out->qformer.ffn = 256;
-    if (strcmp(name, "tiny-itm") == 0) {
-        make_retrieval(out);
-        return true;
-    }
-    if (strcmp(name, "tiny-instructblip") == 0) {
-        make_instructed(out);
-        out->llama = llama_of(256, 2, 2, 352, 272);
-        out->llama.positions = 256;
-        out->pad = 260;
-        out->image_token = 261;
-        return true;
-    }
+    out->image_token = 261;
+}
+
+static void make_tiny_opt(b2_config *out) {
+    make_tiny(out);
     out->opt = opt_of(160, 2, 2, 272);
     out->opt.positions = 256;
     out->stop_ids[0] = 260;
-    out->image_token = 261;
-    return strcmp(name, "tiny") == 0;
+}
+
+static void make_tiny_t5(b2_config *out) {
+    make_t5(out);
+    make_tiny(out);
+    out->t5.vocab = 272;
+    out->t5.width = 96;
+    out->t5.heads = out->t5.layers = out->t5.decoder_layers = 2;
+    out->t5.ffn = 160;
+}
+
+static void make_tiny_instructed(b2_config *out) {
+    make_instructed(out);
+    make_tiny(out);
+    out->llama = llama_of(256, 2, 2, 352, 272);
+    out->llama.positions = 256;
+    out->pad = 260;
+}
+
+static void make_tiny_retrieval(b2_config *out) {
+    make_tiny(out);
+    make_retrieval(out);
 }
 
 bool bench_shape(const char *name, b2_config *out) {
@@ -120,21 +153,25 @@ bool bench_shape(const char *name, b2_config *out) {
                        .pad = 1,
                        .stop_ids = {50118},
                        .stop_count = 1};
-    if (strcmp(name, "blip2-opt-2.7b") == 0) {
+    if (strcmp(name, "blip2-opt-2.7b") == 0)
         out->opt = opt_of(2560, 32, 32, 50304);
-        return true;
-    }
-    if (strcmp(name, "blip2-opt-6.7b") == 0) {
+    else if (strcmp(name, "blip2-opt-6.7b") == 0)
         out->opt = opt_of(4096, 32, 32, 50304);
-        return true;
-    }
-    if (strcmp(name, "blip2-itm-vit-g") == 0) {
-        make_retrieval(out);
-        return true;
-    }
-    if (strcmp(name, "instructblip-vicuna-7b") == 0) {
+    else if (strcmp(name, "blip2-flan-t5-xl") == 0)
+        make_t5(out);
+    else if (strcmp(name, "instructblip-vicuna-7b") == 0)
         make_instructed(out);
-        return true;
-    }
-    return make_tiny(name, out);
+    else if (strcmp(name, "blip2-itm-vit-g") == 0)
+        make_retrieval(out);
+    else if (strcmp(name, "tiny") == 0)
+        make_tiny_opt(out);
+    else if (strcmp(name, "tiny-t5") == 0)
+        make_tiny_t5(out);
+    else if (strcmp(name, "tiny-instructblip") == 0)
+        make_tiny_instructed(out);
+    else if (strcmp(name, "tiny-itm") == 0)
+        make_tiny_retrieval(out);
+    else
+        return false;
+    return true;
 }

@@ -94,7 +94,7 @@ typedef enum blip2_weight_type {
 /* Type of the activations of vision tower and language model, and with it of their products. Sums,
  * residual streams, softmax and the Q-Former's activations are fp32 whatever is chosen. */
 typedef enum blip2_compute {
-    BLIP2_COMPUTE_AUTO = 0, /* F32 on the CPU, F16 on a GPU */
+    BLIP2_COMPUTE_AUTO = 0, /* F32 on the CPU; F16 on a GPU, BF16 with T5, which refuses F16 */
     BLIP2_COMPUTE_F32 = 1,
     BLIP2_COMPUTE_TF32 = 2, /* F32, but products of 11 bits on tensor cores. GPU only, like: */
     BLIP2_COMPUTE_F16 = 3,

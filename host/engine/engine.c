@@ -54,6 +54,8 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->max_tokens = tokens;
     limits->step_rows = (uint32_t)b2_size_max(limits->max_sequences,
                                               b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    if (model->writer.reads) /* an encoder takes a text as a whole */
+        limits->step_rows = (uint32_t)b2_size_max(limits->step_rows, tokens);
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
@@ -96,9 +98,11 @@ static void plan_images(b2_engine_plan *plan, const blip2_model *model, uint64_t
 }
 
 /* The pages of requests and, behind them, of pictures. */
-static blip2_status plan_kv(b2_engine_plan *plan, uint64_t max_kv_bytes) {
+static blip2_status plan_kv(b2_engine_plan *plan, bool reads, uint64_t max_kv_bytes) {
     b2_engine_limits *limits = &plan->limits;
-    uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
+    /* Pages of one request; with a reading, its start token and its own last page come on top. */
+    uint32_t most =
+        reads ? pages_for(limits->max_tokens + 1) + 1 : pages_for(limits->max_tokens);
     size_t bytes = plan->kv.page_bytes, count = (size_t)limits->max_requests * most;
     size_t of_images = (size_t)limits->image_places * limits->query_pages;
 
@@ -132,7 +136,8 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                          limits->max_sequences);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_sequences,
                    pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA,
-                   limits->max_sequences * (uint32_t)b2_size_max(1, limits->query_pages));
+                   limits->max_sequences * (uint32_t)b2_size_max(1, limits->query_pages),
+                   model->writer.reads);
 }
 
 blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
@@ -146,7 +151,7 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
         (status = plan_layout(out, model)) < 0)
         return status;
     plan_images(out, model, options->image_cache_bytes);
-    if (model->writer.kind != B2_WRITER_NONE && (status = plan_kv(out, options->max_kv_bytes)) < 0)
+    if (model->writer.kind != B2_WRITER_NONE && (status = plan_kv(out, model->writer.reads, options->max_kv_bytes)) < 0)
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)

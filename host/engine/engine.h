@@ -5,6 +5,7 @@
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
  *          read prompts, where the Q-Former does      (instruct.h)
+ *          read texts, where there is an encoder
  *          pack all pending rows, up to step_rows     (batch.h)
  *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
@@ -24,7 +25,7 @@ typedef struct b2_engine_limits {
     uint32_t max_sequences; /* of all of them: a request has as many as it has beams */
     uint32_t max_images;    /* encoded together */
     uint32_t image_places;  /* pictures kept encoded */
-    uint32_t max_tokens;    /* rows of one sequence */
+    uint32_t max_tokens;    /* rows of one sequence, with what is read for it */
     uint32_t step_rows;     /* rows of one packed batch */
     uint32_t score_rows;    /* rows of one packed batch of the Q-Former's */
     uint32_t page_tokens;

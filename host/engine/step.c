@@ -98,7 +98,7 @@ static void take_queries(blip2_engine *engine, b2_request *request) {
     engine->query_hits++;
 }
 
-/* InstructBLIP: as many requests whose prompts are to be read as fit into one pass. */
+/* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
 static blip2_status instruct_qformer(blip2_engine *engine) {
     b2_instruct *instruct = &engine->instruct;
 
@@ -112,19 +112,73 @@ static blip2_status instruct_qformer(blip2_engine *engine) {
         if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
             !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
             continue;
-        request->phase = B2_PHASE_FEED;
+        request->phase = b2_after_instruction(request);
     }
     if (instruct->pack.batch.segments == 0)
         return BLIP2_OK;
     return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
 }
 
+/* The memory that a batch refers to. */
+static void bind(blip2_engine *engine) {
+    b2_token_batch *packed = &engine->batch.packed;
+
+    packed->soft = engine->model->config.instructed ? engine->instruct.soft
+                                                    : engine->images.where.soft;
+    packed->kv.pages = engine->kv;
+    packed->kv.layout = engine->plan.kv;
+}
+
+/* The first row of a request's soft prompt: with its picture, or its own. */
+static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
+    bool instructed = engine->model->config.instructed;
+
+    return (instructed ? request->place : request->image_place) *
+           engine->model->config.qformer.queries;
+}
+
+/* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
+ * are new, as many as fit into one pass. *more: others are left. */
+static blip2_status read_texts(blip2_engine *engine, bool *more) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const blip2_model *model = engine->model;
+    b2_batch *batch = &engine->batch;
+    blip2_status status;
+
+    b2_batch_begin(batch);
+    for (uint32_t i = 0; i < limits->max_requests; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL || request->phase != B2_PHASE_READ)
+            continue;
+        b2_batch_add_reading(batch, request, soft_row(engine, request), limits->page_tokens);
+        if (batch->full)
+            break;
+        request->phase = B2_PHASE_FEED;
+    }
+    *more = batch->full;
+    if (batch->packed.rows == 0)
+        return BLIP2_OK;
+    bind(engine);
+    if ((status = b2_batch_send(batch, model->device)) < 0)
+        return status;
+    return b2_language_read(&model->language, &engine->run, &engine->language, &batch->packed);
+}
+
+/* What must be there before a request has rows of its own. */
+static blip2_status read_first(blip2_engine *engine) {
+    bool more = engine->model->writer.reads;
+    blip2_status status = instruct_qformer(engine);
+
+    while (more && status == BLIP2_OK)
+        status = read_texts(engine, &more);
+    return status;
+}
+
 /* Pack what the running requests have pending. */
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_batch *batch = &engine->batch;
-    uint32_t queries = engine->model->config.qformer.queries;
-    bool instructed = engine->model->config.instructed;
 
     b2_batch_begin(batch);
     for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
@@ -135,13 +189,9 @@ static void pack(blip2_engine *engine) {
             (request->branches != NULL) != beams)
             continue;
         take_queries(engine, request);
-        b2_batch_add(batch, request,
-                     (instructed ? request->place : request->image_place) * queries,
-                     limits->page_tokens);
+        b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
     }
-    batch->packed.soft = instructed ? engine->instruct.soft : engine->images.where.soft;
-    batch->packed.kv.pages = engine->kv;
-    batch->packed.kv.layout = engine->plan.kv;
+    bind(engine);
 }
 
 static void show_logits(const blip2_engine *engine, b2_mat logits) {
@@ -194,14 +244,19 @@ static bool is_watched(const blip2_engine *engine) {
 }
 
 static blip2_status run(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
+    b2_token_batch *packed = &engine->batch.packed;
+    uint32_t most = engine->plan.limits.max_tokens;
+    b2_step_key key;
 
-    if (!b2_batch_is_decode(batch))
+    if (!b2_batch_is_decode(&engine->batch))
         return queue(engine);
-    batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
+    packed->max_k = b2_graph_keys(packed->max_k, most);
+    if (packed->max_cross > 0)
+        packed->max_cross = b2_graph_keys(packed->max_cross, most);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
+    key = (b2_step_key){packed->rows, packed->max_k, packed->max_cross};
+    return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
 /* Hand the best continuations to their requests, which have a row for each running beam. */
@@ -254,7 +309,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = instruct_qformer(engine)) < 0)
+        (status = read_first(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)

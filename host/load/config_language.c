@@ -16,6 +16,21 @@ static const b2_opt_config opt_defaults = {
     .pre_norm = true,
 };
 
+static const b2_t5_config t5_defaults = {
+    .vocab = 32128,
+    .width = 512,
+    .heads = 8,
+    .head_size = 64,
+    .ffn = 2048,
+    .layers = 6,
+    .buckets = 32,
+    .max_distance = 128,
+    .act = B2_ACT_RELU,
+    .scaled_head = true,
+    .eps = 1e-6f,
+    .start = -1,
+};
+
 static void read_stop_ids(b2_fields *f, const json_t *object, b2_config *config) {
     const json_t *value = json_object_get(object, "eos_token_id");
     size_t count = json_is_array(value) ? json_array_size(value) : 1;
@@ -69,6 +84,70 @@ static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
     if (!json_is_null(json_object_get(object, "word_embed_proj_dim")))
         b2_field_u32(f, object, "word_embed_proj_dim", 1, B2_MAX_WIDTH, &opt->embed);
     b2_field_heads(f, opt->width, opt->heads);
+}
+
+/* "relu", "gated-gelu", ...: of the latter it is known that the tanh form is meant. dense_act_fn,
+ * where it is written down, wins: BLIP-2 runs Flan-T5 with the other form. */
+static void read_feed_forward(b2_fields *f, const json_t *object, b2_t5_config *t5) {
+    char text[32] = "relu";
+    const char *name = text;
+
+    b2_field_text(f, object, "feed_forward_proj", text, sizeof text);
+    if (f->status < 0)
+        return;
+    t5->gated = strncmp(text, "gated-", 6) == 0;
+    if (t5->gated)
+        name += 6;
+    if (strcmp(text, "gated-gelu") == 0)
+        t5->act = B2_ACT_GELU_TANH;
+    else if (!b2_activation_of(name, &t5->act)) {
+        f->status =
+            b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported", f->file,
+                    f->section, text);
+        return;
+    }
+    b2_field_activation(f, object, "dense_act_fn", &t5->act);
+    b2_field_bool(f, object, "is_gated_act", &t5->gated);
+}
+
+/* How distances fall into buckets is only defined for tables of some size. */
+static void read_relative_positions(b2_fields *f, const json_t *object, b2_t5_config *t5) {
+    b2_field_u32(f, object, "relative_attention_num_buckets", 4, B2_MAX_BUCKETS, &t5->buckets);
+    b2_field_u32(f, object, "relative_attention_max_distance", 1, B2_MAX_DISTANCE,
+                 &t5->max_distance);
+    if (f->status == BLIP2_OK && t5->max_distance <= t5->buckets / 2)
+        f->status = b2_fail(BLIP2_EFORMAT,
+                            "%s: %srelative_attention_max_distance: expected more than half of %u "
+                            "buckets, got %u",
+                            f->file, f->section, t5->buckets, t5->max_distance);
+}
+
+static void read_t5(b2_fields *f, const json_t *object, b2_config *config) {
+    b2_t5_config *t5 = &config->t5;
+    bool tied = true;
+
+    *t5 = t5_defaults;
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &t5->vocab);
+    b2_field_u32(f, object, "d_model", 1, B2_MAX_WIDTH, &t5->width);
+    b2_field_u32(f, object, "num_heads", 1, B2_MAX_HEADS, &t5->heads);
+    b2_field_u32(f, object, "d_kv", 1, B2_MAX_HEAD_SIZE, &t5->head_size);
+    b2_field_u32(f, object, "d_ff", 1, B2_MAX_FFN, &t5->ffn);
+    b2_field_u32(f, object, "num_layers", 1, B2_MAX_LAYERS, &t5->layers);
+    t5->decoder_layers = t5->layers;
+    if (!json_is_null(json_object_get(object, "num_decoder_layers")))
+        b2_field_u32(f, object, "num_decoder_layers", 1, B2_MAX_LAYERS, &t5->decoder_layers);
+    b2_field_f32(f, object, "layer_norm_epsilon", B2_MIN_EPS, B2_MAX_EPS, &t5->eps);
+    read_feed_forward(f, object, t5);
+    read_relative_positions(f, object, t5);
+    b2_field_bool(f, object, "tie_word_embeddings", &tied);
+    t5->scaled_head = tied;
+    b2_field_bool(f, object, "scale_decoder_outputs", &t5->scaled_head);
+    t5->start = config->bos >= 0 ? config->bos : config->pad;
+    b2_field_token(f, object, "decoder_start_token_id", &t5->start);
+    if (f->status == BLIP2_OK && (t5->start < 0 || (uint32_t)t5->start >= t5->vocab))
+        f->status = b2_fail(BLIP2_EFORMAT,
+                            "%s: %sdecoder_start_token_id: expected a token id below %u, got %d",
+                            f->file, f->section, t5->vocab, t5->start);
 }
 
 static const b2_llama_config llama_defaults = {
@@ -152,6 +231,7 @@ void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config)
     } else if (strcmp(type, "t5") == 0) {
         config->language = B2_LANGUAGE_T5;
         read_tokens(f, object, -1, 0, 1, config);
+        read_t5(f, object, config);
     } else if (strcmp(type, "llama") == 0) {
         config->language = B2_LANGUAGE_LLAMA;
         read_llama(f, object, &config->llama);

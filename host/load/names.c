@@ -16,6 +16,10 @@
     [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
     [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
 
+/* A .weight of T5, which has no biases: the same name in LAVIS's T5. */
+#define T5(id, meaning, name)                                                                      \
+    [id] = {"T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight"}
+
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
 #define CLIP_VIT "visual_encoder.transformer.resblocks.{}."
@@ -30,6 +34,8 @@
 #define LAVIS_LLAMA_LAYER LAVIS_LLAMA "layers.{}."
 #define HF_OPT_LAYER HF_OPT "layers.{}."
 #define LAVIS_OPT_LAYER LAVIS_OPT "layers.{}."
+#define T5_E "encoder.block.{}.layer."
+#define T5_D "decoder.block.{}.layer."
 
 /* clang-format off: a table is read by its columns */
 static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
@@ -153,6 +159,42 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
         LAVIS_LLAMA_LAYER "mlp.up_proj.weight"),
     ONE(B2_LLAMA_DOWN, "Llama mlp out", HF_LLAMA_LAYER "mlp.down_proj.weight", NULL,
         LAVIS_LLAMA_LAYER "mlp.down_proj.weight"),
+    /* T5; a folder of T5 alone has the same names without "language_model." (weights.c) */
+    T5(B2_T5_TOKENS, "token embedding", "shared"),
+    T5(B2_T5_E_TOKENS, "token embedding, again", "encoder.embed_tokens"),
+    T5(B2_T5_D_TOKENS, "token embedding, again", "decoder.embed_tokens"),
+    T5(B2_T5_HEAD, "head", "lm_head"),
+    T5(B2_T5_E_BUCKETS, "encoder relative positions",
+       "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+    T5(B2_T5_E_FINAL_LN, "encoder last norm", "encoder.final_layer_norm"),
+    T5(B2_T5_E_LN, "encoder attention norm", T5_E "0.layer_norm"),
+    T5(B2_T5_E_Q, "encoder query", T5_E "0.SelfAttention.q"),
+    T5(B2_T5_E_K, "encoder key", T5_E "0.SelfAttention.k"),
+    T5(B2_T5_E_V, "encoder value", T5_E "0.SelfAttention.v"),
+    T5(B2_T5_E_OUT, "encoder attention output", T5_E "0.SelfAttention.o"),
+    T5(B2_T5_E_MLP_LN, "encoder mlp norm", T5_E "1.layer_norm"),
+    T5(B2_T5_E_WI, "encoder mlp in", T5_E "1.DenseReluDense.wi"),
+    T5(B2_T5_E_WI_0, "encoder mlp gate", T5_E "1.DenseReluDense.wi_0"),
+    T5(B2_T5_E_WI_1, "encoder mlp in", T5_E "1.DenseReluDense.wi_1"),
+    T5(B2_T5_E_WO, "encoder mlp out", T5_E "1.DenseReluDense.wo"),
+    T5(B2_T5_D_BUCKETS, "decoder relative positions",
+       "decoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+    T5(B2_T5_D_FINAL_LN, "decoder last norm", "decoder.final_layer_norm"),
+    T5(B2_T5_D_LN, "decoder attention norm", T5_D "0.layer_norm"),
+    T5(B2_T5_D_Q, "decoder query", T5_D "0.SelfAttention.q"),
+    T5(B2_T5_D_K, "decoder key", T5_D "0.SelfAttention.k"),
+    T5(B2_T5_D_V, "decoder value", T5_D "0.SelfAttention.v"),
+    T5(B2_T5_D_OUT, "decoder attention output", T5_D "0.SelfAttention.o"),
+    T5(B2_T5_D_CROSS_LN, "decoder cross norm", T5_D "1.layer_norm"),
+    T5(B2_T5_D_CROSS_Q, "decoder cross query", T5_D "1.EncDecAttention.q"),
+    T5(B2_T5_D_CROSS_K, "decoder cross key", T5_D "1.EncDecAttention.k"),
+    T5(B2_T5_D_CROSS_V, "decoder cross value", T5_D "1.EncDecAttention.v"),
+    T5(B2_T5_D_CROSS_OUT, "decoder cross output", T5_D "1.EncDecAttention.o"),
+    T5(B2_T5_D_MLP_LN, "decoder mlp norm", T5_D "2.layer_norm"),
+    T5(B2_T5_D_WI, "decoder mlp in", T5_D "2.DenseReluDense.wi"),
+    T5(B2_T5_D_WI_0, "decoder mlp gate", T5_D "2.DenseReluDense.wi_0"),
+    T5(B2_T5_D_WI_1, "decoder mlp in", T5_D "2.DenseReluDense.wi_1"),
+    T5(B2_T5_D_WO, "decoder mlp out", T5_D "2.DenseReluDense.wo"),
 };
 /* clang-format on */
 

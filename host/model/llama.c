@@ -117,27 +117,6 @@ void b2_llama_carve(b2_llama_space *out, b2_carver *carver, const b2_llama *llam
     out->logits = b2_carve_mat(carver, B2_F32, logit_rows, config->vocab);
 }
 
-/* x = soft prompt vectors and embedded ids. */
-static blip2_status embed(const b2_llama *llama, const b2_run *run, const b2_llama_space *w,
-                          const b2_token_batch *batch) {
-    b2_device *device = run->device;
-    blip2_status status = BLIP2_OK;
-
-    if (batch->soft_count > 0)
-        status = device->ops->copy_rows(device, &(b2_copy_rows){.x = batch->soft,
-                                                                .y = w->x,
-                                                                .x_rows = batch->soft_from,
-                                                                .y_rows = batch->soft_to,
-                                                                .count = batch->soft_count});
-    if (status < 0 || batch->id_count == 0)
-        return status;
-    return device->ops->embed(device, &(b2_embed){.table = llama->tokens,
-                                                  .ids = batch->ids,
-                                                  .rows = batch->id_rows,
-                                                  .count = batch->id_count,
-                                                  .y = w->x});
-}
-
 /* heads = attention of the new rows over all rows of their sequences; new keys and values are
  * stored, the keys turned. */
 static blip2_status attend(const b2_llama *llama, const b2_run *run, const b2_llama_space *w,
@@ -217,7 +196,7 @@ blip2_status b2_llama_run(const b2_llama *llama, const b2_run *run, const b2_lla
     w.heads = b2_mat_rows(w.heads, 0, rows);
     w.ffn = b2_mat_rows(w.ffn, 0, rows);
     *logits = (b2_mat){0};
-    if ((status = embed(llama, run, &w, batch)) < 0)
+    if ((status = b2_token_batch_embed(run, batch, llama->tokens, w.x)) < 0)
         return status;
     b2_trace_mat(run, "llama.hidden", 0, w.x);
     for (uint32_t i = 0; i < llama->config.layers; i++)

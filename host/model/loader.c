@@ -203,12 +203,6 @@ blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, u
     return b2_load_joined(loader, out, &(b2_dense_source){&id, NULL, &layer, 1, rows, cols, NULL});
 }
 
-blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
-                              uint32_t layer, int64_t width, float eps) {
-    *out = (b2_norm_weights){.eps = eps, .rms = true};
-    return b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
-}
-
 blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                           b2_weight_id beta_id, uint32_t layer, int64_t width, float eps) {
     blip2_status status = b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
@@ -217,6 +211,12 @@ blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id 
     if (status < 0)
         return status;
     return b2_load_vector(loader, &out->beta, beta_id, layer, 1, &width);
+}
+
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+                         uint32_t layer, int64_t width, float eps) {
+    *out = (b2_norm_weights){.eps = eps, .rms = true};
+    return b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
 }
 
 blip2_status b2_load_table(b2_loader *loader, b2_weight **out, b2_weight_id id, uint32_t rank,

@@ -22,7 +22,7 @@ typedef struct b2_dense {
 } b2_dense;
 
 typedef struct b2_norm_weights {
-    const float *gamma, *beta; /* [C]; beta NULL in an RMSNorm */
+    const float *gamma, *beta; /* [C]; beta NULL with rms */
     float eps;
     bool rms;
 } b2_norm_weights;
@@ -75,8 +75,9 @@ blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, u
                             int64_t rows, int64_t cols);
 blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                           b2_weight_id beta_id, uint32_t layer, int64_t width, float eps);
+/* RMS norm: without mean and beta. */
 blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
-                              uint32_t layer, int64_t width, float eps);
+                         uint32_t layer, int64_t width, float eps);
 /* A tensor as fp32 vector on the device. */
 blip2_status b2_load_vector(b2_loader *loader, const float **out, b2_weight_id id, uint32_t layer,
                             uint32_t rank, const int64_t *dims);

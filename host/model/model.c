@@ -6,17 +6,12 @@
 #include "load/lavis.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
-    const char *what = NULL;
-
-    if (config->language == B2_LANGUAGE_NONE)
-        return BLIP2_OK;
-    if (config->qformer.text_input && !config->instructed)
-        what = "a Q-Former that reads text, other than InstructBLIP's, beside a language model";
-    else if (config->language == B2_LANGUAGE_T5)
-        what = "language model t5";
-    if (what == NULL)
-        return BLIP2_OK;
-    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version", directory, what);
+    if (config->language != B2_LANGUAGE_NONE && config->qformer.text_input && !config->instructed)
+        return b2_fail(BLIP2_ENOTSUP,
+                       "%s: a Q-Former that reads text beside a language model is not supported, "
+                       "only InstructBLIP's",
+                       directory);
+    return BLIP2_OK;
 }
 
 /* One pass over all parts (loader.h). */
@@ -76,16 +71,26 @@ static blip2_status set_weight_type(b2_loader *loader, blip2_weight_type type) {
     return b2_fail(BLIP2_EINVAL, "weight_type: %d is none of AUTO, F32, F16, BF16", (int)type);
 }
 
+/* T5 was trained in bf16: the middle of its feed-forward parts exceeds what F16 can hold. */
+static bool exceeds_f16(const b2_config *config) {
+    return config->language == B2_LANGUAGE_T5;
+}
+
 /* A GPU that cannot be used is worth a warning; that there is none is not. */
 static blip2_status open_device(blip2_model *model, const blip2_model_options *options) {
     /* The two enumerations name the same types in the same order. */
     const b2_device_options device = {.threads = options->threads,
-                                      .compute = (b2_compute)options->compute};
-    blip2_status status = b2_device_open(&model->device, options->device, &device);
-    const b2_device *d = model->device;
+                                      .compute = (b2_compute)options->compute,
+                                       .exceeds_f16 = exceeds_f16(&model->config)};
+    const b2_device *d;
+    blip2_status status;
 
-    if (status < 0)
+    if (options->compute == BLIP2_COMPUTE_F16 && device.exceeds_f16)
+        return b2_fail(BLIP2_EINVAL, "compute: F16 cannot hold the activations of this language "
+                                     "model (t5), expected BF16, TF32 or F32");
+    if ((status = b2_device_open(&model->device, options->device, &device)) < 0)
         return status;
+    d = model->device;
     b2_log_write(&model->log, d->gpu_unused ? BLIP2_LOG_WARNING : BLIP2_LOG_INFO,
                  "device %s: %s%s%s", d->name, d->about, d->no_gpu[0] != '\0' ? "; " : "",
                  d->no_gpu);

@@ -102,21 +102,9 @@ static blip2_status embed(const b2_opt *opt, const b2_run *run, const b2_opt_spa
     bool projected = opt->project_in.w != NULL;
     b2_mat e = projected ? w->e : w->x;
     b2_device *device = run->device;
-    blip2_status status;
+    blip2_status status = b2_token_batch_embed(run, batch, opt->tokens, e);
 
-    if (batch->soft_count > 0 &&
-        (status = device->ops->copy_rows(device, &(b2_copy_rows){.x = batch->soft,
-                                                                 .y = e,
-                                                                 .x_rows = batch->soft_from,
-                                                                 .y_rows = batch->soft_to,
-                                                                 .count = batch->soft_count})) < 0)
-        return status;
-    if (batch->id_count > 0 &&
-        (status = device->ops->embed(device, &(b2_embed){.table = opt->tokens,
-                                                         .ids = batch->ids,
-                                                         .rows = batch->id_rows,
-                                                         .count = batch->id_count,
-                                                         .y = e})) < 0)
+    if (status < 0)
         return status;
     if (projected && (status = b2_dense_run(run, w->x, e, &opt->project_in, B2_ACT_NONE)) < 0)
         return status;
