@@ -125,8 +125,8 @@ static json_t *vocabulary(const b2_config *config) {
     static const char *const first_t5[] = {"<pad>", "</s>", "<unk>", "<s>"};
     bool t5 = config->language == B2_LANGUAGE_T5;
     const char *const *names = t5 ? first_t5 : first;
-    json_t *vocab = json_pack("{s:i, s:i, s:i, s:i}", names[0], 0, names[1], 1, names[2], 2,
-                              names[3], 3);
+    json_t *vocab =
+        json_pack("{s:i, s:i, s:i, s:i}", names[0], 0, names[1], 1, names[2], 2, names[3], 3);
     uint16_t codes[256];
 
     b2_byte_level_table(codes);

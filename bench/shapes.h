@@ -5,8 +5,8 @@
 #include "load/config.h"
 #include "load/safetensors_write.h"
 
-/* "blip2-opt-2.7b", "blip2-opt-6.7b", "blip2-flan-t5-xl", "tiny", "tiny-t5"; false: there is no such
- * shape. */
+/* "blip2-opt-2.7b", "blip2-opt-6.7b", "blip2-flan-t5-xl", "tiny", "tiny-t5"; false: there is no
+ * such shape. */
 bool bench_shape(const char *name, b2_config *out);
 
 typedef struct bench_tensors {

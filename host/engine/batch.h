@@ -46,8 +46,8 @@ typedef struct b2_batch {
     bool full;
 } b2_batch;
 
-/* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads: of
- * what an encoder has read as well. */
+/* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
+ * of what an encoder has read as well. */
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
                     uint32_t max_pages, uint32_t history_stride, bool reads);
 blip2_status b2_batch_init(b2_batch *batch); /* host memory, after carving */

@@ -80,8 +80,8 @@ static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint
     const b2_writer *writer = &model->writer;
     b2_engine_limits *limits = &plan->limits;
     /* Pages of one request; with a reading, its start token and its own last page come on top. */
-    uint32_t most = writer->reads ? pages_for(limits->max_tokens + 1) + 1
-                                  : pages_for(limits->max_tokens);
+    uint32_t most =
+        writer->reads ? pages_for(limits->max_tokens + 1) + 1 : pages_for(limits->max_tokens);
     size_t bytes = b2_type_size(writer->kv), count = (size_t)limits->max_requests * most;
 
     if (!b2_size_mul(bytes, (size_t)writer->layers * 2, &bytes) ||

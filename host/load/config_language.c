@@ -100,9 +100,8 @@ static void read_feed_forward(b2_fields *f, const json_t *object, b2_t5_config *
     if (strcmp(text, "gated-gelu") == 0)
         t5->act = B2_ACT_GELU_TANH;
     else if (!b2_activation_of(name, &t5->act)) {
-        f->status =
-            b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported", f->file,
-                    f->section, text);
+        f->status = b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported",
+                            f->file, f->section, text);
         return;
     }
     b2_field_activation(f, object, "dense_act_fn", &t5->act);

@@ -21,8 +21,10 @@ static blip2_status check_language(const b2_config *config, const char *director
     }
     if (what == NULL)
         return BLIP2_OK;
-    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version, only BLIP-2 with opt "
-                   "or t5", directory, what);
+    return b2_fail(BLIP2_ENOTSUP,
+                   "%s: %s is not supported by this version, only BLIP-2 with opt "
+                   "or t5",
+                   directory, what);
 }
 
 /* One pass over all parts (loader.h). */
@@ -92,7 +94,7 @@ static blip2_status open_device(blip2_model *model, const blip2_model_options *o
     /* The two enumerations name the same types in the same order. */
     const b2_device_options device = {.threads = options->threads,
                                       .compute = (b2_compute)options->compute,
-                                       .exceeds_f16 = exceeds_f16(&model->config)};
+                                      .exceeds_f16 = exceeds_f16(&model->config)};
     const b2_device *d;
     blip2_status status;
 

@@ -34,8 +34,7 @@ static blip2_status load_joined(b2_loader *loader, b2_dense *out, const b2_weigh
                                 uint32_t parts, uint32_t layer, int64_t rows, int64_t cols) {
     const uint32_t layers[] = {layer, layer, layer};
 
-    return b2_load_joined(loader, out,
-                          &(b2_dense_source){ids, NULL, layers, parts, rows, cols});
+    return b2_load_joined(loader, out, &(b2_dense_source){ids, NULL, layers, parts, rows, cols});
 }
 
 static blip2_status load_layer(b2_t5_layer *layer, b2_loader *loader, const b2_t5_config *config,
@@ -79,8 +78,8 @@ uint32_t b2_t5_bucket(const b2_t5_config *config, bool causal, int64_t distance)
     if (n < exact)
         return first + (uint32_t)n;
     /* In single precision and in this order, as the original: some distances lie on a border. */
-    bucket = exact + (uint32_t)(logf((float)n / (float)exact) / (float)whole *
-                                (float)(buckets - exact));
+    bucket =
+        exact + (uint32_t)(logf((float)n / (float)exact) / (float)whole * (float)(buckets - exact));
     return first + (bucket < buckets ? bucket : buckets - 1);
 }
 

@@ -1,4 +1,5 @@
-/* A copy of a model folder in a temporary one, its files linked, one text of config.json replaced. */
+/* A copy of a model folder in a temporary one, its files linked, one text of config.json replaced.
+ */
 #ifndef B2_TESTS_MODEL_FOLDER_H
 #define B2_TESTS_MODEL_FOLDER_H
 

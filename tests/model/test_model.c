@@ -55,7 +55,7 @@ static const struct {
     {"\"vocab_size\": 416", "\"vocab_size\": 400", BLIP2_EFORMAT, "embed_tokens"},
     {"\"num_query_tokens\": 8", "\"num_query_tokens\": 9", BLIP2_EFORMAT, "query_tokens"},
     {"\"num_query_tokens\": 8", "\"num_query_tokens\": \"8\"", BLIP2_EFORMAT, "num_query_tokens"},
-    {"\"model_type\": \"opt\"", "\"model_type\": \"t5\"", BLIP2_EFORMAT, "shared.weight"},
+    {"\"model_type\": \"opt\"", "\"model_type\": \"t5\"", BLIP2_EFORMAT, "language_projection"},
     {"\"model_type\": \"opt\"", "\"model_type\": \"gpt9\"", BLIP2_ENOTSUP, "gpt9"},
     {"\"model_type\": \"blip-2\",\n", "\"model_type\": \"instructblip\",\n", BLIP2_ENOTSUP,
      "reads the prompt"},
