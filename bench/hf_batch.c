@@ -124,8 +124,8 @@ void hf_batch_close(hf_batch *batch) {
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
     const b2_config *config = &batch->model->config;
     const hf_row *row = &batch->rows[i];
-    uint32_t pads_from = batch->model->writer.reads ? batch->padded_length - row->pads
-                                                    : batch->queries;
+    uint32_t pads_from =
+        batch->model->writer.reads ? batch->padded_length - row->pads : batch->queries;
     json_t *list = json_array();
     uint32_t next = 0;
 

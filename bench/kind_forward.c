@@ -79,7 +79,8 @@ static blip2_status take_pages(forward *f, b2_request *request) {
         request->pages[p] = (int32_t)f->next_page++;
     f->rows += rows;
     f->read_rows += read;
-    f->max_pages = (uint32_t)b2_size_max(f->max_pages, b2_size_max(own, request->reading.page_count));
+    f->max_pages =
+        (uint32_t)b2_size_max(f->max_pages, b2_size_max(own, request->reading.page_count));
     return BLIP2_OK;
 }
 
@@ -269,8 +270,8 @@ static void forward_close(forward *f) {
 }
 
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images",       "preprocess",        "image_size", "prompts",
-                                        "padding_side", "decoder_input_ids", NULL};
+    static const char *const known[] = {
+        "images", "preprocess", "image_size", "prompts", "padding_side", "decoder_input_ids", NULL};
     static const watch_name names[] = {{"vit.features", "vision_last_hidden", false},
                                        {"qformer.out", "qformer_out", false},
                                        {"soft_prompt", "soft_prompt", false}};

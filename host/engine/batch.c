@@ -159,8 +159,7 @@ void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t s
     const int32_t *pages = b2_reading_pages(request);
     uint32_t rows = b2_reading_rows(reading), first = batch->packed.rows;
 
-    batch->full =
-        rows > batch->max_rows - first || batch->packed.segments == batch->max_sequences;
+    batch->full = rows > batch->max_rows - first || batch->packed.segments == batch->max_sequences;
     if (batch->full)
         return;
     for (uint32_t r = 0; r < rows; r++) {

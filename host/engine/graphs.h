@@ -25,8 +25,8 @@ typedef struct b2_step_key {
 
 typedef struct b2_step_graph {
     b2_step_key key;
-    b2_graph *graph;              /* NULL: a free entry */
-    uint64_t used;                /* when, by the clock of uses */
+    b2_graph *graph; /* NULL: a free entry */
+    uint64_t used;   /* when, by the clock of uses */
 } b2_step_graph;
 
 typedef struct b2_graphs { /* all zero but device and log: nothing captured yet */

@@ -64,9 +64,8 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
 
     if (past == NULL)
         return b2_fail_memory();
-    if (whole && config->image_token >= 0 &&
-        (uint32_t)config->image_token < writer->vocab && writer->kind == B2_WRITER_LANGUAGE &&
-        !writer->reads)
+    if (whole && config->image_token >= 0 && (uint32_t)config->image_token < writer->vocab &&
+        writer->kind == B2_WRITER_LANGUAGE && !writer->reads)
         past[count++] = config->image_token;
     if (whole || writer->start >= 0) {
         memcpy(past + count, request->ids, request->prompt_count * sizeof *past);

@@ -101,9 +101,8 @@ static void read_feed_forward(b2_fields *f, const json_t *object, b2_t5_config *
     if (strcmp(text, "gated-gelu") == 0)
         t5->act = B2_ACT_GELU_TANH;
     else if (!b2_activation_of(name, &t5->act)) {
-        f->status =
-            b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported", f->file,
-                    f->section, text);
+        f->status = b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported",
+                            f->file, f->section, text);
         return;
     }
     b2_field_activation(f, object, "dense_act_fn", &t5->act);
@@ -213,9 +212,9 @@ static void read_llama(b2_fields *f, const json_t *object, b2_llama_config *llam
     if (llama->heads % llama->kv_heads != 0)
         b2_field_fail(f, "num_key_value_heads", "a divisor of num_attention_heads",
                       json_object_get(object, "num_key_value_heads"));
-    if (llama->head_size % 2 != 0)
-        b2_field_fail(f, "hidden_size", "heads of an even size",
-                      json_object_get(object, "hidden_size"));
+    if (f->status == BLIP2_OK && llama->head_size % 2 != 0)
+        f->status = b2_fail(BLIP2_EFORMAT, "%s: %shead_dim: expected an even size, got %u", f->file,
+                            f->section, llama->head_size);
 }
 
 void b2_config_read_language(b2_fields *f, const json_t *top, b2_config *config) {

@@ -61,9 +61,9 @@ static blip2_status feed_forward(const b2_t5 *t5, const b2_run *run, const b2_t5
     b2_activation act = t5->config.act;
     blip2_status status = b2_norm_run(run, w->y, w->x, &layer->mlp_norm);
 
-    if (status < 0 || (status = t5->config.gated
-                                    ? b2_dense_gated(run, w->ffn, w->y, &layer->wi, act)
-                                    : b2_dense_run(run, w->ffn, w->y, &layer->wi, act)) < 0)
+    if (status < 0 ||
+        (status = t5->config.gated ? b2_dense_gated(run, w->ffn, w->y, &layer->wi, act)
+                                   : b2_dense_run(run, w->ffn, w->y, &layer->wi, act)) < 0)
         return status;
     return b2_dense_add(run, w->x, w->ffn, &layer->wo);
 }

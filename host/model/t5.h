@@ -25,7 +25,7 @@
 /* T5 has no table of positions that would end; sizes must fit all the same. */
 enum { B2_T5_MAX_ROWS = 1 << 16 };
 
-typedef struct b2_t5_layer { /* I = heads * head size */
+typedef struct b2_t5_layer {        /* I = heads * head size */
     b2_norm_weights norm, mlp_norm; /* [C] */
     b2_dense qkv, out;              /* [3I, C], [C, I] */
     b2_dense wi, wo;                /* gated [2F, C], else [F, C]; [C, F] */

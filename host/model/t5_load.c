@@ -79,8 +79,8 @@ uint32_t b2_t5_bucket(const b2_t5_config *config, bool causal, int64_t distance)
     if (n < exact)
         return first + (uint32_t)n;
     /* In single precision and in this order, as the original: some distances lie on a border. */
-    bucket = exact + (uint32_t)(logf((float)n / (float)exact) / (float)whole *
-                                (float)(buckets - exact));
+    bucket =
+        exact + (uint32_t)(logf((float)n / (float)exact) / (float)whole * (float)(buckets - exact));
     return first + (bucket < buckets ? bucket : buckets - 1);
 }
 

@@ -14,13 +14,13 @@ typedef struct b2_token_batch {
     const int32_t *soft_from; /* [soft_count] rows of soft */
     const int32_t *soft_to;   /* [soft_count] rows of the batch */
     uint32_t id_count;
-    const int32_t *ids;        /* [id_count] token ids */
-    const int32_t *id_rows;    /* [id_count] rows of the batch, ascending */
-    const int32_t *positions;  /* [N] rows of the table of positions */
-    const int32_t *slots;      /* [N] where each row's keys and values go */
-    const int32_t *q_start;    /* [S+1] */
-    const int32_t *k_count;    /* [S] keys of each segment, its new rows included */
-    b2_kv_view kv;             /* the layer is set by the part */
+    const int32_t *ids;       /* [id_count] token ids */
+    const int32_t *id_rows;   /* [id_count] rows of the batch, ascending */
+    const int32_t *positions; /* [N] rows of the table of positions */
+    const int32_t *slots;     /* [N] where each row's keys and values go */
+    const int32_t *q_start;   /* [S+1] */
+    const int32_t *k_count;   /* [S] keys of each segment, its new rows included */
+    b2_kv_view kv;            /* the layer is set by the part */
     /* What an encoder has read, in pages of the same pool, for a decoder's cross-attention. */
     const int32_t *cross_table; /* [S, cross_stride] */
     const int32_t *cross_count; /* [S] its keys */
