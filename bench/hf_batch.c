@@ -59,9 +59,8 @@ static blip2_status read_rows(hf_batch *out) {
 }
 
 static blip2_status encode(const b2_tokenizer *tokenizer, const char *prompt, b2_tokens *out) {
-    return tokenizer == NULL
-               ? BLIP2_OK
-               : b2_tokenizer_encode(tokenizer, prompt, strlen(prompt), true, out);
+    return tokenizer == NULL ? BLIP2_OK
+                             : b2_tokenizer_encode(tokenizer, prompt, strlen(prompt), true, out);
 }
 
 /* Prompt ids, and how many pads the longest of them gives the others. */

@@ -14,7 +14,7 @@ enum { PAGE_TOKENS = 16, MAX_DECODER_IDS = 1024 };
 
 typedef struct forward {
     hf_batch hf;
-    b2_request **requests; /* [B] */
+    b2_request **requests;  /* [B] */
     uint32_t rows;          /* N, of all sequences */
     uint32_t length;        /* T, of one, with pads */
     uint32_t instruct_rows; /* of the Q-Former, where it reads the prompts */

@@ -181,8 +181,8 @@ static void apply(recipe *r, const wish *w) {
     b2_config *config = &r->config;
 
     if (w->layers != 0)
-        config->opt.layers = config->llama.layers = config->t5.layers =
-            config->t5.decoder_layers = (uint32_t)w->layers;
+        config->opt.layers = config->llama.layers = config->t5.layers = config->t5.decoder_layers =
+            (uint32_t)w->layers;
     if (w->vit_layers != 0)
         r->config.vit.layers = (uint32_t)w->vit_layers;
     if (w->qformer_layers != 0)

@@ -52,16 +52,15 @@ static json_t *qformer_config(const b2_qformer_config *qformer) {
 static json_t *llama_text_config(const b2_config *config) {
     const b2_llama_config *llama = &config->llama;
 
-    return json_pack("{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b, s:i, s:i, "
-                     "s:i}",
-                     "model_type", "llama", "architectures", "LLaMAForCausalLM", "vocab_size",
-                     (int)llama->vocab, "hidden_size", (int)llama->width, "num_hidden_layers",
-                     (int)llama->layers, "num_attention_heads", (int)llama->heads,
-                     "num_key_value_heads", (int)llama->kv_heads, "intermediate_size",
-                     (int)llama->ffn, "max_position_embeddings", (int)llama->positions,
-                     "hidden_act", "silu", "rms_norm_eps", 1e-6, "tie_word_embeddings", 0,
-                     "bos_token_id", config->bos, "pad_token_id", config->pad, "eos_token_id",
-                     config->stop_ids[0]);
+    return json_pack(
+        "{s:s, s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:b, s:i, s:i, "
+        "s:i}",
+        "model_type", "llama", "architectures", "LLaMAForCausalLM", "vocab_size", (int)llama->vocab,
+        "hidden_size", (int)llama->width, "num_hidden_layers", (int)llama->layers,
+        "num_attention_heads", (int)llama->heads, "num_key_value_heads", (int)llama->kv_heads,
+        "intermediate_size", (int)llama->ffn, "max_position_embeddings", (int)llama->positions,
+        "hidden_act", "silu", "rms_norm_eps", 1e-6, "tie_word_embeddings", 0, "bos_token_id",
+        config->bos, "pad_token_id", config->pad, "eos_token_id", config->stop_ids[0]);
 }
 
 static json_t *t5_text_config(const b2_config *config) {
@@ -228,9 +227,10 @@ static json_t *tokenizer(const b2_config *config) {
 
     return json_pack("{s:s, s:n, s:n, s:[o,o,o], s:n, s:o, s:o, s:o, s:o}", "version", "1.0",
                      "truncation", "padding", "added_tokens", added_token("<pad>", config->pad),
-                     added_token("</s>", special_ids_of(config).end), added_token("<image>", config->image_token),
-                     "normalizer", "pre_tokenizer", byte_level(), "post_processor",
-                     post_processor(config), "decoder", byte_level(), "model", model);
+                     added_token("</s>", special_ids_of(config).end),
+                     added_token("<image>", config->image_token), "normalizer", "pre_tokenizer",
+                     byte_level(), "post_processor", post_processor(config), "decoder",
+                     byte_level(), "model", model);
 }
 
 /* ---- the Q-Former's tokenizer --------------------------------------------------------------- */

@@ -46,8 +46,9 @@ typedef struct b2_batch {
     bool full;
 } b2_batch;
 
-/* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads: of
- * what an encoder has read as well. max_copies: pages, at least one a sequence for beams that fork.
+/* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
+ * of what an encoder has read as well. max_copies: pages, at least one a sequence for beams that
+ * fork.
  */
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
                     uint32_t max_pages, uint32_t history_stride, uint32_t max_copies, bool reads);

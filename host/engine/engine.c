@@ -101,8 +101,7 @@ static void plan_images(b2_engine_plan *plan, const blip2_model *model, uint64_t
 static blip2_status plan_kv(b2_engine_plan *plan, bool reads, uint64_t max_kv_bytes) {
     b2_engine_limits *limits = &plan->limits;
     /* Pages of one request; with a reading, its start token and its own last page come on top. */
-    uint32_t most =
-        reads ? pages_for(limits->max_tokens + 1) + 1 : pages_for(limits->max_tokens);
+    uint32_t most = reads ? pages_for(limits->max_tokens + 1) + 1 : pages_for(limits->max_tokens);
     size_t bytes = plan->kv.page_bytes, count = (size_t)limits->max_requests * most;
     size_t of_images = (size_t)limits->image_places * limits->query_pages;
 
@@ -151,7 +150,8 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
         (status = plan_layout(out, model)) < 0)
         return status;
     plan_images(out, model, options->image_cache_bytes);
-    if (model->writer.kind != B2_WRITER_NONE && (status = plan_kv(out, model->writer.reads, options->max_kv_bytes)) < 0)
+    if (model->writer.kind != B2_WRITER_NONE &&
+        (status = plan_kv(out, model->writer.reads, options->max_kv_bytes)) < 0)
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)

@@ -37,13 +37,12 @@ bool b2_instruct_add(b2_instruct *instruct, uint32_t place, uint32_t image_place
                      const int32_t *ids, uint32_t count) {
     uint32_t g = instruct->pack.batch.query_segments;
 
-    if (!b2_qformer_pack_add(&instruct->pack,
-                             &(b2_qformer_segment){.has_queries = true,
-                                                   .image_first =
-                                                       image_place * instruct->image_rows,
-                                                   .image_rows = instruct->image_rows,
-                                                   .ids = ids,
-                                                   .text_count = count}))
+    if (!b2_qformer_pack_add(&instruct->pack, &(b2_qformer_segment){
+                                                  .has_queries = true,
+                                                  .image_first = image_place * instruct->image_rows,
+                                                  .image_rows = instruct->image_rows,
+                                                  .ids = ids,
+                                                  .text_count = count}))
         return false;
     instruct->places[g] = place;
     return true;
@@ -69,10 +68,10 @@ blip2_status b2_instruct_run(b2_instruct *instruct, const blip2_model *model, co
         return status;
     b2_trace_mat(run, "soft_prompt", 0, projected);
     for (uint32_t g = 0; g < batch->query_segments && status == BLIP2_OK; g++) {
-        b2_copy_rows copy = {.x = b2_mat_rows(projected, g * queries, queries),
-                             .y = b2_mat_rows(instruct->soft, instruct->places[g] * queries,
-                                              queries),
-                             .count = queries};
+        b2_copy_rows copy = {
+            .x = b2_mat_rows(projected, g * queries, queries),
+            .y = b2_mat_rows(instruct->soft, instruct->places[g] * queries, queries),
+            .count = queries};
 
         status = device->ops->copy_rows(device, &copy);
     }

@@ -9,8 +9,8 @@
 typedef struct b2_instruct {  /* all zero: the model reads no instructions */
     b2_qformer_space qformer; /* device, up to pack.max_rows */
     b2_qformer_pack pack;
-    b2_mat projected; /* [max_requests * Q, E] of a batch */
-    b2_mat soft;      /* [max_requests * Q, E] soft prompts, by running place */
+    b2_mat projected;    /* [max_requests * Q, E] of a batch */
+    b2_mat soft;         /* [max_requests * Q, E] soft prompts, by running place */
     uint32_t image_rows; /* n, of one picture's keys and values */
     uint32_t *places;    /* host [max_requests] running place of each request of a batch */
 } b2_instruct;

@@ -57,7 +57,7 @@ struct b2_request {
     uint32_t soft_count;
     int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
-    uint32_t fed; /* rows whose keys and values are in pages */
+    uint32_t fed;          /* rows whose keys and values are in pages */
     b2_tokens instruction; /* the prompt as the Q-Former reads it; empty where it reads none */
 
     b2_reading reading; /* all zero: nothing is read */

@@ -123,8 +123,8 @@ static blip2_status instruct_qformer(blip2_engine *engine) {
 static void bind(blip2_engine *engine) {
     b2_token_batch *packed = &engine->batch.packed;
 
-    packed->soft = engine->model->config.instructed ? engine->instruct.soft
-                                                    : engine->images.where.soft;
+    packed->soft =
+        engine->model->config.instructed ? engine->instruct.soft : engine->images.where.soft;
     packed->kv.pages = engine->kv;
     packed->kv.layout = engine->plan.kv;
 }

@@ -104,8 +104,8 @@ typedef struct b2_config {
     char architecture[64]; /* architectures[0], "" if absent */
     b2_vit_config vit;
     b2_qformer_config qformer;
-    b2_language language; /* NONE for Blip2ForImageTextRetrieval */
-    b2_opt_config opt;    /* when language is OPT */
+    b2_language language;  /* NONE for Blip2ForImageTextRetrieval */
+    b2_opt_config opt;     /* when language is OPT */
     b2_t5_config t5;       /* when it is T5 */
     b2_llama_config llama; /* when it is LLAMA */
     bool instructed;       /* InstructBLIP: the Q-Former reads the prompt as well */

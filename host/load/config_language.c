@@ -180,10 +180,9 @@ static void read_rope(b2_fields *f, const json_t *object, b2_llama_config *llama
         if (strcmp(type, "linear") == 0)
             b2_field_f32(f, rope, "factor", 1e-3, 1e6, &llama->rope_factor);
         else if (f->status == BLIP2_OK && strcmp(type, "default") != 0)
-            f->status =
-                b2_fail(BLIP2_ENOTSUP,
-                        "%s: %srope_type: \"%s\" is not supported, only default and linear",
-                        f->file, section, type);
+            f->status = b2_fail(BLIP2_ENOTSUP,
+                                "%s: %srope_type: \"%s\" is not supported, only default and linear",
+                                f->file, section, type);
         f->section = "text_config.";
     }
 }

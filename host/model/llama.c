@@ -18,8 +18,8 @@ static blip2_status load_layer(b2_llama_layer *layer, b2_loader *loader,
 
     if ((status = b2_load_joined(loader, &layer->qkv, &qkv)) < 0 ||
         (status = b2_load_matrix(loader, &layer->out, B2_LLAMA_OUT, i, c, q)) < 0 ||
-        (status = b2_load_rms(loader, &layer->attn_norm, B2_LLAMA_ATTN_NORM, i, c,
-                                   config->eps)) < 0 ||
+        (status = b2_load_rms(loader, &layer->attn_norm, B2_LLAMA_ATTN_NORM, i, c, config->eps)) <
+            0 ||
         (status = b2_load_joined(loader, &layer->gate_up, &gate_up)) < 0 ||
         (status = b2_load_matrix(loader, &layer->down, B2_LLAMA_DOWN, i, c, f)) < 0)
         return status;
@@ -32,9 +32,8 @@ static blip2_status load_tables(b2_llama *llama, b2_loader *loader) {
     const b2_llama_config *config = &llama->config;
     int64_t dims[2] = {config->vocab, config->width};
     bool tied = config->tied && !b2_weights_has(loader->weights, B2_LLAMA_HEAD, 0);
-    blip2_status status =
-        b2_load_table(loader, &llama->tokens, B2_LLAMA_TOKENS, 2, dims,
-                      tied ? B2_USE_ROWS | B2_USE_LINEAR : B2_USE_ROWS);
+    blip2_status status = b2_load_table(loader, &llama->tokens, B2_LLAMA_TOKENS, 2, dims,
+                                        tied ? B2_USE_ROWS | B2_USE_LINEAR : B2_USE_ROWS);
 
     llama->head = (b2_dense){.w = llama->tokens, .rows = config->vocab, .cols = config->width};
     if (status < 0 || tied)
@@ -87,8 +86,8 @@ blip2_status b2_llama_load(b2_llama *llama, b2_loader *loader, const b2_llama_co
     if (llama->layers == NULL)
         return b2_fail_memory();
     if ((status = load_tables(llama, loader)) < 0 || (status = load_positions(llama, loader)) < 0 ||
-        (status = b2_load_rms(loader, &llama->norm, B2_LLAMA_NORM, 0, config->width,
-                                   config->eps)) < 0)
+        (status = b2_load_rms(loader, &llama->norm, B2_LLAMA_NORM, 0, config->width, config->eps)) <
+            0)
         return status;
     for (uint32_t i = 0; i < config->layers; i++)
         if ((status = load_layer(&llama->layers[i], loader, config, i)) < 0)
@@ -126,11 +125,12 @@ static blip2_status attend(const b2_llama *llama, const b2_run *run, const b2_ll
     int64_t d = config->head_size, q = config->heads * d, kv = config->kv_heads * d;
     b2_kv_view pages = batch->kv;
     /* Heads of q and k stand side by side. */
-    blip2_status status = ops->rope(run->device, &(b2_rope){.x = b2_mat_cols(w->qkv, 0, q + kv),
-                                                            .positions = batch->positions,
-                                                            .cos_sin = llama->positions,
-                                                            .heads = config->heads + config->kv_heads,
-                                                            .head_size = config->head_size});
+    blip2_status status =
+        ops->rope(run->device, &(b2_rope){.x = b2_mat_cols(w->qkv, 0, q + kv),
+                                          .positions = batch->positions,
+                                          .cos_sin = llama->positions,
+                                          .heads = config->heads + config->kv_heads,
+                                          .head_size = config->head_size});
 
     if (status < 0)
         return status;

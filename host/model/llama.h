@@ -37,7 +37,8 @@ typedef struct b2_llama {
 blip2_status b2_llama_load(b2_llama *llama, b2_loader *loader, const b2_llama_config *config);
 void b2_llama_free(b2_llama *llama);
 
-typedef struct b2_llama_space { /* device memory for up to `rows` new rows, `logit_rows` of logits */
+typedef struct b2_llama_space { /* device memory for up to `rows` new rows, `logit_rows` of logits
+                                 */
     b2_mat x, y;                /* [N, C] */
     b2_mat qkv;                 /* [N, (H + 2 G) D] */
     b2_mat heads;               /* [N, H D] */

@@ -156,8 +156,8 @@ static blip2_status load_biases(b2_loader *loader, b2_dense *out, const b2_dense
         status = b2_weights_take(loader->weights, source->bias_ids[i], source->layers[i], 1, &rows,
                                  &tensor);
         if (status == BLIP2_OK && tensor.data != NULL)
-            status = loader->make ? put_tensor(loader, to + first, &tensor)
-                                  : progress(loader, &tensor);
+            status =
+                loader->make ? put_tensor(loader, to + first, &tensor) : progress(loader, &tensor);
     }
     return status;
 }

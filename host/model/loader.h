@@ -64,8 +64,8 @@ typedef struct b2_dense_source {
     const b2_weight_id *weight_ids, *bias_ids; /* [parts] */
     const uint32_t *layers;                    /* [parts] */
     uint32_t parts;
-    int64_t rows, cols;                        /* of each part */
-    const int64_t *part_rows;                  /* [parts] where they differ, in place of rows */
+    int64_t rows, cols;       /* of each part */
+    const int64_t *part_rows; /* [parts] where they differ, in place of rows */
 } b2_dense_source;
 blip2_status b2_load_joined(b2_loader *loader, b2_dense *out, const b2_dense_source *source);
 blip2_status b2_load_dense(b2_loader *loader, b2_dense *out, b2_weight_id weight_id,

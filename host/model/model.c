@@ -11,6 +11,12 @@ static blip2_status check_language(const b2_config *config, const char *director
                        "%s: a Q-Former that reads text beside a language model is not supported, "
                        "only InstructBLIP's",
                        directory);
+    if (config->language == B2_LANGUAGE_LLAMA && config->llama.kv_heads != config->llama.heads)
+        return b2_fail(
+            BLIP2_ENOTSUP,
+            "%s: grouped-query attention (%u heads of keys and values for %u of queries) "
+            "is not supported",
+            directory, config->llama.kv_heads, config->llama.heads);
     return BLIP2_OK;
 }
 
@@ -143,8 +149,8 @@ static blip2_status open_instructions(blip2_model *model, const char *directory,
                      ? b2_tokenizer_open_bert(&model->instructions, files->vocabulary)
                      : b2_tokenizer_open(&model->instructions, folder);
     if (status == BLIP2_OK)
-        status = check_vocabulary(model->instructions, folder, "Q-Former",
-                                  model->qformer.config.vocab);
+        status =
+            check_vocabulary(model->instructions, folder, "Q-Former", model->qformer.config.vocab);
     b2_free(folder);
     return status;
 }
@@ -157,10 +163,9 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory,
                               : b2_tokenizer_open(&model->tokenizer, directory);
     bool generates = model->config.language != B2_LANGUAGE_NONE;
 
-    if (status < 0 ||
-        (status = check_vocabulary(
-             model->tokenizer, directory, generates ? "language model" : "Q-Former",
-             generates ? model->writer.vocab : model->qformer.config.vocab)) < 0)
+    if (status < 0 || (status = check_vocabulary(
+                           model->tokenizer, directory, generates ? "language model" : "Q-Former",
+                           generates ? model->writer.vocab : model->qformer.config.vocab)) < 0)
         return status;
     if (model->writer.kind == B2_WRITER_QFORMER)
         find_ends(model);

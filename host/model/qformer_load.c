@@ -64,10 +64,9 @@ static blip2_status load_cross_kv(b2_qformer *qformer, b2_loader *loader) {
         biases[k] = k % 2 == 0 ? B2_QF_CROSS_K_B : B2_QF_CROSS_V_B;
         layers[k] = k / 2 * config->cross_every;
     }
-    return b2_load_joined(
-        loader, &qformer->cross_kv,
-        &(b2_dense_source){weights, biases, layers, count, config->width, config->vision_width,
-                           NULL});
+    return b2_load_joined(loader, &qformer->cross_kv,
+                          &(b2_dense_source){weights, biases, layers, count, config->width,
+                                             config->vision_width, NULL});
 }
 
 /* The checkpoint's vocabulary where the configuration does not say. */

@@ -61,9 +61,7 @@ static void assert_as_alone(blip2_model *model, uint32_t requests, const blip2_i
 }
 
 START_TEST(packing_changes_nothing) {
-    static const struct {
-        uint32_t requests, beams;
-    } ways[] = {{8, 0}, {2, 0}, {4, 3}};
+    static const struct { uint32_t requests, beams; } ways[] = {{8, 0}, {2, 0}, {4, 3}};
     fixture f;
 
     ck_assert_status_ok(fixture_open_model(&f, folders[_i % FOLDERS]));
@@ -163,9 +161,8 @@ END_TEST
 
 /* A stopped request leaves nothing behind, wherever it stands. */
 START_TEST(cancelled_requests_leave_nothing) {
-    const b2_request_options options = {.prompt = "a photo of",
-                                        .max_new_tokens = NEW_TOKENS,
-                                        .repetition_penalty = 1.0f};
+    const b2_request_options options = {
+        .prompt = "a photo of", .max_new_tokens = NEW_TOKENS, .repetition_penalty = 1.0f};
     blip2_engine *engine;
     b2_request *request;
     bool busy;

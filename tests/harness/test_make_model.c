@@ -52,7 +52,10 @@ static int count_entries(const char *folder) {
 START_TEST(tiny_model_speaks) {
     static const struct {
         const char *shape, *type;
-    } made[] = {{"tiny", "f32"}, {"tiny", "f16"}, {"tiny", "bf16"}, {"tiny-t5", "bf16"},
+    } made[] = {{"tiny", "f32"},
+                {"tiny", "f16"},
+                {"tiny", "bf16"},
+                {"tiny-t5", "bf16"},
                 {"tiny-instructblip", "f16"}};
     const char *folder = in_folder("tiny");
     blip2_model *model;

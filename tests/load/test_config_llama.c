@@ -12,9 +12,10 @@
 static blip2_status parse(b2_config *out, const char *fields) {
     char json[800];
 
-    (void)snprintf(json, sizeof json,
-                   "{\"model_type\":\"instructblip\",\"text_config\":{\"model_type\":\"llama\"%s%s}}",
-                   *fields != '\0' ? "," : "", fields);
+    (void)snprintf(
+        json, sizeof json,
+        "{\"model_type\":\"instructblip\",\"text_config\":{\"model_type\":\"llama\"%s%s}}",
+        *fields != '\0' ? "," : "", fields);
     return b2_config_parse(out, json, strlen(json), "config.json");
 }
 
