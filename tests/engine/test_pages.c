@@ -78,7 +78,7 @@ START_TEST(prefixes_are_copied) {
     b2_carver carver = {0};
     b2_batch batch = {0};
 
-    b2_batch_carve(&batch, &carver, 4, 2, 3, 1, COPIES);
+    b2_batch_carve(&batch, &carver, 4, 2, 3, 1, COPIES, false);
     ck_assert_status_ok(b2_batch_init(&batch));
     b2_batch_begin(&batch);
     for (int i = 0; i < 2; i++) {
