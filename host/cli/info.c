@@ -129,9 +129,8 @@ static void print_list(const json_t *list, size_t most, const char *none) {
     (void)putchar('\n');
 }
 
-/* "cuda:0: NVIDIA ..., compute 9.0, 79 GiB; in F16", "cpu: 2 threads, ...; in F32 (no device
- * cuda:0:
- * ...)" */
+/* "cuda:0: NVIDIA ..., compute 9.0, 79 GiB; in F16", or
+ * "cpu: 2 threads, ...; in F32 (no device cuda:0: ...)" */
 static void print_device(const json_t *device) {
     const char *no_gpu = json_string_value(json_object_get(device, "no_gpu"));
 

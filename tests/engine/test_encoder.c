@@ -138,6 +138,18 @@ START_TEST(beams_share_what_was_read) {
 }
 END_TEST
 
+/* Not the prompt, nor the image tokens before it: as in transformers, the decoder's ids. */
+START_TEST(the_penalty_counts_the_start) {
+    b2_request *request = request_of("a photo of", 0);
+
+    ck_assert_uint_eq(request->decoding.past_count, 1);
+    ck_assert_int_eq(request->decoding.history[0], f.model->writer.start);
+    ck_assert_uint_eq(request->id_count, 1);
+    ck_assert_int_eq(request->ids[0], f.model->writer.start);
+    b2_request_close(request);
+}
+END_TEST
+
 /* Picture, prompt and all new tokens but the last one. */
 START_TEST(as_long_as_rows_last) {
     uint32_t rows = QUERIES + 1 + NEW_TOKENS - 1;
@@ -219,6 +231,7 @@ int main(void) {
     tcase_add_loop_test(tests, packing_changes_nothing, 0, 5);
     tcase_add_test(tests, long_texts_are_read_whole);
     tcase_add_test(tests, beams_share_what_was_read);
+    tcase_add_test(tests, the_penalty_counts_the_start);
     tcase_add_test(tests, as_long_as_rows_last);
     tcase_add_test(tests, texts_have_an_end);
     tcase_add_loop_test(tests, cancelled_requests_leave_nothing, 0, 4);
