@@ -9,6 +9,7 @@ int make_model_main(int argc, char **argv);
 int score_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int kernels_main(int argc, char **argv);
+int rerank_main(int argc, char **argv);
 
 /* One line to stderr, "blip2-bench: " in front; returns EXIT_USAGE. */
 int bench_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

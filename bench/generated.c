@@ -183,7 +183,7 @@ blip2_status generated_compare_scores(const generated *g) {
 
         list_add(&all, json_real(answer.score));
     }
-    return verdict_numbers(g->v, key, all, "scores_abs");
+    return verdict_numbers(g->v, key, all, "scores");
 }
 
 blip2_status generated_compare_logits(const generated *g) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
 #include "image/image.h"
 #include "kinds.h"
 #include "lists.h"
@@ -68,6 +69,11 @@ static blip2_status read_rows(hf_batch *out) {
     return BLIP2_OK;
 }
 
+static blip2_status encode(const b2_tokenizer *tokenizer, const char *prompt, b2_tokens *out) {
+    return tokenizer == NULL ? BLIP2_OK
+                             : b2_tokenizer_encode(tokenizer, prompt, strlen(prompt), true, out);
+}
+
 /* Prompt ids, and how many pads the longest of them gives the others. */
 static blip2_status encode_prompts(hf_batch *out) {
     size_t longest = 0;
@@ -76,15 +82,15 @@ static blip2_status encode_prompts(hf_batch *out) {
     for (uint32_t i = 0; i < out->count; i++) {
         const char *prompt = out->rows[i].prompt != NULL ? out->rows[i].prompt : "";
 
-        status = b2_tokenizer_encode(out->model->tokenizer, prompt, strlen(prompt), true,
-                                     &out->rows[i].ids);
-        if (status < 0)
+        if ((status = encode(out->model->tokenizer, prompt, &out->rows[i].ids)) < 0 ||
+            (status = encode(out->model->instructions, prompt, &out->rows[i].reads)) < 0)
             return status;
         longest = out->rows[i].ids.count > longest ? out->rows[i].ids.count : longest;
     }
     for (uint32_t i = 0; i < out->count; i++)
         out->rows[i].pads = (uint32_t)(longest - out->rows[i].ids.count);
-    out->prompt_length = out->queries + (uint32_t)longest;
+    out->padded_length = out->queries + (uint32_t)longest;
+    out->prompt_length = out->model->writer.reads ? 1 : out->padded_length;
     return BLIP2_OK;
 }
 
@@ -93,9 +99,10 @@ static blip2_status check_inputs(const hf_batch *batch) {
     const json_t *side = json_object_get(inputs, "padding_side");
     const json_t *size = json_object_get(inputs, "image_size");
     uint32_t image = batch->model->config.vit.image;
+    const char *expected = batch->model->writer.reads ? "right" : "left";
 
-    if (!batch->lavis && (!json_is_string(side) || strcmp(json_string_value(side), "left") != 0))
-        return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than left");
+    if (!batch->lavis && (!json_is_string(side) || strcmp(json_string_value(side), expected) != 0))
+        return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than %s", expected);
     if (!json_is_integer(size) || json_integer_value(size) != image)
         return b2_fail(BLIP2_ENOTSUP, "inputs.image_size other than the model's %u", image);
     return BLIP2_OK;
@@ -118,38 +125,67 @@ void hf_batch_close(hf_batch *batch) {
         blip2_image_free(batch->rows[i].image);
         b2_free(batch->rows[i].prompt);
         b2_tokens_free(&batch->rows[i].ids);
+        b2_tokens_free(&batch->rows[i].reads);
     }
     b2_free(batch->rows);
     blip2_model_close(batch->model);
     *batch = (hf_batch){0};
 }
 
+bool hf_batch_is_pad(const hf_batch *batch, uint32_t i, size_t t) {
+    const hf_row *row = &batch->rows[i];
+    bool right = batch->lavis || batch->model->writer.reads;
+    size_t first = right ? batch->padded_length - row->pads : batch->queries;
+
+    return t >= first && t < first + row->pads;
+}
+
 json_t *hf_batch_ids(const hf_batch *batch, uint32_t i, bool mask) {
     const b2_config *config = &batch->model->config;
     const hf_row *row = &batch->rows[i];
-    uint32_t text = batch->queries + (batch->lavis ? 0 : row->pads);
     json_t *list = json_array();
+    uint32_t next = 0;
 
-    for (uint32_t t = batch->lavis ? batch->queries : 0; t < batch->prompt_length; t++) {
-        json_int_t id = mask ? 0 : config->pad;
+    for (uint32_t t = batch->lavis ? batch->queries : 0; t < batch->padded_length; t++) {
+        json_int_t id;
 
         if (t < batch->queries)
             id = mask ? 1 : config->image_token;
-        else if (t >= text && t - text < row->ids.count)
-            id = mask ? 1 : row->ids.ids[t - text];
+        else if (hf_batch_is_pad(batch, i, t))
+            id = mask ? 0 : config->pad;
+        else
+            id = mask ? 1 : row->ids.ids[next++];
         list_add(&list, json_integer(id));
     }
     return list;
 }
 
-bool hf_batch_is_pad(const hf_batch *batch, uint32_t i, size_t t) {
-    const hf_row *row = &batch->rows[i];
-    size_t first = batch->lavis ? batch->prompt_length - row->pads : batch->queries;
-
-    return t >= first && t < first + row->pads;
+json_t *hf_batch_start(const hf_batch *batch, uint32_t i) {
+    return batch->model->writer.reads ? json_pack("[i]", (int)batch->model->writer.start)
+                                      : hf_batch_ids(batch, i, false);
 }
 
-static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, verdict *v) {
+/* The Q-Former's text of row i, which the original padded on the right. */
+static json_t *reads_ids(const hf_batch *batch, uint32_t i, bool mask) {
+    const b2_tokens *own = &batch->rows[i].reads;
+    int32_t pad = b2_tokenizer_find(batch->model->instructions, "[PAD]");
+    size_t longest = 0;
+    json_t *list = json_array();
+
+    for (uint32_t r = 0; r < batch->count; r++)
+        longest = b2_size_max(longest, batch->rows[r].reads.count);
+    for (size_t t = 0; t < longest; t++) {
+        json_int_t id = t < own->count ? own->ids[t] : pad;
+
+        list_add(&list, json_integer(mask ? t < own->count : id));
+    }
+    return list;
+}
+
+typedef json_t *(*row_fn)(const hf_batch *batch, uint32_t i, bool mask);
+
+static blip2_status compare_list(const hf_batch *batch, const char *key, bool mask, row_fn row,
+                                 verdict *v) {
     json_t *all = json_array();
 
     if (json_object_get(batch->golden->expect, key) == NULL) {
@@ -157,7 +193,7 @@ static blip2_status compare_list(const hf_batch *batch, const char *key, bool ma
         return BLIP2_OK;
     }
     for (uint32_t i = 0; i < batch->count; i++)
-        if (json_array_append_new(all, hf_batch_ids(batch, i, mask)) != 0) {
+        if (json_array_append_new(all, row(batch, i, mask)) != 0) {
             json_decref(all);
             return b2_fail_memory();
         }
@@ -165,7 +201,13 @@ static blip2_status compare_list(const hf_batch *batch, const char *key, bool ma
 }
 
 blip2_status hf_batch_compare(const hf_batch *batch, verdict *v) {
-    blip2_status status = compare_list(batch, "input_ids", false, v);
+    blip2_status status;
 
-    return status < 0 ? status : compare_list(batch, "attention_mask", true, v);
+    if ((status = compare_list(batch, "input_ids", false, hf_batch_ids, v)) < 0 ||
+        (status = compare_list(batch, "attention_mask", true, hf_batch_ids, v)) < 0 ||
+        batch->model->instructions == NULL)
+        return status;
+    if ((status = compare_list(batch, "qformer_input_ids", false, reads_ids, v)) < 0)
+        return status;
+    return compare_list(batch, "qformer_attention_mask", true, reads_ids, v);
 }

@@ -49,6 +49,7 @@ static blip2_status read_options(generation *g) {
 
 static blip2_status open_requests(generation *g) {
     const b2_config *config = &g->hf.model->config;
+    bool counts_pads = !g->hf.model->writer.reads; /* among what the penalty has seen */
     uint32_t least = g->min_new_tokens;
     blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->answers);
 
@@ -66,7 +67,7 @@ static blip2_status open_requests(generation *g) {
                                                      .answers = g->answers,
                                                      .length_penalty = g->length_penalty,
                                                      .seen = &config->pad,
-                                                     .seen_count = row->pads > 0 ? 1 : 0});
+                                                     .seen_count = counts_pads && row->pads > 0});
     }
     return status;
 }
@@ -77,7 +78,7 @@ static blip2_status open_engine(generation *g) {
     blip2_engine_options_init(&options, sizeof options);
     options.max_requests = g->hf.count * g->beams;
     options.max_images = g->hf.count;
-    options.max_tokens = g->hf.prompt_length + g->max_new_tokens;
+    options.max_tokens = g->hf.padded_length + g->max_new_tokens;
     return blip2_engine_open(&g->engine, g->hf.model, &options);
 }
 
@@ -94,20 +95,23 @@ static blip2_status run(generation *g) {
     return status < 0 ? status : w.status;
 }
 
-static json_t *prompt_ids(const void *context, uint32_t i) {
-    return hf_batch_ids(context, i, false);
+static json_t *start(const void *context, uint32_t i) {
+    return hf_batch_start(context, i);
 }
 
+/* Behind an encoder the cases count the start token among the new ones. */
 static blip2_status compare(const generation *g) {
     const generated *out = &g->out;
+    bool reads = g->hf.model->writer.reads;
+    uint32_t before = reads ? 0 : g->hf.prompt_length, among = g->hf.prompt_length - before;
     blip2_status status;
 
     if ((status = hf_batch_compare(&g->hf, g->v)) < 0 ||
-        (status = verdict_value(g->v, "prompt_length", json_integer(g->hf.prompt_length), NULL)) <
+        (status = verdict_value(g->v, "prompt_length", json_integer(before), NULL)) < 0 ||
+        (status = generated_compare_tokens(out, "sequences", g->hf.prompt_length, start, &g->hf)) <
             0 ||
-        (status = generated_compare_tokens(out, "sequences", g->hf.prompt_length, prompt_ids,
+        (status = generated_compare_tokens(out, "new_tokens", among, reads ? start : NULL,
                                            &g->hf)) < 0 ||
-        (status = generated_compare_tokens(out, "new_tokens", 0, NULL, NULL)) < 0 ||
         (status = generated_compare_texts(out)) < 0 || (status = generated_compare_scores(out)) < 0)
         return status;
     return generated_compare_logits(out);

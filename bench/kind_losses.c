@@ -84,7 +84,7 @@ static blip2_status compare_weights(verdict *v, const char *key, const float *we
 
     for (size_t i = 0; i < count; i++)
         list_add(&rows, number_list(weights + i * count, count));
-    return verdict_numbers(v, key, rows, "weights_abs");
+    return verdict_numbers(v, key, rows, "weights");
 }
 
 static blip2_status compare(const stage1_case *c, const given *g, const blip2_losses *l,
@@ -99,7 +99,7 @@ static blip2_status compare(const stage1_case *c, const given *g, const blip2_lo
     blip2_status status = BLIP2_OK;
 
     for (size_t i = 0; i < sizeof losses / sizeof *losses && status == BLIP2_OK; i++)
-        status = verdict_numbers(v, losses[i].key, json_real(losses[i].got), "loss_abs");
+        status = verdict_numbers(v, losses[i].key, json_real(losses[i].got), "loss");
     if (status == BLIP2_OK)
         status = compare_weights(v, "weights_t2i", g->image_weights, c->image_count);
     if (status == BLIP2_OK)

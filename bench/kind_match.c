@@ -43,11 +43,11 @@ static blip2_status compare_pairs(const stage1_case *c, const blip2_match_score 
     static const struct {
         const char *key, *tolerance;
         char what;
-    } keys[] = {{"itm_logits", "logits_abs", 'l'},
-                {"logits_per_image", "logits_abs", 'l'},
-                {"itm_prob", "prob_abs", 'p'},
-                {"prob", "prob_abs", 'p'},
-                {"itc", "itc_abs", 'c'}};
+    } keys[] = {{"itm_logits", "logits", 'l'},
+                {"logits_per_image", "logits", 'l'},
+                {"itm_prob", "prob", 'p'},
+                {"prob", "prob", 'p'},
+                {"itc", "itc", 'c'}};
     blip2_status status = BLIP2_OK;
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys && status == BLIP2_OK; i++)
@@ -62,7 +62,7 @@ static blip2_status compare_all(const stage1_case *c, const blip2_match_score *s
 
     for (size_t i = 0; i < c->image_count; i++)
         list_add(&rows, list_of(s + i * c->text_count, c->text_count, 'c'));
-    return verdict_numbers(v, "logits_per_image", rows, "logits_abs");
+    return verdict_numbers(v, "logits_per_image", rows, "logits");
 }
 
 /* Hugging Face's embeddings: of pictures every row, of texts the first. */

@@ -56,10 +56,10 @@ static blip2_status compare(const blip2_similarity *similarity, blip2_direction 
     if (m.scores == NULL || m.order == NULL)
         status = b2_fail_memory();
     else if ((status = verdict_numbers(v, texts ? "score_i2t" : "score_t2i", matrix_of(&m, 's'),
-                                       "score_abs")) == BLIP2_OK)
+                                       "score")) == BLIP2_OK)
         status = verdict_value(v, texts ? "rank_i2t" : "rank_t2i", matrix_of(&m, 'r'), NULL);
     if (status == BLIP2_OK && texts)
-        status = verdict_numbers(v, "sims_i2t", matrix_of(&m, 'c'), "sims_abs");
+        status = verdict_numbers(v, "sims_i2t", matrix_of(&m, 'c'), "sims");
     b2_free(m.scores);
     b2_free(m.order);
     return status;

@@ -22,7 +22,10 @@ static const char usage[] =
     "\n"
     "Write a BLIP-2 checkpoint with random weights to DIR, which must not exist or be empty.\n"
     "\n"
-    "  --shape NAME         blip2-opt-2.7b, blip2-opt-6.7b or tiny\n"
+    "  --shape NAME         blip2-opt-2.7b, blip2-opt-6.7b, blip2-flan-t5-xl,\n"
+    "                       instructblip-vicuna-7b; for image-text retrieval\n"
+    "                       blip2-itm-vit-g; small ones: tiny, tiny-t5,\n"
+    "                       tiny-instructblip, tiny-itm\n"
     "  --dtype TYPE         f32, f16 or bf16 (default: bf16)\n"
     "  --layers N           fewer layers of the language model\n"
     "  --vit-layers N       ... of the vision tower\n"
@@ -63,8 +66,8 @@ static void remove_folder(const char *path) {
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         char *file = b2_path_join(path, entry->d_name);
 
-        if (file != NULL)
-            (void)unlink(file); /* "." and ".." do not let themselves be unlinked */
+        if (file != NULL && unlink(file) != 0 && entry->d_name[0] != '.')
+            remove_folder(file);
         b2_free(file);
     }
     if (stream != NULL)
@@ -175,8 +178,11 @@ static int read_options(int argc, char **argv, recipe *r, wish *w) {
 }
 
 static void apply(recipe *r, const wish *w) {
+    b2_config *config = &r->config;
+
     if (w->layers != 0)
-        r->config.opt.layers = (uint32_t)w->layers;
+        config->opt.layers = config->llama.layers = config->t5.layers = config->t5.decoder_layers =
+            (uint32_t)w->layers;
     if (w->vit_layers != 0)
         r->config.vit.layers = (uint32_t)w->vit_layers;
     if (w->qformer_layers != 0)

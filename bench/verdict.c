@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,20 +217,26 @@ blip2_status verdict_value(verdict *v, const char *key, json_t *got, const json_
 }
 
 typedef struct worst_number {
-    double error, got, expected;
+    double error, part, got, expected; /* part: of what is allowed */
     size_t count, outside;
 } worst_number;
 
+typedef struct allowed_error {
+    double abs, rel; /* abs + rel * |expected| */
+} allowed_error;
+
 /* False: not the same lists. */
-static bool compare_numbers(const json_t *got, const json_t *expected, double allowed,
+static bool compare_numbers(const json_t *got, const json_t *expected, const allowed_error *allowed,
                             worst_number *worst) {
     if (json_is_number(got) && json_is_number(expected)) {
         double e = json_number_value(expected), error = fabs(json_number_value(got) - e);
+        double part = error / (allowed->abs + allowed->rel * fabs(e));
 
         worst->count++;
-        worst->outside += !(error <= allowed);
-        if (!(error <= worst->error))
-            *worst = (worst_number){error, json_number_value(got), e, worst->count, worst->outside};
+        worst->outside += !(part <= 1);
+        if (!(part <= worst->part))
+            *worst = (worst_number){error, part,         json_number_value(got),
+                                    e,     worst->count, worst->outside};
         return true;
     }
     if (!json_is_array(got) || !json_is_array(expected) ||
@@ -241,25 +248,44 @@ static bool compare_numbers(const json_t *got, const json_t *expected, double al
     return true;
 }
 
-blip2_status verdict_numbers(verdict *v, const char *key, json_t *got, const char *tolerance) {
-    const json_t *allowed = json_object_get(v->golden->tolerance, tolerance);
-    worst_number worst = {0};
+/* tolerance.`name`_abs and, where there, tolerance.`name`_rel. */
+static blip2_status read_allowed(const verdict *v, const char *name, allowed_error *out) {
+    static const char *const suffixes[] = {"_abs", "_rel"};
+    double *const values[] = {&out->abs, &out->rel};
 
-    if (got == NULL)
-        return b2_fail_memory();
-    if (!json_is_number(allowed)) {
-        json_decref(got);
-        return golden_bad(v->golden, tolerance, "a number among tolerance", allowed);
+    *out = (allowed_error){0};
+    for (int i = 0; i < 2; i++) {
+        char key[64];
+        const json_t *value;
+
+        (void)snprintf(key, sizeof key, "%s%s", name, suffixes[i]);
+        value = json_object_get(v->golden->tolerance, key);
+        if (i == 1 && value == NULL)
+            return BLIP2_OK;
+        if (!json_is_number(value) || json_number_value(value) < 0)
+            return golden_bad(v->golden, key, "a number among tolerance", value);
+        *values[i] = json_number_value(value);
     }
-    if (!compare_numbers(got, json_object_get(v->golden->expect, key), json_number_value(allowed),
-                         &worst)) {
+    return BLIP2_OK;
+}
+
+blip2_status verdict_numbers(verdict *v, const char *key, json_t *got, const char *tolerance) {
+    worst_number worst = {0};
+    allowed_error allowed;
+    blip2_status status = got != NULL ? read_allowed(v, tolerance, &allowed) : b2_fail_memory();
+
+    if (status < 0) {
+        json_decref(got);
+        return status;
+    }
+    if (!compare_numbers(got, json_object_get(v->golden->expect, key), &allowed, &worst)) {
         verdict_fail(v, "%s: not as many numbers as expected", key);
     } else {
         b2_text_appendf(&v->lines, "    %s: max abs %.3g of %zu, %.3g of the tolerance\n", key,
-                        worst.error, worst.count, worst.error / json_number_value(allowed));
+                        worst.error, worst.count, worst.part);
         v->measured = true;
         v->max_abs = larger(v->max_abs, worst.error);
-        v->worst = larger(v->worst, worst.error / json_number_value(allowed));
+        v->worst = larger(v->worst, worst.part);
         if (worst.outside > 0)
             verdict_fail(v, "%s: %zu of %zu numbers differ, the worst: got %.9g, expected %.9g",
                          key, worst.outside, worst.count, worst.got, worst.expected);

@@ -41,7 +41,7 @@ bool verdict_expects(const verdict *v, const char *name);
 blip2_status verdict_value(verdict *v, const char *key, json_t *got, const json_t *expected);
 
 /* The same of numbers in lists of any depth, each of which may differ by the case's
- * tolerance.`tolerance`. */
+ * tolerance.`tolerance`_abs + tolerance.`tolerance`_rel * |expected|, the latter optional. */
 blip2_status verdict_numbers(verdict *v, const char *key, json_t *got, const char *tolerance);
 
 /* After the last comparison: fail for whatever was not compared. */

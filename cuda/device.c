@@ -149,7 +149,9 @@ static blip2_status describe_gpu(b2_cuda *cuda) {
     return BLIP2_OK;
 }
 
-static blip2_status set_compute(b2_cuda *cuda, b2_compute compute) {
+static blip2_status set_compute(b2_cuda *cuda, const b2_device_options *options) {
+    b2_compute compute = options->compute;
+
     switch (compute) {
     case B2_COMPUTE_F32:
     case B2_COMPUTE_TF32:
@@ -157,6 +159,8 @@ static blip2_status set_compute(b2_cuda *cuda, b2_compute compute) {
         cuda->tf32 = compute == B2_COMPUTE_TF32;
         return BLIP2_OK;
     case B2_COMPUTE_AUTO:
+        cuda->device.compute = options->exceeds_f16 ? B2_BF16 : B2_F16;
+        return BLIP2_OK;
     case B2_COMPUTE_F16:
         cuda->device.compute = B2_F16;
         return BLIP2_OK;
@@ -207,7 +211,7 @@ blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_opt
     cuda->ordinal = (int)ordinal;
     (void)snprintf(cuda->device.name, sizeof cuda->device.name, "cuda:%u", ordinal);
     cuda->patch_path = options->patch_path;
-    if ((status = set_compute(cuda, options->compute)) < 0 || (status = open_gpu(cuda)) < 0) {
+    if ((status = set_compute(cuda, options)) < 0 || (status = open_gpu(cuda)) < 0) {
         cuda_close(&cuda->device);
         return status;
     }

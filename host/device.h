@@ -367,7 +367,7 @@ struct b2_device {
 };
 
 typedef enum b2_compute {                  /* T */
-                          B2_COMPUTE_AUTO, /* F32 on the CPU, F16 on a GPU */
+                          B2_COMPUTE_AUTO, /* F32 on the CPU; a GPU: F16, or BF16 (exceeds_f16) */
                           B2_COMPUTE_F32,
                           B2_COMPUTE_TF32, /* T is F32, products on tensor cores with 10 bits of
                                               mantissa */
@@ -387,6 +387,7 @@ typedef struct b2_device_options {
     uint32_t threads; /* of the CPU device; 0: all cores this process may use */
     b2_compute compute;
     b2_patch_path patch_path;
+    bool exceeds_f16; /* the model's activations leave the range of F16 */
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU

@@ -94,7 +94,7 @@ typedef enum blip2_weight_type {
 /* Type of the activations of vision tower and language model, and with it of their products. Sums,
  * residual streams, softmax and the Q-Former's activations are fp32 whatever is chosen. */
 typedef enum blip2_compute {
-    BLIP2_COMPUTE_AUTO = 0, /* F32 on the CPU, F16 on a GPU */
+    BLIP2_COMPUTE_AUTO = 0, /* F32 on the CPU; F16 on a GPU, BF16 with T5, which refuses F16 */
     BLIP2_COMPUTE_F32 = 1,
     BLIP2_COMPUTE_TF32 = 2, /* F32, but products of 11 bits on tensor cores. GPU only, like: */
     BLIP2_COMPUTE_F16 = 3,
@@ -180,10 +180,13 @@ BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
 /* What an engine has done since it was opened. */
 typedef struct blip2_engine_counts {
-    uint64_t images_encoded; /* runs of the vision tower, with a picture's keys and values */
+    uint64_t images_encoded; /* runs of the vision tower, a picture each */
     uint64_t image_hits;     /* requests that found their picture encoded, or about to be */
     uint64_t texts_scored;   /* texts read by themselves */
     uint64_t pairs_scored;   /* texts read together with a picture */
+    uint64_t cross_kv_runs;  /* pictures whose keys and values for the Q-Former were computed */
+    uint64_t query_runs;     /* pictures that the Q-Former's queries read without a text */
+    uint64_t query_hits;     /* texts by the Q-Former that went on from queries run before */
 } blip2_engine_counts;
 /* Writes size bytes, sizeof *counts: what a program was compiled with. */
 BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,

@@ -51,7 +51,9 @@ static void print_shape(json_t *shape) {
     json_t *value;
 
     json_object_foreach(shape, key, value) {
-        (void)printf("%s%s ", comma, key);
+        if (json_is_false(value))
+            continue;
+        (void)printf(json_is_true(value) ? "%s%s" : "%s%s ", comma, key);
         if (json_is_integer(value))
             (void)printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else if (json_is_string(value))
@@ -127,13 +129,16 @@ static void print_list(const json_t *list, size_t most, const char *none) {
     (void)putchar('\n');
 }
 
-/* "cuda:0: NVIDIA ..., compute 9.0, 79 GiB", "cpu: 2 threads, ... (no device cuda:0: ...)" */
+/* "cuda:0: NVIDIA ..., compute 9.0, 79 GiB; in F16", or
+ * "cpu: 2 threads, ...; in F32 (no device cuda:0: ...)" */
 static void print_device(const json_t *device) {
     const char *no_gpu = json_string_value(json_object_get(device, "no_gpu"));
 
     b2_print_text(json_string_value(json_object_get(device, "name")));
     (void)fputs(": ", stdout);
     b2_print_text(json_string_value(json_object_get(device, "about")));
+    (void)fputs("; in ", stdout);
+    b2_print_text(json_string_value(json_object_get(device, "compute")));
     if (no_gpu != NULL) {
         (void)fputs(" (", stdout);
         b2_print_text(no_gpu);

@@ -21,25 +21,29 @@ static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch
     out->q_start = b2_carve(carver, sequences + 1, size);
     out->k_count = b2_carve(carver, sequences, size);
     out->page_table = b2_carve(carver, sequences * b->max_pages, size);
+    out->cross_table = b2_carve(carver, sequences * b->max_cross_pages, size);
+    out->cross_count = b2_carve(carver, b->max_cross_pages > 0 ? sequences : 0, size);
     out->logit_rows = b2_carve(carver, sequences, size);
     out->history = b2_carve(carver, sequences * b->history_stride, size);
     out->history_count = b2_carve(carver, sequences, size);
     out->ban_stop = b2_carve(carver, sequences, size);
     out->stop_ids = b2_carve(carver, B2_MAX_STOP_IDS, size);
     out->penalty = b2_carve(carver, sequences, sizeof(float));
-    out->copy_from = b2_carve(carver, sequences, size);
-    out->copy_to = b2_carve(carver, sequences, size);
-    out->copy_rows = b2_carve(carver, sequences, size);
+    out->copy_from = b2_carve(carver, b->max_copies, size);
+    out->copy_to = b2_carve(carver, b->max_copies, size);
+    out->copy_rows = b2_carve(carver, b->max_copies, size);
 }
 
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
-                    uint32_t max_pages, uint32_t history_stride) {
+                    uint32_t max_pages, uint32_t history_stride, uint32_t max_copies, bool reads) {
     size_t start = carver->used;
 
     batch->max_rows = max_rows;
     batch->max_sequences = max_sequences;
     batch->max_pages = max_pages;
+    batch->max_cross_pages = reads ? max_pages : 0;
     batch->history_stride = history_stride;
+    batch->max_copies = max_copies;
     batch->device_block = carver->base != NULL ? carver->base + start : NULL;
     carve_arrays(&batch->device, carver, batch);
     batch->bytes = carver->used - start;
@@ -87,9 +91,20 @@ void b2_batch_begin(b2_batch *batch) {
     batch->host.q_start[0] = 0;
 }
 
-/* A new segment with `count` rows of a sequence, up to and including row `last`. */
-static void add_segment(b2_batch *batch, const int32_t *pages, uint32_t count, uint32_t last,
-                        uint32_t page_tokens) {
+/* What the encoder has read for segment s. */
+static void add_cross(b2_batch *batch, const b2_request *request, uint32_t s) {
+    b2_batch_arrays *a = &batch->host;
+    uint32_t rows = b2_reading_rows(&request->reading);
+
+    a->cross_count[s] = (int32_t)rows;
+    memcpy(a->cross_table + (size_t)s * batch->max_cross_pages, b2_reading_pages(request),
+           request->reading.page_count * sizeof *a->cross_table);
+    batch->packed.max_cross = rows > batch->packed.max_cross ? rows : batch->packed.max_cross;
+}
+
+/* A new segment with `count` rows of a sequence in these pages, up to and including row `last`. */
+static void add_segment(b2_batch *batch, const b2_request *request, const int32_t *pages,
+                        uint32_t count, uint32_t last, uint32_t page_tokens) {
     b2_batch_arrays *a = &batch->host;
     b2_token_batch *packed = &batch->packed;
     uint32_t s = packed->segments++, keys = last + 1;
@@ -101,6 +116,8 @@ static void add_segment(b2_batch *batch, const int32_t *pages, uint32_t count, u
            (last / page_tokens + 1) * sizeof *pages);
     packed->max_q = count > packed->max_q ? count : packed->max_q;
     packed->max_k = keys > packed->max_k ? keys : packed->max_k;
+    if (batch->max_cross_pages > 0)
+        add_cross(batch, request, s);
 }
 
 /* The token id as row n of the batch, being row r of its sequence. */
@@ -114,20 +131,46 @@ static void add_id(b2_batch *batch, const b2_request *request, int32_t id, uint3
     a->slots[n] = slot;
 }
 
-/* Row r of the sequence as row n of the batch. */
-static void add_row(b2_batch *batch, const b2_request *request, uint32_t r, uint32_t n,
-                    uint32_t soft_row, uint32_t page_tokens) {
+/* Likewise soft prompt vector `soft_row` of the engine's buffer. */
+static void add_soft(b2_batch *batch, const b2_request *request, uint32_t soft_row, uint32_t r,
+                     uint32_t n, int32_t slot) {
     b2_batch_arrays *a = &batch->host;
-    int32_t slot = b2_request_slot(request, r, page_tokens);
 
-    if (r >= request->soft_count) {
-        add_id(batch, request, request->ids[r - request->soft_count], r, n, slot);
-        return;
-    }
-    a->soft_from[batch->packed.soft_count] = (int32_t)(soft_row + r);
+    a->soft_from[batch->packed.soft_count] = (int32_t)soft_row;
     a->soft_to[batch->packed.soft_count++] = (int32_t)n;
     a->positions[n] = (int32_t)r + request->model->writer.position;
     a->slots[n] = slot;
+}
+
+/* Row r of the sequence as row n of the batch. */
+static void add_row(b2_batch *batch, const b2_request *request, uint32_t r, uint32_t n,
+                    uint32_t soft_row, uint32_t page_tokens) {
+    int32_t slot = b2_slot_of(request->pages, r, page_tokens);
+
+    if (r < request->soft_count)
+        add_soft(batch, request, soft_row + r, r, n, slot);
+    else
+        add_id(batch, request, request->ids[r - request->soft_count], r, n, slot);
+}
+
+void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
+                          uint32_t page_tokens) {
+    const b2_reading *reading = &request->reading;
+    const int32_t *pages = b2_reading_pages(request);
+    uint32_t rows = b2_reading_rows(reading), first = batch->packed.rows;
+
+    batch->full = rows > batch->max_rows - first || batch->packed.segments == batch->max_sequences;
+    if (batch->full)
+        return;
+    for (uint32_t r = 0; r < rows; r++) {
+        int32_t slot = b2_slot_of(pages, r, page_tokens);
+
+        if (r < reading->soft_count)
+            add_soft(batch, request, soft_row + r, r, first + r, slot);
+        else
+            add_id(batch, request, reading->ids[r - reading->soft_count], r, first + r, slot);
+    }
+    add_segment(batch, request, pages, rows, rows - 1, page_tokens);
 }
 
 /* The last row becomes logits, which choose a token or continue a beam. */
@@ -164,20 +207,36 @@ static void add_beam(b2_batch *batch, b2_request *request) {
     batch->best_count = best > batch->best_count ? best : batch->best_count;
 }
 
+static void add_copy(b2_batch *batch, int32_t from, int32_t to, uint32_t rows) {
+    b2_batch_arrays *a = &batch->host;
+
+    a->copy_from[batch->copy_count] = from;
+    a->copy_rows[batch->copy_count] = (int32_t)rows;
+    a->copy_to[batch->copy_count++] = to;
+}
+
+void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
+                         uint32_t page_tokens) {
+    for (uint32_t p = 0; p * page_tokens < rows; p++) {
+        uint32_t left = rows - p * page_tokens;
+
+        add_copy(batch, first + (int32_t)p, request->pages[p],
+                 left < page_tokens ? left : page_tokens);
+    }
+    request->fed = rows;
+}
+
 /* The newest token of each branch, all in the same row of their sequences. */
 static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tokens) {
     b2_branches *branches = request->branches;
     uint32_t r = request->fed, newest = branches->beams.length - 1;
-    b2_batch_arrays *a = &batch->host;
 
     batch->full = branches->forked > batch->max_rows - batch->packed.rows;
     if (batch->full)
         return;
-    for (uint32_t i = 0; i < branches->copy_count; i++) {
-        a->copy_from[batch->copy_count] = request->pages[branches->copy_from[i]];
-        a->copy_rows[batch->copy_count] = (int32_t)(r % page_tokens);
-        a->copy_to[batch->copy_count++] = request->pages[branches->copy_to[i]];
-    }
+    for (uint32_t i = 0; i < branches->copy_count; i++)
+        add_copy(batch, request->pages[branches->copy_from[i]],
+                 request->pages[branches->copy_to[i]], r % page_tokens);
     branches->copy_count = 0;
     for (uint32_t b = 0; b < branches->forked; b++) {
         const int32_t *table = b2_branches_table(branches, b);
@@ -186,8 +245,8 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
         for (uint32_t p = 0; p < branches->used; p++)
             pages[p] = request->pages[table[p]];
         add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r, batch->packed.rows,
-               pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens));
-        add_segment(batch, pages, 1, r, page_tokens);
+               b2_slot_of(pages, r, page_tokens));
+        add_segment(batch, request, pages, 1, r, page_tokens);
         add_beam(batch, request);
     }
     request->fed++;
@@ -208,7 +267,7 @@ void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint3
     for (uint32_t i = 0; i < take; i++)
         add_row(batch, request, request->fed + i, batch->packed.rows + i, soft_row, page_tokens);
     request->fed += take;
-    add_segment(batch, request->pages, take, request->fed - 1, page_tokens);
+    add_segment(batch, request, request->pages, take, request->fed - 1, page_tokens);
     if (take < pending)
         return;
     if (request->branches != NULL)
@@ -244,6 +303,9 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
     packed->k_count = d->k_count;
     packed->kv.page_table = d->page_table;
     packed->kv.table_stride = batch->max_pages;
+    packed->cross_table = d->cross_table;
+    packed->cross_count = d->cross_count;
+    packed->cross_stride = batch->max_cross_pages;
     packed->logit_rows = d->logit_rows;
     packed->logit_count = batch->chosen_count;
     return device->ops->upload(device, batch->device_block, batch->host_block, batch->bytes);

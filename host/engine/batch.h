@@ -12,18 +12,20 @@ typedef struct b2_batch_arrays {  /* the same layout on host and device */
     int32_t *q_start;             /* [R+1] */
     int32_t *k_count;             /* [R] */
     int32_t *page_table;          /* [R, pages of the longest sequence] */
+    int32_t *cross_table;         /* [R, pages of the longest text that is read] */
+    int32_t *cross_count;         /* [R] */
     int32_t *logit_rows;          /* [R] */
     int32_t *history;             /* [R, history_stride] */
     int32_t *history_count;       /* [R] */
     int32_t *ban_stop;            /* [R] */
     int32_t *stop_ids;            /* [B2_MAX_STOP_IDS] */
     float *penalty;               /* [R] */
-    int32_t *copy_from, *copy_to; /* [R] pages that beams have forked in */
-    int32_t *copy_rows;           /* [R] rows in each */
+    int32_t *copy_from, *copy_to; /* [copies] pages to be copied before the step */
+    int32_t *copy_rows;           /* [copies] rows in each */
 } b2_batch_arrays;
 
 typedef struct b2_batch {
-    uint32_t max_rows, max_sequences, max_pages, history_stride;
+    uint32_t max_rows, max_sequences, max_pages, max_cross_pages, history_stride, max_copies;
     b2_batch_arrays host, device;
     void *host_block; /* the memory behind host */
     void *device_block;
@@ -44,23 +46,34 @@ typedef struct b2_batch {
     bool full;
 } b2_batch;
 
-/* Device memory of a batch; with carver->base NULL only planned. */
+/* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
+ * of what an encoder has read as well. max_copies: pages, at least one a sequence for beams that
+ * fork.
+ */
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
-                    uint32_t max_pages, uint32_t history_stride);
+                    uint32_t max_pages, uint32_t history_stride, uint32_t max_copies, bool reads);
 blip2_status b2_batch_init(b2_batch *batch); /* host memory, after carving */
 void b2_batch_free(b2_batch *batch);
 
 void b2_batch_begin(b2_batch *batch);
+/* The first rows of a request that has none yet are those of pages first, first + 1 ...: they are
+ * copied into its own. */
+void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
+                         uint32_t page_tokens);
 /* Append as many of the request's pending rows as fit: those with beams before all others.
  * soft_row: row of its soft prompt in the engine's buffer. */
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
+/* Append what the request has to read, all of it; batch->full: it does not fit any more. Such a
+ * batch is for the encoder, and nothing else is in it. */
+void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
+                          uint32_t page_tokens);
 /* Send the arrays to the device and make batch->packed whole, but for soft and kv.pages, kv.layout.
  */
 blip2_status b2_batch_send(b2_batch *batch, b2_device *device);
 /* Is it a step of decoding? Every sequence feeds the id it was given last, and gets one more. What
- * is queued for it then depends on the number of sequences and on packed.max_k alone. */
+ * is queued for it then depends on the number of sequences, packed.max_k and max_cross alone. */
 bool b2_batch_is_decode(const b2_batch *batch);
-/* Queue the copies of pages that beams have forked in, before anything else. */
+/* Queue the copies of pages, before anything else. */
 blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device);
 /* Queue the choice of the next tokens of chosen[] from logits [chosen_count, V]. */
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits);

@@ -58,10 +58,35 @@ static json_t *describe_parts(const b2_weights *weights, bool *ok) {
     return out;
 }
 
+/* NULL without a language model. */
+static json_t *describe_language(const b2_config *config) {
+    const b2_opt_config *o = &config->opt;
+    const b2_t5_config *t = &config->t5;
+    const b2_llama_config *l = &config->llama;
+
+    switch (config->language) {
+    case B2_LANGUAGE_OPT:
+        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "opt", "width", (int)o->width,
+                         "layers", (int)o->layers, "heads", (int)o->heads, "vocabulary",
+                         (int)o->vocab, "positions", (int)o->positions);
+    case B2_LANGUAGE_T5:
+        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "type", "t5", "width",
+                         (int)t->width, "layers", (int)t->layers, "decoder_layers",
+                         (int)t->decoder_layers, "heads", (int)t->heads, "head_size",
+                         (int)t->head_size, "vocabulary", (int)t->vocab);
+    case B2_LANGUAGE_LLAMA:
+        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "llama", "width", (int)l->width,
+                         "layers", (int)l->layers, "heads", (int)l->heads, "vocabulary",
+                         (int)l->vocab, "positions", (int)l->positions);
+    case B2_LANGUAGE_NONE:
+        break;
+    }
+    return NULL;
+}
+
 static json_t *describe_shapes(const b2_config *config, bool *ok) {
     const b2_vit_config *v = &config->vit;
     const b2_qformer_config *q = &config->qformer;
-    const b2_opt_config *o = &config->opt;
     json_t *out = json_object();
 
     put(out, "vision",
@@ -69,15 +94,12 @@ static json_t *describe_shapes(const b2_config *config, bool *ok) {
                   "heads", (int)v->heads, "image", (int)v->image, "patch", (int)v->patch),
         ok);
     put(out, "qformer",
-        json_pack("{s:i, s:i, s:i, s:i}", "width", (int)q->width, "layers", (int)q->layers, "heads",
-                  (int)q->heads, "queries", (int)q->queries),
+        json_pack("{s:i, s:i, s:i, s:i, s:b}", "width", (int)q->width, "layers", (int)q->layers,
+                  "heads", (int)q->heads, "queries", (int)q->queries, "reads_instructions",
+                  (int)config->instructed),
         ok);
-    if (config->language == B2_LANGUAGE_OPT)
-        put(out, "language",
-            json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "type", "opt", "width", (int)o->width,
-                      "layers", (int)o->layers, "heads", (int)o->heads, "vocabulary", (int)o->vocab,
-                      "positions", (int)o->positions),
-            ok);
+    if (config->language != B2_LANGUAGE_NONE)
+        put(out, "language", describe_language(config), ok);
     return out;
 }
 
@@ -121,7 +143,8 @@ static blip2_status describe_memory(json_t *out, const blip2_model *model, bool 
 
 /* The device that "auto" takes, whose memory is planned below, and why it is no GPU. */
 static json_t *describe_device(const b2_device *device, bool *ok) {
-    json_t *out = json_pack("{s:s, s:s}", "name", device->name, "about", device->about);
+    json_t *out = json_pack("{s:s, s:s, s:s}", "name", device->name, "about", device->about,
+                            "compute", b2_type_name(device->compute));
 
     if (device->no_gpu[0] != '\0')
         put(out, "no_gpu", json_string(device->no_gpu), ok);

@@ -54,15 +54,42 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->max_tokens = tokens;
     limits->step_rows = (uint32_t)b2_size_max(limits->max_sequences,
                                               b2_size_min((size_t)requests * tokens, STEP_ROWS));
+    if (model->writer.reads) /* an encoder takes a text as a whole */
+        limits->step_rows = (uint32_t)b2_size_max(limits->step_rows, tokens);
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
     return BLIP2_OK;
 }
 
+static uint32_t pages_for(uint32_t rows) {
+    return (rows + PAGE_TOKENS - 1) / PAGE_TOKENS;
+}
+
+static blip2_status plan_layout(b2_engine_plan *plan, const blip2_model *model) {
+    const b2_writer *writer = &model->writer;
+    size_t bytes = b2_type_size(writer->kv);
+
+    if (writer->kind == B2_WRITER_NONE)
+        return BLIP2_OK;
+    if (!b2_size_mul(bytes, (size_t)writer->layers * 2, &bytes) ||
+        !b2_size_mul(bytes, (size_t)writer->width * PAGE_TOKENS, &bytes))
+        return b2_fail_memory();
+    plan->kv = (b2_kv_layout){.type = writer->kv,
+                              .layers = writer->layers,
+                              .heads = writer->heads,
+                              .head_size = writer->width / writer->heads,
+                              .page_tokens = PAGE_TOKENS,
+                              .page_bytes = bytes};
+    if (writer->kind == B2_WRITER_QFORMER)
+        plan->limits.query_pages = pages_for(model->config.qformer.queries);
+    return BLIP2_OK;
+}
+
 /* At least as many pictures as requests, so that no request waits for another one's. */
-static void plan_images(b2_engine_limits *limits, const blip2_model *model, uint64_t cache_bytes) {
-    size_t bytes = b2_images_place_bytes(model);
+static void plan_images(b2_engine_plan *plan, const blip2_model *model, uint64_t cache_bytes) {
+    b2_engine_limits *limits = &plan->limits;
+    size_t bytes = b2_images_place_bytes(model) + limits->query_pages * plan->kv.page_bytes;
     uint64_t places = (cache_bytes != 0 ? cache_bytes : IMAGE_CACHE_BYTES) / bytes;
 
     if (places > MOST_IMAGES)
@@ -70,33 +97,23 @@ static void plan_images(b2_engine_limits *limits, const blip2_model *model, uint
     limits->image_places = (uint32_t)b2_size_max((size_t)places, limits->max_requests);
 }
 
-static uint32_t pages_for(uint32_t rows) {
-    return (rows + PAGE_TOKENS - 1) / PAGE_TOKENS;
-}
-
-static blip2_status plan_kv(b2_engine_plan *plan, const blip2_model *model, uint64_t max_kv_bytes) {
-    const b2_writer *writer = &model->writer;
+/* The pages of requests and, behind them, of pictures. */
+static blip2_status plan_kv(b2_engine_plan *plan, bool reads, uint64_t max_kv_bytes) {
     b2_engine_limits *limits = &plan->limits;
-    uint32_t most = pages_for(limits->max_tokens); /* pages of one sequence */
-    size_t bytes = b2_type_size(writer->kv), count = (size_t)limits->max_requests * most;
+    /* Pages of one request; with a reading, its start token and its own last page come on top. */
+    uint32_t most = reads ? pages_for(limits->max_tokens + 1) + 1 : pages_for(limits->max_tokens);
+    size_t bytes = plan->kv.page_bytes, count = (size_t)limits->max_requests * most;
+    size_t of_images = (size_t)limits->image_places * limits->query_pages;
 
-    if (!b2_size_mul(bytes, (size_t)writer->layers * 2, &bytes) ||
-        !b2_size_mul(bytes, (size_t)writer->width * PAGE_TOKENS, &bytes))
-        return b2_fail_memory();
     if (max_kv_bytes != 0)
         count = b2_size_min(count, max_kv_bytes / bytes);
     if (count < most)
         return b2_fail(BLIP2_EINVAL, "max_kv_bytes: got %llu, one request of %u tokens needs %zu",
                        (unsigned long long)max_kv_bytes, limits->max_tokens, most * bytes);
-    if (count > INT32_MAX / PAGE_TOKENS || !b2_size_mul(count, bytes, &plan->kv_bytes))
+    if (count + of_images > INT32_MAX / PAGE_TOKENS ||
+        !b2_size_mul(count + of_images, bytes, &plan->kv_bytes))
         return b2_fail(BLIP2_EINVAL, "max_requests x max_tokens: %zu pages are too many", count);
     limits->page_count = (uint32_t)count;
-    plan->kv = (b2_kv_layout){.type = writer->kv,
-                              .layers = writer->layers,
-                              .heads = writer->heads,
-                              .head_size = writer->width / writer->heads,
-                              .page_tokens = PAGE_TOKENS,
-                              .page_bytes = bytes};
     return BLIP2_OK;
 }
 
@@ -107,6 +124,7 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                     b2_images_keep_cross(model));
     b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
     b2_images_carve(&engine->images, carver, model, limits->image_places);
+    b2_instruct_carve(&engine->instruct, carver, model, limits->max_requests, limits->score_rows);
     if (model->writer.kind == B2_WRITER_NONE)
         return;
     if (model->writer.kind == B2_WRITER_LANGUAGE)
@@ -116,7 +134,9 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
         b2_qformer_carve(&engine->caption, carver, &model->qformer, limits->step_rows,
                          limits->max_sequences);
     b2_batch_carve(&engine->batch, carver, limits->step_rows, limits->max_sequences,
-                   pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA);
+                   pages_for(limits->max_tokens), limits->max_tokens + HISTORY_EXTRA,
+                   limits->max_sequences * (uint32_t)b2_size_max(1, limits->query_pages),
+                   model->writer.reads);
 }
 
 blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
@@ -126,11 +146,12 @@ blip2_status b2_engine_plan_make(b2_engine_plan *out, const blip2_model *model,
     blip2_status status;
 
     *out = (b2_engine_plan){0};
-    if ((status = plan_limits(&out->limits, model, options)) < 0)
+    if ((status = plan_limits(&out->limits, model, options)) < 0 ||
+        (status = plan_layout(out, model)) < 0)
         return status;
-    plan_images(&out->limits, model, options->image_cache_bytes);
+    plan_images(out, model, options->image_cache_bytes);
     if (model->writer.kind != B2_WRITER_NONE &&
-        (status = plan_kv(out, model, options->max_kv_bytes)) < 0)
+        (status = plan_kv(out, model->writer.reads, options->max_kv_bytes)) < 0)
         return status;
     carve(&unused, &carver, model, &out->limits);
     if (carver.overflow)
@@ -151,18 +172,19 @@ static blip2_status allocate(blip2_engine *engine) {
         return status;
     carver.base = engine->workspace;
     carve(engine, &carver, engine->model, &plan->limits);
+    if (plan->limits.query_pages > 0) {
+        engine->images.where.query_kv = (b2_kv_view){.pages = engine->kv, .layout = plan->kv};
+        engine->images.where.query_page = (int32_t)plan->limits.page_count;
+        engine->images.where.query_pages = plan->limits.query_pages;
+    }
     engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
     if (engine->running == NULL)
         return b2_fail_memory();
     if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
+        (status = b2_instruct_init(&engine->instruct)) < 0 ||
         (status = b2_score_init(&engine->score, engine->model)) < 0 ||
         (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
-    engine->query_slots =
-        b2_alloc_array((size_t)plan->limits.max_images * engine->model->config.qformer.queries,
-                       sizeof *engine->query_slots);
-    if (engine->query_slots == NULL)
-        return b2_fail_memory();
     if ((status = b2_batch_init(&engine->batch)) < 0)
         return status;
     return b2_pages_init(&engine->pages, plan->limits.page_count);
@@ -215,8 +237,8 @@ void blip2_engine_close(blip2_engine *engine) {
     b2_batch_free(&engine->batch);
     b2_encode_free(&engine->encode);
     b2_free(engine->running);
-    b2_free(engine->query_slots);
     b2_images_free(&engine->images);
+    b2_instruct_free(&engine->instruct);
     b2_score_space_free(&engine->score);
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);

@@ -4,7 +4,8 @@
  *   step:  admit queued requests while places and pages last
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
- *          read pictures, where the Q-Former writes
+ *          read prompts, where the Q-Former does      (instruct.h)
+ *          read texts, where there is an encoder
  *          pack all pending rows, up to step_rows     (batch.h)
  *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
@@ -15,6 +16,7 @@
 #include "engine/batch.h"
 #include "engine/graphs.h"
 #include "engine/images.h"
+#include "engine/instruct.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 
@@ -23,11 +25,12 @@ typedef struct b2_engine_limits {
     uint32_t max_sequences; /* of all of them: a request has as many as it has beams */
     uint32_t max_images;    /* encoded together */
     uint32_t image_places;  /* pictures kept encoded */
-    uint32_t max_tokens;    /* rows of one sequence */
+    uint32_t max_tokens;    /* rows of one sequence, with what is read for it */
     uint32_t step_rows;     /* rows of one packed batch */
     uint32_t score_rows;    /* rows of one packed batch of the Q-Former's */
     uint32_t page_tokens;
-    uint32_t page_count;
+    uint32_t page_count;  /* of requests */
+    uint32_t query_pages; /* of each picture; 0 unless the Q-Former writes text */
 } b2_engine_limits;
 
 /* How much device memory an engine takes. */
@@ -44,12 +47,12 @@ struct blip2_engine {
     b2_run run;
     b2_engine_plan plan;
     void *workspace; /* one device allocation: everything below that is device memory */
-    void *kv;        /* the KV pool */
+    void *kv;        /* the KV pool: pages of requests, then those of pictures (query_kv) */
     b2_encode_space encode;
     b2_language_space language;
     b2_qformer_space caption; /* for the Q-Former where it writes text */
-    int32_t *query_slots;     /* host [max_images * Q], where queries' keys and values go */
     b2_images images;
+    b2_instruct instruct;
     b2_score_space score;
     uint32_t next_score; /* running place whose SCORE request is looked at first */
     b2_batch batch;
@@ -57,6 +60,7 @@ struct blip2_engine {
     b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
     uint32_t sequences;   /* of those */
+    uint64_t query_hits;  /* texts that went on from queries run before */
     b2_request *queue, *queue_end;
     bool in_call;      /* blip2_generate runs, perhaps in the caller's callback */
     bool close_wanted; /* by that callback: done when the call is over */

@@ -6,7 +6,7 @@
 #include "image/image.h"
 
 static bool makes_soft(const blip2_model *model) {
-    return model->config.language != B2_LANGUAGE_NONE;
+    return model->config.language != B2_LANGUAGE_NONE && !model->config.instructed;
 }
 
 bool b2_images_keep_cross(const blip2_model *model) {
@@ -23,8 +23,9 @@ void b2_images_carve(b2_images *images, b2_carver *carver, const blip2_model *mo
     if (b2_images_keep_cross(model)) {
         where->cross_kv =
             b2_carve_mat(carver, B2_F32, count * model->vit.tokens, model->qformer.cross_kv.rows);
-        where->queries = b2_carve_mat(carver, B2_F32, queries, model->config.qformer.width);
     }
+    if (b2_images_keep_cross(model) && !model->config.instructed)
+        where->queries = b2_carve_mat(carver, B2_F32, queries, model->config.qformer.width);
     if (model->stage1.contrasts)
         where->contrast = b2_carve_mat(carver, B2_F32, queries, model->stage1.vision.rows);
     if (makes_soft(model))

@@ -4,8 +4,9 @@
  * goes. A place that a request needs is pinned.
  *
  * The workload: one picture with many questions, captions matched to pictures, every picture with
- * every text. A place of ViT-g's stage 1 takes 9.6 MB (keys and values), a soft prompt of OPT-2.7b
- * 0.3 MB; encoding takes 0.5 TFLOP. */
+ * every text. A place of ViT-g's stage 1 takes 9.6 MB (keys and values; 2.4 MB more, in pages of
+ * the KV pool, where the Q-Former writes captions: its queries' own), a soft prompt of OPT-2.7b 0.3
+ * MB; encoding takes 0.5 TFLOP. */
 #ifndef B2_IMAGES_H
 #define B2_IMAGES_H
 #include "model/encode.h"

@@ -26,36 +26,53 @@ static blip2_status plan_branches(const blip2_engine *engine, b2_request *reques
         return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
                        sequences_of(request), vocab);
     request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
-    if (request->page_count == 0 || request->page_count > limits->page_count)
+    if (request->page_count == 0 ||
+        request->page_count + request->reading.page_count > limits->page_count)
         return b2_fail(
             BLIP2_EINVAL,
             "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
             "its max_requests or max_tokens",
-            sequences_of(request), rows, request->page_count, limits->page_count);
+            sequences_of(request), rows, request->page_count + request->reading.page_count,
+            limits->page_count);
     return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
+}
+
+/* The engine's max_tokens is for everything of a request; the start token behind a reading comes on
+ * top. */
+static blip2_status check_rows(const blip2_engine *engine, const b2_request *request) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const b2_reading *reading = &request->reading;
+    uint32_t read = b2_reading_rows(reading), start = read > 0;
+
+    if (b2_request_rows(request) - start <= limits->max_tokens &&
+        read <= limits->max_tokens - (b2_request_rows(request) - start))
+        return BLIP2_OK;
+    return b2_fail(BLIP2_EINVAL,
+                   "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
+                   "the last one count)",
+                   request->soft_count + reading->soft_count,
+                   start ? reading->id_count : request->prompt_count,
+                   request->decoding.options.max_new_tokens, limits->max_tokens);
 }
 
 /* Room in pages for everything that it may ever have. */
 static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) {
-    uint32_t rows = b2_request_rows(request);
+    uint32_t rows = b2_request_rows(request), read = b2_reading_rows(&request->reading);
     const b2_engine_limits *limits = &engine->plan.limits;
     const b2_decoding *decoding = &request->decoding;
-    blip2_status status;
+    blip2_status status = check_rows(engine, request);
 
-    if (rows > limits->max_tokens)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
-            "the last one count)",
-            request->soft_count, request->prompt_count, decoding->options.max_new_tokens,
-            limits->max_tokens);
+    if (status < 0)
+        return status;
     if (decoding->past_count + decoding->options.max_new_tokens > engine->batch.history_stride)
         return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
                        decoding->past_count + decoding->options.max_new_tokens,
                        engine->batch.history_stride);
     request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
+    request->reading.page_count = (read + limits->page_tokens - 1) / limits->page_tokens;
     if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
         return status;
+    request->page_count += request->reading.page_count;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
     return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
 }
@@ -90,8 +107,14 @@ static bool free_place(const blip2_engine *engine, uint32_t *place) {
     return false;
 }
 
+b2_phase b2_after_instruction(const b2_request *request) {
+    return b2_reading_rows(&request->reading) > 0 ? B2_PHASE_READ : B2_PHASE_FEED;
+}
+
 b2_phase b2_after_encoding(const b2_request *request) {
-    return request->kind == B2_REQUEST_SCORE ? B2_PHASE_SCORE : B2_PHASE_FEED;
+    if (request->kind == B2_REQUEST_SCORE)
+        return B2_PHASE_SCORE;
+    return request->model->config.instructed ? B2_PHASE_INSTRUCT : b2_after_instruction(request);
 }
 
 void b2_queue_admit(blip2_engine *engine) {

@@ -8,6 +8,7 @@
 void b2_queue_admit(blip2_engine *engine);
 /* What a request with a picture waits for once that is encoded, and one without from the start. */
 b2_phase b2_after_encoding(const b2_request *request);
+b2_phase b2_after_instruction(const b2_request *request); /* with InstructBLIP */
 /* Give back what a running request holds; it is done, one way or another. */
 void b2_queue_retire(blip2_engine *engine, b2_request *request);
 /* Every request in the engine ends with this status. */

@@ -16,10 +16,41 @@ static blip2_status encode_prompt(const blip2_model *model, const char *prompt, 
     return b2_tokens_append(tokens, model->writer.start);
 }
 
+/* The places of the picture's rows are ours to put in front: in a prompt they would be further,
+ * empty ones. */
+static blip2_status check_prompt(const blip2_model *model, const b2_tokens *tokens) {
+    int32_t image = model->config.image_token;
+
+    for (size_t i = 0; i < tokens->count; i++)
+        if (tokens->ids[i] == image)
+            return b2_fail(BLIP2_EINVAL,
+                           "prompt: holds the image token (id %d), expected text alone: the "
+                           "picture is put in front of it",
+                           image);
+    return BLIP2_OK;
+}
+
+/* The same prompt for the Q-Former, which has positions for so many tokens. */
+static blip2_status encode_instruction(b2_request *request, const char *prompt) {
+    const blip2_model *model = request->model;
+    b2_tokens *tokens = &request->instruction;
+    blip2_status status;
+
+    if (model->instructions == NULL)
+        return BLIP2_OK;
+    status = b2_tokenizer_encode(model->instructions, prompt, strlen(prompt), true, tokens);
+    if (status == BLIP2_OK && tokens->count > model->config.qformer.positions)
+        status = b2_fail(BLIP2_EINVAL,
+                         "prompt: %zu tokens as the Q-Former reads it, expected at most %u",
+                         tokens->count, model->config.qformer.positions);
+    return status;
+}
+
 /* What the repetition penalty counts before the first new token: as in transformers, the image
- * tokens that stand for the soft prompt and the prompt itself. */
+ * tokens that stand for the soft prompt and the prompt itself, or the start token. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
     const b2_config *config = &request->model->config;
+    const b2_writer *writer = &request->model->writer;
     const b2_decoding_options decoding = {.min_new_tokens = options->min_new_tokens,
                                           .max_new_tokens = options->max_new_tokens,
                                           .repetition_penalty = options->repetition_penalty,
@@ -33,11 +64,10 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
 
     if (past == NULL)
         return b2_fail_memory();
-    if (whole && config->image_token >= 0 &&
-        (uint32_t)config->image_token < request->model->writer.vocab &&
-        request->model->writer.kind == B2_WRITER_LANGUAGE)
+    if (whole && config->image_token >= 0 && (uint32_t)config->image_token < writer->vocab &&
+        writer->kind == B2_WRITER_LANGUAGE && !writer->reads)
         past[count++] = config->image_token;
-    if (whole || request->model->writer.kind == B2_WRITER_QFORMER) {
+    if (whole || writer->start >= 0) {
         memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
         count += request->prompt_count;
     } else if (config->bos >= 0) {
@@ -66,32 +96,53 @@ static blip2_status init_branches(b2_request *request, const b2_request_options 
     return b2_branches_open(&request->branches, &beams, options->answers);
 }
 
+/* The prompt goes before the new tokens, or to an encoder, and then a start token does. */
+static blip2_status take_prompt(b2_request *request, b2_tokens *tokens, uint32_t new_tokens) {
+    const b2_writer *writer = &request->model->writer;
+    uint32_t queries = request->model->config.qformer.queries;
+
+    if (writer->reads) {
+        request->reading = (b2_reading){
+            .soft_count = queries, .ids = tokens->ids, .id_count = (uint32_t)tokens->count};
+        *tokens = (b2_tokens){0};
+        request->prompt_count = 1;
+    } else {
+        request->soft_count = queries;
+        request->prompt_count = (uint32_t)tokens->count;
+    }
+    request->id_count = request->prompt_count;
+    request->ids = b2_alloc_array((size_t)request->prompt_count + new_tokens, sizeof *request->ids);
+    if (request->ids == NULL)
+        return b2_fail_memory();
+    if (writer->reads)
+        request->ids[0] = writer->start;
+    else
+        memcpy(request->ids, tokens->ids, tokens->count * sizeof *tokens->ids);
+    return BLIP2_OK;
+}
+
 static blip2_status init(b2_request *request, const b2_request_options *options) {
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
     size_t limit = request->model->writer.positions;
+    uint32_t queries = request->model->config.qformer.queries;
     blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
-    if (status < 0)
+    if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
+        (status = encode_instruction(request, prompt)) < 0)
         goto out;
     if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
         tokens.count = options->max_prompt_tokens;
-    request->soft_count = request->model->config.qformer.queries;
     if (tokens.count > limit || options->max_new_tokens > limit ||
-        request->soft_count + tokens.count + options->max_new_tokens > limit + 1) {
+        queries + tokens.count + options->max_new_tokens > limit + 1) {
         status = b2_fail(BLIP2_EINVAL,
                          "%u image, %zu prompt and %u new tokens do not fit: the language model "
                          "has %zu positions, all but the last token take one",
-                         request->soft_count, tokens.count, options->max_new_tokens, limit);
+                         queries, tokens.count, options->max_new_tokens, limit);
         goto out;
     }
-    request->prompt_count = request->id_count = (uint32_t)tokens.count;
-    request->ids = b2_alloc_array(tokens.count + options->max_new_tokens, sizeof *request->ids);
-    if (request->ids == NULL) {
-        status = b2_fail_memory();
+    if ((status = take_prompt(request, &tokens, options->max_new_tokens)) < 0)
         goto out;
-    }
-    memcpy(request->ids, tokens.ids, tokens.count * sizeof *tokens.ids);
     status = init_decoding(request, options);
     if (status == BLIP2_OK)
         status = init_branches(request, options);
@@ -173,8 +224,10 @@ void b2_request_close(b2_request *request) {
     b2_branches_close(request->branches);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);
+    b2_free(request->reading.ids);
     b2_free(request->pages);
     b2_free(request->ids);
+    b2_tokens_free(&request->instruction);
     b2_free(request);
 }
 

@@ -2,11 +2,15 @@
  * text. SCORE: what stage 1 says of a picture, a text or a pair (score.h).
  *
  *   QUEUED -> ENCODE -> FEED ... FEED -> DONE          GENERATE
+ *   QUEUED -> ENCODE -> READ -> FEED ... FEED -> DONE  ... where the writer reads first
+ *   QUEUED -> ENCODE -> INSTRUCT -> ...                ... and with InstructBLIP
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
  * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
- * FEED    has rows that are not yet in its pages: first [soft; prompt] or [queries; start]
+ * INSTRUCT waits for a common pass of the Q-Former, which reads picture and prompt (instruct.h).
+ * READ    waits for the encoder's pass over [soft; prompt], into pages of their own.
+ * FEED    has rows that are not yet in its pages: first [soft; prompt], [queries; start] or [start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
  *         (branches.h). A step that feeds the last row chooses the next token.
  *
@@ -26,10 +30,20 @@ typedef enum b2_request_kind { B2_REQUEST_GENERATE, B2_REQUEST_SCORE } b2_reques
 typedef enum b2_phase {
     B2_PHASE_QUEUED,
     B2_PHASE_ENCODE,
+    B2_PHASE_INSTRUCT,
+    B2_PHASE_READ,
     B2_PHASE_FEED,
     B2_PHASE_SCORE,
     B2_PHASE_DONE
 } b2_phase;
+
+/* What an encoder reads (writer.reads): soft_count soft prompt vectors, then the prompt's ids. */
+typedef struct b2_reading {
+    uint32_t soft_count;
+    int32_t *ids; /* [id_count] */
+    uint32_t id_count;
+    uint32_t page_count; /* its pages are the last of the request's; shared by all beams */
+} b2_reading;
 
 typedef struct b2_request b2_request;
 struct b2_request {
@@ -43,7 +57,10 @@ struct b2_request {
     uint32_t soft_count;
     int32_t *ids; /* [prompt_count + max_new_tokens] prompt, then new tokens; SCORE: the text */
     uint32_t prompt_count, id_count;
-    uint32_t fed; /* rows whose keys and values are in pages */
+    uint32_t fed;          /* rows whose keys and values are in pages */
+    b2_tokens instruction; /* the prompt as the Q-Former reads it; empty where it reads none */
+
+    b2_reading reading; /* all zero: nothing is read */
 
     b2_score score; /* SCORE */
     b2_decoding decoding;
@@ -100,9 +117,16 @@ uint32_t b2_request_rows(const b2_request *request);
 static inline uint32_t b2_request_pending(const b2_request *request) {
     return request->soft_count + request->id_count - request->fed;
 }
-/* Where keys and values of row r go in the pool. */
-static inline int32_t b2_request_slot(const b2_request *request, uint32_t r, uint32_t page_tokens) {
-    return request->pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+/* Where keys and values of row r of a sequence with these pages go in the pool. */
+static inline int32_t b2_slot_of(const int32_t *pages, uint32_t r, uint32_t page_tokens) {
+    return pages[r / page_tokens] * (int32_t)page_tokens + (int32_t)(r % page_tokens);
+}
+static inline uint32_t b2_reading_rows(const b2_reading *reading) {
+    return reading->soft_count + reading->id_count;
+}
+/* Its pages. */
+static inline const int32_t *b2_reading_pages(const b2_request *request) {
+    return request->pages + request->page_count - request->reading.page_count;
 }
 /* What came out; tokens belong to the request. */
 typedef struct b2_answer {

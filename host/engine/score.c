@@ -19,6 +19,8 @@ blip2_status b2_score_check(const b2_score *score, const blip2_model *model) {
 
     if (!model->qformer.reads_text)
         lack = "a Q-Former that reads text";
+    else if (model->config.instructed)
+        lack = "features or scores, its Q-Former reads instructions";
     else if (score->wants_contrast && !model->stage1.contrasts)
         lack = "image-text contrast (vision and text projection)";
     else if (score->wants_match && !model->stage1.matches)
@@ -37,7 +39,7 @@ void b2_score_carve(b2_score_space *space, b2_carver *carver, const blip2_model 
     const b2_qformer_config *config = &model->qformer.config;
     int64_t queries = (int64_t)max_items * config->queries;
 
-    if (!model->qformer.reads_text)
+    if (!b2_score_possible(model))
         return;
     space->max_rows = max_rows;
     space->max_items = max_items;
@@ -58,7 +60,7 @@ void b2_score_carve(b2_score_space *space, b2_carver *carver, const blip2_model 
 blip2_status b2_score_init(b2_score_space *space, const blip2_model *model) {
     size_t rows = space->max_rows, queries = (size_t)space->match.rows;
 
-    if (!model->qformer.reads_text)
+    if (!b2_score_possible(model))
         return BLIP2_OK;
     space->items = b2_alloc_array(space->max_items, sizeof *space->items);
     space->host_picked = b2_alloc_array(rows, sizeof *space->host_picked);

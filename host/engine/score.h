@@ -38,6 +38,10 @@ void b2_score_free(b2_score *score);
 static inline uint32_t b2_score_contrast_rows(const b2_score *score) {
     return score->mode == B2_SCORE_TEXT && !score->wants_rows ? 1 : score->row_count;
 }
+/* Does the model have stage 1's Q-Former, which reads text for its own sake? */
+static inline bool b2_score_possible(const blip2_model *model) {
+    return model->qformer.reads_text && !model->config.instructed;
+}
 /* ENOTSUP if the model has no such head, or reads no text. */
 blip2_status b2_score_check(const b2_score *score, const blip2_model *model);
 

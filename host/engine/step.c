@@ -86,43 +86,92 @@ static blip2_status score(blip2_engine *engine) {
     return status;
 }
 
-/* Where the Q-Former writes, its queries take the place of a soft prompt: their keys and values go
- * into the pages of requests that are new, up to max_images of them at once. *more: others are
- * left. */
-static blip2_status read_some(blip2_engine *engine, bool *more) {
-    const b2_engine_limits *limits = &engine->plan.limits;
-    b2_images *images = &engine->images;
-    uint32_t count = 0, queries = engine->model->config.qformer.queries;
+/* Where the Q-Former writes, its queries take the place of a soft prompt. They were run when the
+ * picture was encoded, and their keys and values are kept with it. */
+static void take_queries(blip2_engine *engine, b2_request *request) {
+    int32_t first = b2_encode_query_page(&engine->images.where, request->image_place);
 
-    *more = false;
+    if (engine->model->writer.kind != B2_WRITER_QFORMER || request->fed > 0)
+        return;
+    b2_batch_add_prefix(&engine->batch, request, first, engine->model->config.qformer.queries,
+                        engine->plan.limits.page_tokens);
+    engine->query_hits++;
+}
+
+/* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
+static blip2_status instruct_qformer(blip2_engine *engine) {
+    b2_instruct *instruct = &engine->instruct;
+
+    if (!engine->model->config.instructed)
+        return BLIP2_OK;
+    b2_instruct_begin(instruct);
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+        b2_request *request = engine->running[i];
+        const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
+
+        if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
+            !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
+            continue;
+        request->phase = b2_after_instruction(request);
+    }
+    if (instruct->pack.batch.segments == 0)
+        return BLIP2_OK;
+    return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
+}
+
+/* The memory that a batch refers to. */
+static void bind(blip2_engine *engine) {
+    b2_token_batch *packed = &engine->batch.packed;
+
+    packed->soft =
+        engine->model->config.instructed ? engine->instruct.soft : engine->images.where.soft;
+    packed->kv.pages = engine->kv;
+    packed->kv.layout = engine->plan.kv;
+}
+
+/* The first row of a request's soft prompt: with its picture, or its own. */
+static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
+    bool instructed = engine->model->config.instructed;
+
+    return (instructed ? request->place : request->image_place) *
+           engine->model->config.qformer.queries;
+}
+
+/* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
+ * are new, as many as fit into one pass. *more: others are left. */
+static blip2_status read_texts(blip2_engine *engine, bool *more) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    const blip2_model *model = engine->model;
+    b2_batch *batch = &engine->batch;
+    blip2_status status;
+
+    b2_batch_begin(batch);
     for (uint32_t i = 0; i < limits->max_requests; i++) {
         b2_request *request = engine->running[i];
 
-        if (request == NULL || request->phase != B2_PHASE_FEED || request->fed > 0)
+        if (request == NULL || request->phase != B2_PHASE_READ)
             continue;
-        if (count == limits->max_images) {
-            *more = true;
+        b2_batch_add_reading(batch, request, soft_row(engine, request), limits->page_tokens);
+        if (batch->full)
             break;
-        }
-        for (uint32_t r = 0; r < queries; r++)
-            engine->query_slots[count * queries + r] =
-                b2_request_slot(request, r, limits->page_tokens);
-        images->where.slots[count++] = request->image_place;
-        request->fed = queries;
+        request->phase = B2_PHASE_FEED;
     }
-    if (count == 0)
+    *more = batch->full;
+    if (batch->packed.rows == 0)
         return BLIP2_OK;
-    return b2_encode_queries(engine->model, &engine->run, &engine->encode, count, &images->where,
-                             (b2_kv_view){.pages = engine->kv, .layout = engine->plan.kv},
-                             engine->query_slots);
+    bind(engine);
+    if ((status = b2_batch_send(batch, model->device)) < 0)
+        return status;
+    return b2_language_read(&model->language, &engine->run, &engine->language, &batch->packed);
 }
 
-static blip2_status read_queries(blip2_engine *engine) {
-    bool more = engine->model->writer.kind == B2_WRITER_QFORMER;
-    blip2_status status = BLIP2_OK;
+/* What must be there before a request has rows of its own. */
+static blip2_status read_first(blip2_engine *engine) {
+    bool more = engine->model->writer.reads;
+    blip2_status status = instruct_qformer(engine);
 
     while (more && status == BLIP2_OK)
-        status = read_some(engine, &more);
+        status = read_texts(engine, &more);
     return status;
 }
 
@@ -130,20 +179,19 @@ static blip2_status read_queries(blip2_engine *engine) {
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_batch *batch = &engine->batch;
-    uint32_t queries = engine->model->config.qformer.queries;
 
     b2_batch_begin(batch);
     for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
         b2_request *request = engine->running[i % limits->max_requests];
         bool beams = i < limits->max_requests; /* those with beams come first */
 
-        if (request != NULL && request->phase == B2_PHASE_FEED &&
-            (request->branches != NULL) == beams)
-            b2_batch_add(batch, request, request->image_place * queries, limits->page_tokens);
+        if (request == NULL || request->phase != B2_PHASE_FEED ||
+            (request->branches != NULL) != beams)
+            continue;
+        take_queries(engine, request);
+        b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
     }
-    batch->packed.soft = engine->images.where.soft;
-    batch->packed.kv.pages = engine->kv;
-    batch->packed.kv.layout = engine->plan.kv;
+    bind(engine);
 }
 
 static void show_logits(const blip2_engine *engine, b2_mat logits) {
@@ -184,25 +232,31 @@ static blip2_status queue(void *context) {
 }
 
 /* May the device be left alone with the step, or does somebody look at what it computes? Steps with
- * beams are not captured: what they do depends on more than the key of a graph. */
+ * beams or with pages to copy are not captured: what they do depends on more than the key of a
+ * graph. */
 static bool is_watched(const blip2_engine *engine) {
     const b2_batch *batch = &engine->batch;
 
     for (uint32_t i = 0; i < batch->chosen_count; i++)
         if (batch->chosen[i]->on_logits != NULL)
             return true;
-    return engine->run.trace != NULL || batch->beam_count > 0;
+    return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
+    b2_token_batch *packed = &engine->batch.packed;
+    uint32_t most = engine->plan.limits.max_tokens;
+    b2_step_key key;
 
-    if (!b2_batch_is_decode(batch))
+    if (!b2_batch_is_decode(&engine->batch))
         return queue(engine);
-    batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
+    packed->max_k = b2_graph_keys(packed->max_k, most);
+    if (packed->max_cross > 0)
+        packed->max_cross = b2_graph_keys(packed->max_cross, most);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
+    key = (b2_step_key){packed->rows, packed->max_k, packed->max_cross};
+    return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
 /* Hand the best continuations to their requests, which have a row for each running beam. */
@@ -255,7 +309,7 @@ static blip2_status advance(blip2_engine *engine) {
 
     b2_queue_admit(engine);
     if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_queries(engine)) < 0)
+        (status = read_first(engine)) < 0)
         return status;
     pack(engine);
     if (batch->packed.rows == 0)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/score.h"
+
 const char *const b2_tasks[] = {"caption", "vqa", "features", "match", "itm", "itc", NULL};
 
 int blip2_model_can(const blip2_model *model, const char *task) {
@@ -9,7 +11,7 @@ int blip2_model_can(const blip2_model *model, const char *task) {
 
     if (model == NULL || task == NULL)
         return 0;
-    reads = model->qformer.reads_text;
+    reads = b2_score_possible(model);
     itm = reads && model->stage1.matches;
     itc = reads && model->stage1.contrasts;
     if (strcmp(task, "caption") == 0)

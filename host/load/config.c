@@ -141,9 +141,10 @@ blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, cons
     if (!json_is_object(top))
         f.status = b2_fail(BLIP2_EFORMAT, "%s: expected an object, got an array", name);
     read_top(&f, top, &config);
-    config.qformer.text_input = strcmp(config.model_type, "instructblip") == 0;
+    config.instructed = strcmp(config.model_type, "instructblip") == 0;
     read_vit(&f, top, &config.vit);
     read_qformer(&f, top, &config.qformer);
+    config.qformer.text_input = config.qformer.text_input || config.instructed;
     config.qformer.vision_width = config.vit.width;
     b2_field_token(&f, top, "image_token_index", &config.image_token);
     b2_field_u32(&f, top, "image_text_hidden_size", 1, B2_MAX_WIDTH, &config.itc_width);

@@ -60,6 +60,38 @@ typedef struct b2_opt_config {
     bool pre_norm;      /* do_layer_norm_before; true */
 } b2_opt_config;
 
+typedef struct b2_t5_config {
+    uint32_t vocab;                  /* V, 32128 */
+    uint32_t width;                  /* C, d_model; 512 */
+    uint32_t heads;                  /* H, 8 */
+    uint32_t head_size;              /* D, d_kv; 64. H * D need not be C */
+    uint32_t ffn;                    /* F, d_ff; 2048 */
+    uint32_t layers, decoder_layers; /* of the encoder, 6; of the decoder, as many */
+    uint32_t buckets, max_distance;  /* of relative positions; 32, 128 */
+    b2_activation act;               /* feed_forward_proj, dense_act_fn; RELU */
+    bool gated;                      /* likewise; false */
+    bool scaled_head;                /* logits are scaled by C^-0.5; unless tie_word_embeddings is
+                                        false, or as scale_decoder_outputs says */
+    float eps;                       /* 1e-6 */
+    int32_t start;                   /* decoder_start_token_id; bos, else pad */
+} b2_t5_config;
+
+typedef struct b2_llama_config {
+    uint32_t vocab;     /* V, 32000 */
+    uint32_t width;     /* C, 4096 */
+    uint32_t layers;    /* L, 32 */
+    uint32_t heads;     /* H, 32 */
+    uint32_t kv_heads;  /* of keys and values: H, or a divisor of it that groups of heads share */
+    uint32_t head_size; /* D, C / H */
+    uint32_t ffn;       /* F, 11008 */
+    uint32_t positions; /* 2048 */
+    b2_activation act;  /* SILU */
+    float eps;          /* 1e-6 */
+    float rope_theta;   /* 10000 */
+    float rope_factor;  /* linear scaling: angles are divided by it; 1 */
+    bool tied;          /* the head is the token embedding; false */
+} b2_llama_config;
+
 typedef struct b2_image_config {
     uint32_t width, height; /* 224; what the processor resizes to */
     float mean[3], std[3];  /* CLIP's */
@@ -72,8 +104,11 @@ typedef struct b2_config {
     char architecture[64]; /* architectures[0], "" if absent */
     b2_vit_config vit;
     b2_qformer_config qformer;
-    b2_language language; /* NONE for Blip2ForImageTextRetrieval */
-    b2_opt_config opt;    /* when language is OPT */
+    b2_language language;  /* NONE for Blip2ForImageTextRetrieval */
+    b2_opt_config opt;     /* when language is OPT */
+    b2_t5_config t5;       /* when it is T5 */
+    b2_llama_config llama; /* when it is LLAMA */
+    bool instructed;       /* InstructBLIP: the Q-Former reads the prompt as well */
     b2_image_config image;
     int32_t image_token;               /* image_token_index; -1: none */
     int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */

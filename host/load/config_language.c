@@ -1,4 +1,5 @@
 /* text_config of config.json, with the defaults of transformers' configuration of each kind. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,6 +19,21 @@ static const b2_opt_config opt_defaults = {
     .act = B2_ACT_RELU,
     .eps = 1e-5f,
     .pre_norm = true,
+};
+
+static const b2_t5_config t5_defaults = {
+    .vocab = 32128,
+    .width = 512,
+    .heads = 8,
+    .head_size = 64,
+    .ffn = 2048,
+    .layers = 6,
+    .buckets = 32,
+    .max_distance = 128,
+    .act = B2_ACT_RELU,
+    .scaled_head = true,
+    .eps = 1e-6f,
+    .start = -1,
 };
 
 static void read_stop_ids(b2_fields *f, const json_t *object, b2_config *config) {
@@ -75,6 +91,136 @@ static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
     b2_field_heads(f, opt->width, opt->heads);
 }
 
+/* "relu", "gated-gelu", ...: of the latter it is known that the tanh form is meant. dense_act_fn,
+ * where it is written down, wins: BLIP-2 runs Flan-T5 with the other form. */
+static void read_feed_forward(b2_fields *f, const json_t *object, b2_t5_config *t5) {
+    char text[32] = "relu";
+    const char *name = text;
+
+    b2_field_text(f, object, "feed_forward_proj", text, sizeof text);
+    if (f->status < 0)
+        return;
+    t5->gated = strncmp(text, "gated-", 6) == 0;
+    if (t5->gated)
+        name += 6;
+    if (strcmp(text, "gated-gelu") == 0)
+        t5->act = B2_ACT_GELU_TANH;
+    else if (!b2_activation_of(name, &t5->act)) {
+        f->status = b2_fail(BLIP2_ENOTSUP, "%s: %sfeed_forward_proj: \"%s\" is not supported",
+                            f->file, f->section, text);
+        return;
+    }
+    b2_field_activation(f, object, "dense_act_fn", &t5->act);
+    b2_field_bool(f, object, "is_gated_act", &t5->gated);
+}
+
+/* How distances fall into buckets is only defined for tables of some size. */
+static void read_relative_positions(b2_fields *f, const json_t *object, b2_t5_config *t5) {
+    b2_field_u32(f, object, "relative_attention_num_buckets", 4, B2_MAX_BUCKETS, &t5->buckets);
+    b2_field_u32(f, object, "relative_attention_max_distance", 1, B2_MAX_DISTANCE,
+                 &t5->max_distance);
+    if (f->status == BLIP2_OK && t5->max_distance <= t5->buckets / 2)
+        f->status = b2_fail(BLIP2_EFORMAT,
+                            "%s: %srelative_attention_max_distance: expected more than half of %u "
+                            "buckets, got %u",
+                            f->file, f->section, t5->buckets, t5->max_distance);
+}
+
+static void read_t5(b2_fields *f, const json_t *object, b2_config *config) {
+    b2_t5_config *t5 = &config->t5;
+    bool tied = true;
+
+    *t5 = t5_defaults;
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &t5->vocab);
+    b2_field_u32(f, object, "d_model", 1, B2_MAX_WIDTH, &t5->width);
+    b2_field_u32(f, object, "num_heads", 1, B2_MAX_HEADS, &t5->heads);
+    b2_field_u32(f, object, "d_kv", 1, B2_MAX_HEAD_SIZE, &t5->head_size);
+    b2_field_u32(f, object, "d_ff", 1, B2_MAX_FFN, &t5->ffn);
+    b2_field_u32(f, object, "num_layers", 1, B2_MAX_LAYERS, &t5->layers);
+    t5->decoder_layers = t5->layers;
+    if (!json_is_null(json_object_get(object, "num_decoder_layers")))
+        b2_field_u32(f, object, "num_decoder_layers", 1, B2_MAX_LAYERS, &t5->decoder_layers);
+    b2_field_f32(f, object, "layer_norm_epsilon", B2_MIN_EPS, B2_MAX_EPS, &t5->eps);
+    read_feed_forward(f, object, t5);
+    read_relative_positions(f, object, t5);
+    b2_field_bool(f, object, "tie_word_embeddings", &tied);
+    t5->scaled_head = tied;
+    b2_field_bool(f, object, "scale_decoder_outputs", &t5->scaled_head);
+    t5->start = config->bos >= 0 ? config->bos : config->pad;
+    b2_field_token(f, object, "decoder_start_token_id", &t5->start);
+    if (f->status == BLIP2_OK && (t5->start < 0 || (uint32_t)t5->start >= t5->vocab))
+        f->status = b2_fail(BLIP2_EFORMAT,
+                            "%s: %sdecoder_start_token_id: expected a token id below %u, got %d",
+                            f->file, f->section, t5->vocab, t5->start);
+}
+
+static const b2_llama_config llama_defaults = {
+    .vocab = 32000,
+    .width = 4096,
+    .layers = 32,
+    .heads = 32,
+    .ffn = 11008,
+    .positions = 2048,
+    .act = B2_ACT_SILU,
+    .eps = 1e-6f,
+    .rope_theta = 10000,
+    .rope_factor = 1,
+};
+
+/* Rotary positions: "rope_theta" and "rope_scaling" beside the other fields, or in transformers 5
+ * both as "rope_parameters". */
+static void read_rope(b2_fields *f, const json_t *object, b2_llama_config *llama) {
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+
+    b2_field_f32(f, object, "rope_theta", 1, 1e12, &llama->rope_theta);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *rope = b2_field_object(f, object, keys[i]);
+        char type[32] = "default", section[64];
+
+        (void)snprintf(section, sizeof section, "text_config.%s.", keys[i]);
+        f->section = section;
+        b2_field_text(f, rope, "type", type, sizeof type);
+        b2_field_text(f, rope, "rope_type", type, sizeof type);
+        b2_field_f32(f, rope, "rope_theta", 1, 1e12, &llama->rope_theta);
+        if (strcmp(type, "linear") == 0)
+            b2_field_f32(f, rope, "factor", 1e-3, 1e6, &llama->rope_factor);
+        else if (f->status == BLIP2_OK && strcmp(type, "default") != 0)
+            f->status = b2_fail(BLIP2_ENOTSUP,
+                                "%s: %srope_type: \"%s\" is not supported, only default and linear",
+                                f->file, section, type);
+        f->section = "text_config.";
+    }
+}
+
+static void read_llama(b2_fields *f, const json_t *object, b2_llama_config *llama) {
+    *llama = llama_defaults;
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &llama->vocab);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &llama->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &llama->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &llama->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &llama->ffn);
+    b2_field_u32(f, object, "max_position_embeddings", 1, B2_MAX_ROWS, &llama->positions);
+    b2_field_activation(f, object, "hidden_act", &llama->act);
+    b2_field_f32(f, object, "rms_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &llama->eps);
+    b2_field_bool(f, object, "tie_word_embeddings", &llama->tied);
+    b2_field_must_be(f, object, "attention_bias", false);
+    b2_field_must_be(f, object, "mlp_bias", false);
+    b2_field_heads(f, llama->width, llama->heads);
+    llama->kv_heads = llama->heads;
+    if (!json_is_null(json_object_get(object, "num_key_value_heads")))
+        b2_field_u32(f, object, "num_key_value_heads", 1, B2_MAX_HEADS, &llama->kv_heads);
+    llama->head_size = llama->width / llama->heads;
+    if (!json_is_null(json_object_get(object, "head_dim")))
+        b2_field_u32(f, object, "head_dim", 2, B2_MAX_WIDTH, &llama->head_size);
+    read_rope(f, object, llama);
+    if (llama->heads % llama->kv_heads != 0)
+        b2_field_fail(f, "num_key_value_heads", "a divisor of num_attention_heads",
+                      json_object_get(object, "num_key_value_heads"));
+    if (f->status == BLIP2_OK && llama->head_size % 2 != 0)
+        f->status = b2_fail(BLIP2_EFORMAT, "%s: %shead_dim: expected an even size, got %u", f->file,
+                            f->section, llama->head_size);
+}
+
 static void read_language(b2_fields *f, const json_t *object, const char *section,
                           b2_config *config) {
     char type[32] = "opt";
@@ -88,8 +234,10 @@ static void read_language(b2_fields *f, const json_t *object, const char *sectio
     } else if (strcmp(type, "t5") == 0) {
         config->language = B2_LANGUAGE_T5;
         read_tokens(f, object, -1, 0, 1, config);
+        read_t5(f, object, config);
     } else if (strcmp(type, "llama") == 0) {
         config->language = B2_LANGUAGE_LLAMA;
+        read_llama(f, object, &config->llama);
         read_tokens(f, object, 1, -1, 2, config);
     } else if (f->status == BLIP2_OK) {
         f->status = b2_fail(BLIP2_ENOTSUP, "%s: %smodel_type: \"%s\" is not supported", f->file,

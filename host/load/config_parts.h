@@ -9,7 +9,10 @@ enum {
     B2_MAX_WIDTH = 65536,
     B2_MAX_LAYERS = 1024,
     B2_MAX_HEADS = 1024,
+    B2_MAX_HEAD_SIZE = 4096,
     B2_MAX_FFN = 1 << 20,
+    B2_MAX_BUCKETS = 1024,
+    B2_MAX_DISTANCE = 1 << 16,
     B2_MAX_ROWS = 1 << 20 /* of an embedding table */
 };
 #define B2_MIN_EPS 1e-30

@@ -138,8 +138,7 @@ void b2_field_must_be(b2_fields *fields, const json_t *object, const char *key, 
                                  fields->section, key, got ? "true" : "false");
 }
 
-void b2_field_activation(b2_fields *fields, const json_t *object, const char *key,
-                         b2_activation *out) {
+bool b2_activation_of(const char *name, b2_activation *out) {
     static const struct {
         const char *name;
         b2_activation act;
@@ -147,18 +146,26 @@ void b2_field_activation(b2_fields *fields, const json_t *object, const char *ke
                  {"gelu", B2_ACT_GELU},
                  {"gelu_new", B2_ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", B2_ACT_GELU_TANH},
-                 {"quick_gelu", B2_ACT_QUICK_GELU}};
-    char name[32] = "";
+                 {"quick_gelu", B2_ACT_QUICK_GELU},
+                 {"silu", B2_ACT_SILU},
+                 {"swish", B2_ACT_SILU}};
 
-    b2_field_text(fields, object, key, name, sizeof name);
-    if (fields->status < 0 || json_object_get(object, key) == NULL)
-        return;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(name, known[i].name) == 0) {
             *out = known[i].act;
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+void b2_field_activation(b2_fields *fields, const json_t *object, const char *key,
+                         b2_activation *out) {
+    char name[32] = "";
+
+    b2_field_text(fields, object, key, name, sizeof name);
+    if (fields->status < 0 || json_object_get(object, key) == NULL || b2_activation_of(name, out))
+        return;
     fields->status = b2_fail(BLIP2_ENOTSUP, "%s: %s%s: activation \"%s\" is not supported",
                              fields->file, fields->section, key, name);
 }

@@ -39,7 +39,8 @@ const json_t *b2_field_object(b2_fields *fields, const json_t *object, const cha
 /* ENOTSUP unless the field is absent or has the one value that this library implements. */
 void b2_field_must_be(b2_fields *fields, const json_t *object, const char *key, bool value);
 
-/* "gelu", "relu", ... as transformers names them. */
+/* "gelu", "relu", ... as transformers names them; false: no such name. */
+bool b2_activation_of(const char *name, b2_activation *out);
 void b2_field_activation(b2_fields *fields, const json_t *object, const char *key,
                          b2_activation *out);
 /* hidden_size must be a multiple of the heads. */

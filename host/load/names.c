@@ -16,6 +16,10 @@
     [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
     [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
 
+/* A .weight of T5, which has no biases: the same name in LAVIS's T5. */
+#define T5(id, meaning, name)                                                                      \
+    [id] = {"T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight"}
+
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
 #define CLIP_VIT "visual_encoder.transformer.resblocks.{}."
@@ -24,8 +28,14 @@
 #define LAVIS_HEAD "Qformer.cls.predictions."
 #define HF_OPT "language_model.model.decoder."
 #define LAVIS_OPT "opt_model.model.decoder."
+#define HF_LLAMA "language_model.model."
+#define LAVIS_LLAMA "llm_model.model."
+#define HF_LLAMA_LAYER HF_LLAMA "layers.{}."
+#define LAVIS_LLAMA_LAYER LAVIS_LLAMA "layers.{}."
 #define HF_OPT_LAYER HF_OPT "layers.{}."
 #define LAVIS_OPT_LAYER LAVIS_OPT "layers.{}."
+#define T5_E "encoder.block.{}.layer."
+#define T5_D "decoder.block.{}.layer."
 
 /* clang-format off: a table is read by its columns */
 static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
@@ -125,6 +135,66 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     BOTH(B2_OPT_FC2, "OPT mlp out", HF_OPT_LAYER "fc2", LAVIS_OPT_LAYER "fc2"),
     BOTH(B2_OPT_MLP_LN, "OPT mlp norm", HF_OPT_LAYER "final_layer_norm",
          LAVIS_OPT_LAYER "final_layer_norm"),
+    /* Llama; alone likewise */
+    ONE(B2_LLAMA_TOKENS, "Llama token embedding", HF_LLAMA "embed_tokens.weight", NULL,
+        LAVIS_LLAMA "embed_tokens.weight"),
+    ONE(B2_LLAMA_NORM, "Llama last norm", HF_LLAMA "norm.weight", NULL, LAVIS_LLAMA "norm.weight"),
+    ONE(B2_LLAMA_HEAD, "Llama head", "language_model.lm_head.weight", NULL,
+        "llm_model.lm_head.weight"),
+    ONE(B2_LLAMA_ATTN_NORM, "Llama attention norm", HF_LLAMA_LAYER "input_layernorm.weight", NULL,
+        LAVIS_LLAMA_LAYER "input_layernorm.weight"),
+    ONE(B2_LLAMA_Q, "Llama query", HF_LLAMA_LAYER "self_attn.q_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.q_proj.weight"),
+    ONE(B2_LLAMA_K, "Llama key", HF_LLAMA_LAYER "self_attn.k_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.k_proj.weight"),
+    ONE(B2_LLAMA_V, "Llama value", HF_LLAMA_LAYER "self_attn.v_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.v_proj.weight"),
+    ONE(B2_LLAMA_OUT, "Llama attention output", HF_LLAMA_LAYER "self_attn.o_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "self_attn.o_proj.weight"),
+    ONE(B2_LLAMA_MLP_NORM, "Llama mlp norm", HF_LLAMA_LAYER "post_attention_layernorm.weight", NULL,
+        LAVIS_LLAMA_LAYER "post_attention_layernorm.weight"),
+    ONE(B2_LLAMA_GATE, "Llama mlp gate", HF_LLAMA_LAYER "mlp.gate_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.gate_proj.weight"),
+    ONE(B2_LLAMA_UP, "Llama mlp in", HF_LLAMA_LAYER "mlp.up_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.up_proj.weight"),
+    ONE(B2_LLAMA_DOWN, "Llama mlp out", HF_LLAMA_LAYER "mlp.down_proj.weight", NULL,
+        LAVIS_LLAMA_LAYER "mlp.down_proj.weight"),
+    /* T5; a folder of T5 alone has the same names without "language_model." (weights.c) */
+    T5(B2_T5_TOKENS, "token embedding", "shared"),
+    T5(B2_T5_E_TOKENS, "token embedding, again", "encoder.embed_tokens"),
+    T5(B2_T5_D_TOKENS, "token embedding, again", "decoder.embed_tokens"),
+    T5(B2_T5_HEAD, "head", "lm_head"),
+    T5(B2_T5_E_BUCKETS, "encoder relative positions",
+       "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+    T5(B2_T5_E_FINAL_LN, "encoder last norm", "encoder.final_layer_norm"),
+    T5(B2_T5_E_LN, "encoder attention norm", T5_E "0.layer_norm"),
+    T5(B2_T5_E_Q, "encoder query", T5_E "0.SelfAttention.q"),
+    T5(B2_T5_E_K, "encoder key", T5_E "0.SelfAttention.k"),
+    T5(B2_T5_E_V, "encoder value", T5_E "0.SelfAttention.v"),
+    T5(B2_T5_E_OUT, "encoder attention output", T5_E "0.SelfAttention.o"),
+    T5(B2_T5_E_MLP_LN, "encoder mlp norm", T5_E "1.layer_norm"),
+    T5(B2_T5_E_WI, "encoder mlp in", T5_E "1.DenseReluDense.wi"),
+    T5(B2_T5_E_WI_0, "encoder mlp gate", T5_E "1.DenseReluDense.wi_0"),
+    T5(B2_T5_E_WI_1, "encoder mlp in", T5_E "1.DenseReluDense.wi_1"),
+    T5(B2_T5_E_WO, "encoder mlp out", T5_E "1.DenseReluDense.wo"),
+    T5(B2_T5_D_BUCKETS, "decoder relative positions",
+       "decoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+    T5(B2_T5_D_FINAL_LN, "decoder last norm", "decoder.final_layer_norm"),
+    T5(B2_T5_D_LN, "decoder attention norm", T5_D "0.layer_norm"),
+    T5(B2_T5_D_Q, "decoder query", T5_D "0.SelfAttention.q"),
+    T5(B2_T5_D_K, "decoder key", T5_D "0.SelfAttention.k"),
+    T5(B2_T5_D_V, "decoder value", T5_D "0.SelfAttention.v"),
+    T5(B2_T5_D_OUT, "decoder attention output", T5_D "0.SelfAttention.o"),
+    T5(B2_T5_D_CROSS_LN, "decoder cross norm", T5_D "1.layer_norm"),
+    T5(B2_T5_D_CROSS_Q, "decoder cross query", T5_D "1.EncDecAttention.q"),
+    T5(B2_T5_D_CROSS_K, "decoder cross key", T5_D "1.EncDecAttention.k"),
+    T5(B2_T5_D_CROSS_V, "decoder cross value", T5_D "1.EncDecAttention.v"),
+    T5(B2_T5_D_CROSS_OUT, "decoder cross output", T5_D "1.EncDecAttention.o"),
+    T5(B2_T5_D_MLP_LN, "decoder mlp norm", T5_D "2.layer_norm"),
+    T5(B2_T5_D_WI, "decoder mlp in", T5_D "2.DenseReluDense.wi"),
+    T5(B2_T5_D_WI_0, "decoder mlp gate", T5_D "2.DenseReluDense.wi_0"),
+    T5(B2_T5_D_WI_1, "decoder mlp in", T5_D "2.DenseReluDense.wi_1"),
+    T5(B2_T5_D_WO, "decoder mlp out", T5_D "2.DenseReluDense.wo"),
 };
 /* clang-format on */
 

@@ -190,19 +190,23 @@ blip2_status b2_weights_take(b2_weights *weights, b2_weight_id id, uint32_t laye
     return status;
 }
 
-/* What files have and no model uses: buffers of BERT that hold 0, 1, 2, ..., and what comes behind
- * the features in the original vision towers. */
+static bool ends_with(const char *name, const char *suffix) {
+    size_t length = strlen(name), end = strlen(suffix);
+
+    return length >= end && strcmp(name + length - end, suffix) == 0;
+}
+
+/* What files have and no model uses: buffers of BERT that hold 0, 1, 2, ..., Llama's of its angles,
+ * and what comes behind the features in the original vision towers. */
 static bool is_weight(const char *name) {
-    static const char suffix[] = "position_ids";
     static const char *const heads[] = {"visual_encoder.norm.", "visual_encoder.fc_norm.",
                                         "visual_encoder.head.", "visual_encoder.ln_post.",
                                         "visual_encoder.proj"};
-    size_t length = strlen(name);
 
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         if (strncmp(name, heads[i], strlen(heads[i])) == 0)
             return false;
-    return length < sizeof suffix - 1 || strcmp(name + length - (sizeof suffix - 1), suffix) != 0;
+    return !ends_with(name, "position_ids") && !ends_with(name, "rotary_emb.inv_freq");
 }
 
 blip2_status b2_weights_finish(b2_weights *weights) {

@@ -134,6 +134,53 @@ typedef enum b2_weight_id {
     B2_OPT_FC2_B,
     B2_OPT_MLP_LN_W,
     B2_OPT_MLP_LN_B,
+    /* Llama; none has a bias */
+    B2_LLAMA_TOKENS,    /* [V, C] */
+    B2_LLAMA_NORM,      /* [C] */
+    B2_LLAMA_HEAD,      /* [V, C]; absent where tied to B2_LLAMA_TOKENS */
+    B2_LLAMA_ATTN_NORM, /* [C] per layer, so are the next ones */
+    B2_LLAMA_Q,         /* [H D, C] */
+    B2_LLAMA_K,         /* [heads of keys and values * D, C] */
+    B2_LLAMA_V,
+    B2_LLAMA_OUT,      /* [C, H D] */
+    B2_LLAMA_MLP_NORM, /* [C] */
+    B2_LLAMA_GATE,     /* [F, C] */
+    B2_LLAMA_UP,       /* [F, C] */
+    B2_LLAMA_DOWN,     /* [C, F] */
+    /* T5, E its encoder and D its decoder; I = heads * head size */
+    B2_T5_TOKENS,     /* [V, C] */
+    B2_T5_E_TOKENS,   /* the same once more */
+    B2_T5_D_TOKENS,   /* likewise */
+    B2_T5_HEAD,       /* [V, C]; absent where tied to B2_T5_TOKENS */
+    B2_T5_E_BUCKETS,  /* [buckets, H] bias by relative position, in layer 0 for all layers */
+    B2_T5_E_FINAL_LN, /* [C] */
+    B2_T5_E_LN,       /* [C] per layer, so are the next ones */
+    B2_T5_E_Q,        /* [I, C] */
+    B2_T5_E_K,
+    B2_T5_E_V,
+    B2_T5_E_OUT, /* [C, I] */
+    B2_T5_E_MLP_LN,
+    B2_T5_E_WI,   /* [F, C], models without a gate */
+    B2_T5_E_WI_0, /* [F, C], with one: the gate */
+    B2_T5_E_WI_1, /* [F, C] */
+    B2_T5_E_WO,   /* [C, F] */
+    B2_T5_D_BUCKETS,
+    B2_T5_D_FINAL_LN,
+    B2_T5_D_LN,
+    B2_T5_D_Q,
+    B2_T5_D_K,
+    B2_T5_D_V,
+    B2_T5_D_OUT,
+    B2_T5_D_CROSS_LN,
+    B2_T5_D_CROSS_Q,
+    B2_T5_D_CROSS_K,
+    B2_T5_D_CROSS_V,
+    B2_T5_D_CROSS_OUT,
+    B2_T5_D_MLP_LN,
+    B2_T5_D_WI,
+    B2_T5_D_WI_0,
+    B2_T5_D_WI_1,
+    B2_T5_D_WO,
     B2_WEIGHT_ID_COUNT
 } b2_weight_id;
 

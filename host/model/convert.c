@@ -241,7 +241,7 @@ static blip2_status open_source(conversion *c, const char *directory) {
 
     if (status < 0 || (status = b2_weights_finish(c->model->weights)) < 0)
         return status;
-    return b2_model_open_tokenizer(c->model);
+    return b2_model_open_tokenizers(c->model);
 }
 
 static blip2_status check_options(const char *directory, const char *out,

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "image/image.h"
 
 void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
@@ -15,6 +16,8 @@ void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model 
     if (!keeps_cross)
         out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
                                      model->qformer.cross_kv.rows);
+    if (model->config.instructed)
+        return;
     b2_qformer_carve(&out->qformer, carver, &model->qformer, images * queries, 0);
     b2_qformer_pack_carve(&out->pack, carver, queries, images, images * queries);
     if (model->projection.rows > 0)
@@ -25,15 +28,22 @@ void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model 
 }
 
 blip2_status b2_encode_prepare(const blip2_model *model, b2_encode_space *space) {
-    blip2_status status = b2_qformer_pack_init(&space->pack);
+    blip2_status status = BLIP2_OK;
 
+    if (!model->config.instructed)
+        status = b2_qformer_pack_init(&space->pack);
     if (status < 0)
         return status;
+    space->query_slots = b2_alloc_array(model->config.qformer.queries, sizeof *space->query_slots);
+    if (space->query_slots == NULL)
+        return b2_fail_memory();
     return b2_fill_segments(model->device, &space->vit.segments, space->images);
 }
 
 void b2_encode_free(b2_encode_space *space) {
     b2_qformer_pack_free(&space->pack);
+    b2_free(space->query_slots);
+    space->query_slots = NULL;
 }
 
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
@@ -58,12 +68,13 @@ static b2_mat rows_of(b2_mat m, uint32_t picture, uint32_t each) {
 
 /* Keys and values of the pictures, where they are kept or in the workspace. *cross_kv: the matrix
  * that the batch's segments point into. */
-static blip2_status read_images(const blip2_model *model, const b2_run *run,
-                                const b2_encode_space *space, uint32_t images,
-                                const b2_encode_places *places, b2_mat features, b2_mat *cross_kv) {
+static blip2_status read_images(const blip2_model *model, const b2_run *run, b2_encode_space *space,
+                                uint32_t images, const b2_encode_places *places, b2_mat features,
+                                b2_mat *cross_kv) {
     uint32_t n = model->vit.tokens;
     blip2_status status = BLIP2_OK;
 
+    space->cross_runs += images;
     *cross_kv = places->cross_kv;
     if (places->cross_kv.data == NULL) {
         *cross_kv = b2_mat_rows(space->cross_kv, 0, features.rows);
@@ -75,15 +86,27 @@ static blip2_status read_images(const blip2_model *model, const b2_run *run,
     return status;
 }
 
-/* The Q-Former's image mode: *queries [images * Q, C]. slots, kv: as in b2_encode_queries, or
- * NULL and absent. */
+/* Slots of the picture's queries in its pages; NULL where they are not kept. */
+static const int32_t *query_slots(const b2_encode_space *space, const b2_encode_places *places,
+                                  uint32_t place, uint32_t queries) {
+    int32_t tokens = (int32_t)places->query_kv.layout.page_tokens;
+
+    if (places->query_kv.pages == NULL)
+        return NULL;
+    for (uint32_t q = 0; q < queries; q++)
+        space->query_slots[q] = b2_encode_query_page(places, place) * tokens + (int32_t)q;
+    return space->query_slots;
+}
+
+/* The Q-Former's image mode: *queries [images * Q, C]. */
 static blip2_status run_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                                 uint32_t images, const b2_encode_places *places, b2_mat cross_kv,
-                                b2_kv_view kv, const int32_t *slots, b2_mat *queries) {
+                                b2_mat *queries) {
     bool kept = places->cross_kv.data != NULL;
     uint32_t n = model->vit.tokens, each = model->config.qformer.queries;
     blip2_status status;
 
+    space->query_runs += images;
     b2_qformer_pack_begin(&space->pack, B2_MASK_ALL);
     for (uint32_t i = 0; i < images; i++)
         (void)b2_qformer_pack_add(
@@ -91,20 +114,12 @@ static blip2_status run_queries(const blip2_model *model, const b2_run *run, b2_
             &(b2_qformer_segment){.has_queries = true,
                                   .image_first = (kept ? places->slots[i] : i) * n,
                                   .image_rows = n,
-                                  .slots = slots != NULL ? slots + (size_t)i * each : NULL});
+                                  .slots = query_slots(space, places, places->slots[i], each)});
     if ((status = b2_qformer_pack_send(&space->pack, model->device)) < 0)
         return status;
-    space->pack.batch.kv = kv;
+    space->pack.batch.kv = places->query_kv;
     return b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch, cross_kv,
                           queries);
-}
-
-blip2_status b2_encode_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
-                               uint32_t images, const b2_encode_places *places, b2_kv_view kv,
-                               const int32_t *slots) {
-    b2_mat queries;
-
-    return run_queries(model, run, space, images, places, places->cross_kv, kv, slots, &queries);
 }
 
 /* Each picture's rows of x to its place. */
@@ -131,8 +146,8 @@ blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encod
     if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
             0 ||
         (status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
-        (status = run_queries(model, run, space, images, places, cross_kv, (b2_kv_view){0}, NULL,
-                              &queries)) < 0)
+        model->config.instructed ||
+        (status = run_queries(model, run, space, images, places, cross_kv, &queries)) < 0)
         return status;
     b2_trace_mat(run, "qformer.out", 0, queries);
     if (places->queries.data != NULL &&

@@ -3,10 +3,12 @@
  *   pictures -> pixels -> vit -> features [B*n, Cv]
  *     -> cross_kv [B*n, X]           keys and values for the Q-Former's cross-attention, all layers
  *     -> queries [B*Q, C]            the Q-Former's image mode, which reads them
+ *     -> query_kv                    its own keys and values, all layers: what captions see
  *     -> soft [B*Q, E]               projected: soft prompts of a language model
  *     -> contrast [B*Q, W]           projected: what texts are compared with
  *
- * Each of them can be kept for later use, at a place of the picture's own (engine/images.h).
+ * Each of them can be kept for later use, at a place of the picture's own (engine/images.h). Where
+ * the Q-Former reads prompts as well, a picture alone gives cross_kv and no more.
  */
 #ifndef B2_ENCODE_H
 #define B2_ENCODE_H
@@ -22,6 +24,8 @@ typedef struct b2_encode_space {
     b2_mat soft;     /* [B*Q, E]; absent without a language model */
     b2_mat contrast; /* [B*Q, W]; absent without contrast */
     uint32_t images;
+    int32_t *query_slots; /* host [Q] where one picture's queries keep their keys and values */
+    uint64_t cross_runs, query_runs; /* pictures so far: cross_kv computed, image mode run */
 } b2_encode_space;
 
 /* Where what comes out of pictures is kept: picture i has place slots[i] of each matrix that is
@@ -32,7 +36,17 @@ typedef struct b2_encode_places {
     b2_mat contrast; /* [places * Q, W] the contrast head of those, of unit length */
     b2_mat soft;     /* [places * Q, E] soft prompts */
     uint32_t *slots; /* host [images] */
+    /* Keys and values of the queries' self-attention in image mode, of all layers, for text to go
+     * on from: in pages of a pool, query_pages a place, from page query_page on. */
+    b2_kv_view query_kv; /* page_table unused; pages NULL: not kept */
+    int32_t query_page;
+    uint32_t query_pages;
 } b2_encode_places;
+
+/* The first of a place's pages. */
+static inline int32_t b2_encode_query_page(const b2_encode_places *places, uint32_t place) {
+    return places->query_page + (int32_t)(place * places->query_pages);
+}
 
 /* keeps_cross: places have cross_kv. */
 void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
@@ -44,12 +58,6 @@ void b2_encode_free(b2_encode_space *space);
 /* Preprocess image number `index` of the batch into space->pixels. */
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
                               uint32_t index, const blip2_image *image);
-/* Image mode over pictures whose cross_kv is kept, picture i's at place places->slots[i], for the
- * queries' own keys and values: in all layers of kv (page_table unused) at slots (host
- * [images * Q]). What text continues from. */
-blip2_status b2_encode_queries(const blip2_model *model, const b2_run *run, b2_encode_space *space,
-                               uint32_t images, const b2_encode_places *places, b2_kv_view kv,
-                               const int32_t *slots);
 /* Encode the pictures whose pixels are there. */
 blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                            uint32_t images, const b2_encode_places *places);

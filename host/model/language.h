@@ -3,16 +3,22 @@
 #ifndef B2_LANGUAGE_H
 #define B2_LANGUAGE_H
 #include "load/config.h"
+#include "model/llama.h"
 #include "model/opt.h"
+#include "model/t5.h"
 #include "model/writer.h"
 
 typedef struct b2_language_model {
     b2_language kind;
     b2_opt opt; /* the one of that kind; the others are empty */
+    b2_t5 t5;
+    b2_llama llama;
 } b2_language_model;
 
 typedef struct b2_language_space { /* device memory for one packed batch */
     b2_opt_space opt;
+    b2_t5_space t5;
+    b2_llama_space llama;
 } b2_language_space;
 
 /* E: width of the soft prompt. */
@@ -30,5 +36,9 @@ void b2_language_carve(b2_language_space *out, b2_carver *carver, const b2_langu
 blip2_status b2_language_run(const b2_language_model *model, const b2_run *run,
                              const b2_language_space *space, const b2_token_batch *batch,
                              b2_mat *logits);
+/* Where writer.reads: whole [soft prompt; prompt]s through the encoder, keys and values of its
+ * output at batch->slots in all layers of batch->kv. */
+blip2_status b2_language_read(const b2_language_model *model, const b2_run *run,
+                              const b2_language_space *space, const b2_token_batch *batch);
 
 #endif

@@ -139,38 +139,46 @@ static blip2_status make_weight(b2_loader *loader, b2_weight **out, const b2_ten
     return BLIP2_OK;
 }
 
+static int64_t part_rows(const b2_dense_source *source, uint32_t part) {
+    return source->part_rows != NULL ? source->part_rows[part] : source->rows;
+}
+
 /* The biases of a joined weight, one after the other in one vector. */
 static blip2_status load_biases(b2_loader *loader, b2_dense *out, const b2_dense_source *source) {
     b2_tensor tensor;
     float *to;
-    blip2_status status = carve(loader, &to, (size_t)source->rows * source->parts);
+    int64_t rows, first = 0;
+    blip2_status status = carve(loader, &to, (size_t)out->rows);
 
     out->bias = to;
-    for (uint32_t i = 0; status == BLIP2_OK && i < source->parts; i++) {
-        status = b2_weights_take(loader->weights, source->bias_ids[i], source->layers[i], 1,
-                                 &source->rows, &tensor);
+    for (uint32_t i = 0; status == BLIP2_OK && i < source->parts; i++, first += rows) {
+        rows = part_rows(source, i);
+        status = b2_weights_take(loader->weights, source->bias_ids[i], source->layers[i], 1, &rows,
+                                 &tensor);
         if (status == BLIP2_OK && tensor.data != NULL)
-            status = loader->make ? put_tensor(loader, to + (int64_t)i * source->rows, &tensor)
-                                  : progress(loader, &tensor);
+            status =
+                loader->make ? put_tensor(loader, to + first, &tensor) : progress(loader, &tensor);
     }
     return status;
 }
 
 blip2_status b2_load_joined(b2_loader *loader, b2_dense *out, const b2_dense_source *source) {
     b2_tensor tensors[B2_MAX_JOINED];
-    int64_t dims[2] = {source->rows, source->cols};
     bool all = true;
     blip2_status status;
 
-    *out = (b2_dense){.rows = source->rows * source->parts, .cols = source->cols};
+    *out = (b2_dense){.cols = source->cols};
     if (source->parts > B2_MAX_JOINED)
         return b2_fail(BLIP2_ENOTSUP, "%u tensors in one weight, the limit is %d", source->parts,
                        B2_MAX_JOINED);
     for (uint32_t i = 0; i < source->parts; i++) {
+        int64_t dims[2] = {part_rows(source, i), source->cols};
+
         status = b2_weights_take(loader->weights, source->weight_ids[i], source->layers[i], 2, dims,
                                  &tensors[i]);
         if (status < 0)
             return status;
+        out->rows += dims[0];
         all = all && tensors[i].data != NULL;
     }
     if (all && (status = make_weight(loader, &out->w, tensors, source->parts, source->cols,
@@ -190,6 +198,11 @@ blip2_status b2_load_dense(b2_loader *loader, b2_dense *out, b2_weight_id weight
                                              .cols = cols});
 }
 
+blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, uint32_t layer,
+                            int64_t rows, int64_t cols) {
+    return b2_load_joined(loader, out, &(b2_dense_source){&id, NULL, &layer, 1, rows, cols, NULL});
+}
+
 blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                           b2_weight_id beta_id, uint32_t layer, int64_t width, float eps) {
     blip2_status status = b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
@@ -198,6 +211,12 @@ blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id 
     if (status < 0)
         return status;
     return b2_load_vector(loader, &out->beta, beta_id, layer, 1, &width);
+}
+
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+                         uint32_t layer, int64_t width, float eps) {
+    *out = (b2_norm_weights){.eps = eps, .rms = true};
+    return b2_load_vector(loader, &out->gamma, gamma_id, layer, 1, &width);
 }
 
 blip2_status b2_load_table(b2_loader *loader, b2_weight **out, b2_weight_id id, uint32_t rank,

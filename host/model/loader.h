@@ -22,8 +22,9 @@ typedef struct b2_dense {
 } b2_dense;
 
 typedef struct b2_norm_weights {
-    const float *gamma, *beta; /* [C] */
+    const float *gamma, *beta; /* [C]; beta NULL with rms */
     float eps;
+    bool rms;
 } b2_norm_weights;
 
 typedef struct b2_loader {
@@ -63,13 +64,20 @@ typedef struct b2_dense_source {
     const b2_weight_id *weight_ids, *bias_ids; /* [parts] */
     const uint32_t *layers;                    /* [parts] */
     uint32_t parts;
-    int64_t rows, cols; /* of each part */
+    int64_t rows, cols;       /* of each part */
+    const int64_t *part_rows; /* [parts] where they differ, in place of rows */
 } b2_dense_source;
 blip2_status b2_load_joined(b2_loader *loader, b2_dense *out, const b2_dense_source *source);
 blip2_status b2_load_dense(b2_loader *loader, b2_dense *out, b2_weight_id weight_id,
                            b2_weight_id bias_id, uint32_t layer, int64_t rows, int64_t cols);
+/* y = x w', without a bias. */
+blip2_status b2_load_matrix(b2_loader *loader, b2_dense *out, b2_weight_id id, uint32_t layer,
+                            int64_t rows, int64_t cols);
 blip2_status b2_load_norm(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
                           b2_weight_id beta_id, uint32_t layer, int64_t width, float eps);
+/* RMS norm: without mean and beta. */
+blip2_status b2_load_rms(b2_loader *loader, b2_norm_weights *out, b2_weight_id gamma_id,
+                         uint32_t layer, int64_t width, float eps);
 /* A tensor as fp32 vector on the device. */
 blip2_status b2_load_vector(b2_loader *loader, const float **out, b2_weight_id id, uint32_t layer,
                             uint32_t rank, const int64_t *dims);

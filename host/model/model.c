@@ -3,29 +3,22 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/options.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
-    const char *what = NULL;
-
-    switch (config->language) {
-    case B2_LANGUAGE_NONE:
-        return BLIP2_OK;
-    case B2_LANGUAGE_OPT:
-        /* InstructBLIP: the Q-Former reads the prompt as well. */
-        what = config->qformer.text_input ? "a Q-Former that reads the prompt" : NULL;
-        break;
-    case B2_LANGUAGE_T5:
-        what = "language model t5";
-        break;
-    case B2_LANGUAGE_LLAMA:
-        what = "language model llama";
-        break;
-    }
-    if (what == NULL)
-        return BLIP2_OK;
-    return b2_fail(BLIP2_ENOTSUP, "%s: %s is not supported by this version, only BLIP-2 with opt",
-                   directory, what);
+    if (config->language != B2_LANGUAGE_NONE && config->qformer.text_input && !config->instructed)
+        return b2_fail(BLIP2_ENOTSUP,
+                       "%s: a Q-Former that reads text beside a language model is not supported, "
+                       "only InstructBLIP's",
+                       directory);
+    if (config->language == B2_LANGUAGE_LLAMA && config->llama.kv_heads != config->llama.heads)
+        return b2_fail(
+            BLIP2_ENOTSUP,
+            "%s: grouped-query attention (%u heads of keys and values for %u of queries) "
+            "is not supported",
+            directory, config->llama.kv_heads, config->llama.heads);
+    return BLIP2_OK;
 }
 
 /* One pass over all parts (loader.h). */
@@ -85,81 +78,30 @@ static blip2_status set_weight_type(b2_loader *loader, blip2_weight_type type) {
     return b2_fail(BLIP2_EINVAL, "weight_type: %d is none of AUTO, F32, F16, BF16", (int)type);
 }
 
+/* T5 was trained in bf16: the middle of its feed-forward parts exceeds what F16 can hold. */
+static bool exceeds_f16(const b2_config *config) {
+    return config->language == B2_LANGUAGE_T5;
+}
+
 /* A GPU that cannot be used is worth a warning; that there is none is not. */
 static blip2_status open_device(blip2_model *model, const blip2_model_options *options) {
     /* The two enumerations name the same types in the same order. */
     const b2_device_options device = {.threads = options->threads,
-                                      .compute = (b2_compute)options->compute};
-    blip2_status status = b2_device_open(&model->device, options->device, &device);
-    const b2_device *d = model->device;
+                                      .compute = (b2_compute)options->compute,
+                                      .exceeds_f16 = exceeds_f16(&model->config)};
+    const b2_device *d;
+    blip2_status status;
 
-    if (status < 0)
+    if (options->compute == BLIP2_COMPUTE_F16 && device.exceeds_f16)
+        return b2_fail(BLIP2_EINVAL, "compute: F16 cannot hold the activations of this language "
+                                     "model (t5), expected BF16, TF32 or F32");
+    if ((status = b2_device_open(&model->device, options->device, &device)) < 0)
         return status;
+    d = model->device;
     b2_log_write(&model->log, d->gpu_unused ? BLIP2_LOG_WARNING : BLIP2_LOG_INFO,
                  "device %s: %s%s%s", d->name, d->about, d->no_gpu[0] != '\0' ? "; " : "",
                  d->no_gpu);
     return BLIP2_OK;
-}
-
-/* Captions of the Q-Former begin and end with tokens that no configuration names. */
-static void find_ends(blip2_model *model) {
-    int32_t stop = b2_tokenizer_find(model->tokenizer, "[SEP]");
-
-    model->writer.start = b2_tokenizer_find(model->tokenizer, "[DEC]");
-    if (stop < 0 || model->writer.start < 0) {
-        model->writer = (b2_writer){.start = -1};
-        return;
-    }
-    model->config.stop_ids[0] = stop;
-    model->config.stop_count = 1;
-}
-
-/* LAVIS's OPT ends a text with a new line, which is the byte "\n" in its vocabulary. */
-static void find_new_line(blip2_model *model) {
-    int32_t stop = b2_tokenizer_find(model->tokenizer, "\xc4\x8a");
-
-    if (stop >= 0) {
-        model->config.stop_ids[0] = stop;
-        model->config.stop_count = 1;
-    }
-}
-
-/* Where the model is, for messages. */
-static const char *place(const blip2_model *model) {
-    return model->directory != NULL ? model->directory : model->files.checkpoint;
-}
-
-/* The tokenizer must know no ids but those of the language model, or of a Q-Former that reads text
- * alone. */
-static blip2_status open_tokenizer(blip2_model *model) {
-    const b2_lavis_files *files = &model->files;
-    bool generates = model->config.language != B2_LANGUAGE_NONE;
-    size_t vocab, most = generates ? model->writer.vocab : model->qformer.config.vocab;
-    blip2_status status;
-
-    if (!generates && files->checkpoint != NULL && files->vocabulary == NULL)
-        return b2_fail(BLIP2_EINVAL, "%s: the vocabulary of its texts is not named", place(model));
-    status = files->vocabulary != NULL && !generates
-                 ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
-                 : b2_tokenizer_open(&model->tokenizer,
-                                     files->language != NULL ? files->language : model->directory);
-    if (status < 0)
-        return status;
-    vocab = b2_tokenizer_vocab(model->tokenizer);
-    if (vocab > most)
-        return b2_fail(BLIP2_EFORMAT, "%s: the tokenizer has ids up to %zu, the %s has %zu words",
-                       place(model), vocab - 1, generates ? "language model" : "Q-Former", most);
-    if (model->writer.kind == B2_WRITER_QFORMER)
-        find_ends(model);
-    if (files->language != NULL && model->config.language == B2_LANGUAGE_OPT)
-        find_new_line(model);
-    return BLIP2_OK;
-}
-
-blip2_status b2_model_open_tokenizer(blip2_model *model) {
-    return model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text
-               ? open_tokenizer(model)
-               : BLIP2_OK;
 }
 
 /* The files of tower and language model join the checkpoint's. */
@@ -194,7 +136,7 @@ static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes
     config->qformer.text_input = !language;
     if (language && (status = b2_config_read_language_file(config, model->files.language)) < 0)
         return status;
-    return check_language(config, place(model));
+    return check_language(config, b2_model_place(model));
 }
 
 static blip2_status keep_source(blip2_model *model, const b2_model_source *source) {
@@ -224,7 +166,7 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
     if ((status = set_weight_type(loader, options->weight_type)) < 0 ||
         (status = keep_source(model, source)) < 0 ||
         (folder && (status = read_config(model)) < 0) ||
-        (folder && (status = check_language(&model->config, place(model))) < 0) ||
+        (folder && (status = check_language(&model->config, b2_model_place(model))) < 0) ||
         (status = open_device(model, options)) < 0 || (status = open_weights(model)) < 0 ||
         (!folder && (status = infer_config(model, &source->sizes)) < 0))
         return status;
@@ -237,7 +179,7 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
     find_writer(model);
     if (!make)
         return BLIP2_OK;
-    if ((status = b2_model_open_tokenizer(model)) < 0 ||
+    if ((status = b2_model_open_tokenizers(model)) < 0 ||
         (status = b2_loader_begin_make(loader)) < 0)
         return status;
     return load_parts(model);
@@ -285,6 +227,7 @@ void blip2_model_close(blip2_model *model) {
     b2_qformer_free(&model->qformer);
     b2_language_free(&model->language);
     b2_tokenizer_close(model->tokenizer);
+    b2_tokenizer_close(model->instructions);
     b2_weights_close(model->weights);
     b2_device_close(model->device);
     b2_lavis_files_free(&model->files);

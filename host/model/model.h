@@ -3,6 +3,8 @@
  *   pictures -> pixels -> vit -> features -> qformer -> [B*Q, C] -> projection -> soft [B*Q, E]
  *   [soft; prompt ids] -> language model -> text                                (engine/)
  *
+ * InstructBLIP's Q-Former reads the prompt as well, with a tokenizer of its own.
+ *
  * Immutable once open. */
 #ifndef B2_MODEL_H
 #define B2_MODEL_H
@@ -24,6 +26,7 @@ struct blip2_model {
     b2_loader loader;    /* owns the weights on the device */
     b2_weights *weights; /* the file maps, which some weights point into */
     b2_tokenizer *tokenizer;
+    b2_tokenizer *instructions; /* how the Q-Former reads prompts; NULL: it reads none */
     b2_vit vit;
     b2_qformer qformer;
     b2_stage1 stage1;
@@ -39,6 +42,11 @@ static inline const char *b2_model_name(const blip2_model *model) {
                                                  : model->config.model_type;
 }
 
+/* Where it is, for messages. */
+static inline const char *b2_model_place(const blip2_model *model) {
+    return model->directory != NULL ? model->directory : model->files.checkpoint;
+}
+
 /* Where a model is. */
 typedef struct b2_model_source {
     const char *directory; /* NULL: LAVIS's files below, as in b2_lavis_files */
@@ -50,7 +58,7 @@ typedef struct b2_model_source {
  * Without a language model (a stage-1 checkpoint) only vision and Q-Former are loaded. */
 blip2_status b2_model_load(blip2_model **out, const b2_model_source *source,
                            const blip2_model_options *options, bool make);
-/* The tokenizer, where the model has use for one; _load does it with `make` only. */
-blip2_status b2_model_open_tokenizer(blip2_model *model);
+/* The tokenizers that the model has use for; _load does it with `make` only. */
+blip2_status b2_model_open_tokenizers(blip2_model *model);
 
 #endif

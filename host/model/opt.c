@@ -10,7 +10,7 @@ static blip2_status load_layer(b2_opt_layer *layer, b2_loader *loader, const b2_
     const b2_weight_id biases[] = {B2_OPT_Q_B, B2_OPT_K_B, B2_OPT_V_B};
     const uint32_t layers[] = {i, i, i};
     int64_t c = config->width, f = config->ffn;
-    const b2_dense_source qkv = {weights, biases, layers, 3, c, c};
+    const b2_dense_source qkv = {weights, biases, layers, 3, c, c, NULL};
     blip2_status status;
 
     if ((status = b2_load_joined(loader, &layer->qkv, &qkv)) < 0 ||
@@ -43,16 +43,11 @@ static blip2_status load_tables(b2_opt *opt, b2_loader *loader) {
 }
 
 static blip2_status load_projections(b2_opt *opt, b2_loader *loader) {
-    const b2_weight_id in = B2_OPT_PROJECT_IN, out = B2_OPT_PROJECT_OUT;
-    const uint32_t layer = 0;
     int64_t c = opt->config.width, e = opt->config.embed;
-    blip2_status status =
-        b2_load_joined(loader, &opt->project_in, &(b2_dense_source){&in, NULL, &layer, 1, c, e});
+    blip2_status status = b2_load_matrix(loader, &opt->project_in, B2_OPT_PROJECT_IN, 0, c, e);
 
-    if (status < 0)
-        return status;
-    return b2_load_joined(loader, &opt->project_out,
-                          &(b2_dense_source){&out, NULL, &layer, 1, e, c});
+    return status < 0 ? status
+                      : b2_load_matrix(loader, &opt->project_out, B2_OPT_PROJECT_OUT, 0, e, c);
 }
 
 blip2_status b2_opt_load(b2_opt *opt, b2_loader *loader, const b2_opt_config *config) {
@@ -107,21 +102,9 @@ static blip2_status embed(const b2_opt *opt, const b2_run *run, const b2_opt_spa
     bool projected = opt->project_in.w != NULL;
     b2_mat e = projected ? w->e : w->x;
     b2_device *device = run->device;
-    blip2_status status;
+    blip2_status status = b2_token_batch_embed(run, batch, opt->tokens, e);
 
-    if (batch->soft_count > 0 &&
-        (status = device->ops->copy_rows(device, &(b2_copy_rows){.x = batch->soft,
-                                                                 .y = e,
-                                                                 .x_rows = batch->soft_from,
-                                                                 .y_rows = batch->soft_to,
-                                                                 .count = batch->soft_count})) < 0)
-        return status;
-    if (batch->id_count > 0 &&
-        (status = device->ops->embed(device, &(b2_embed){.table = opt->tokens,
-                                                         .ids = batch->ids,
-                                                         .rows = batch->id_rows,
-                                                         .count = batch->id_count,
-                                                         .y = e})) < 0)
+    if (status < 0)
         return status;
     if (projected && (status = b2_dense_run(run, w->x, e, &opt->project_in, B2_ACT_NONE)) < 0)
         return status;

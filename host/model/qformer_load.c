@@ -15,7 +15,7 @@ static blip2_status load_self(b2_qformer_layer *layer, b2_loader *loader, int64_
     const b2_weight_id weights[] = {B2_QF_SELF_Q_W, B2_QF_SELF_K_W, B2_QF_SELF_V_W};
     const b2_weight_id biases[] = {B2_QF_SELF_Q_B, B2_QF_SELF_K_B, B2_QF_SELF_V_B};
     const uint32_t layers[] = {i, i, i};
-    const b2_dense_source qkv = {weights, biases, layers, 3, c, c};
+    const b2_dense_source qkv = {weights, biases, layers, 3, c, c, NULL};
     blip2_status status;
 
     if ((status = b2_load_joined(loader, &layer->self_qkv, &qkv)) < 0 ||
@@ -64,9 +64,9 @@ static blip2_status load_cross_kv(b2_qformer *qformer, b2_loader *loader) {
         biases[k] = k % 2 == 0 ? B2_QF_CROSS_K_B : B2_QF_CROSS_V_B;
         layers[k] = k / 2 * config->cross_every;
     }
-    return b2_load_joined(
-        loader, &qformer->cross_kv,
-        &(b2_dense_source){weights, biases, layers, count, config->width, config->vision_width});
+    return b2_load_joined(loader, &qformer->cross_kv,
+                          &(b2_dense_source){weights, biases, layers, count, config->width,
+                                             config->vision_width, NULL});
 }
 
 /* The checkpoint's vocabulary where the configuration does not say. */

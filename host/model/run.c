@@ -69,6 +69,14 @@ blip2_status b2_dense_run(const b2_run *run, b2_mat y, b2_mat x, const b2_dense 
         run->device, &(b2_linear){.x = x, .w = dense->w, .bias = dense->bias, .act = act, .y = y});
 }
 
+blip2_status b2_dense_gated(const b2_run *run, b2_mat y, b2_mat x, const b2_dense *dense,
+                            b2_activation act) {
+    return run->device->ops->linear(
+        run->device,
+        &(b2_linear){
+            .x = x, .w = dense->w, .bias = dense->bias, .act = act, .gated = true, .y = y});
+}
+
 blip2_status b2_dense_add(const b2_run *run, b2_mat y, b2_mat x, const b2_dense *dense) {
     return run->device->ops->linear(
         run->device,
@@ -86,5 +94,6 @@ blip2_status b2_norm_add(const b2_run *run, b2_mat y, b2_mat x, b2_mat add,
                                                           .gamma = norm->gamma,
                                                           .beta = norm->beta,
                                                           .eps = norm->eps,
+                                                          .rms = norm->rms,
                                                           .y = y});
 }

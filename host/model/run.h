@@ -42,7 +42,10 @@ blip2_status b2_fill_segments(b2_device *device, const b2_even_segments *segment
 /* Short forms of the operations, as model code reads best. */
 blip2_status b2_dense_run(const b2_run *run, b2_mat y, b2_mat x, const b2_dense *dense,
                           b2_activation act);
-/* y = y + act(x w' + bias) */
+/* w: gate above up, as the seam's linear takes it. */
+blip2_status b2_dense_gated(const b2_run *run, b2_mat y, b2_mat x, const b2_dense *dense,
+                            b2_activation act);
+/* y = y + x w' + bias */
 blip2_status b2_dense_add(const b2_run *run, b2_mat y, b2_mat x, const b2_dense *dense);
 blip2_status b2_norm_run(const b2_run *run, b2_mat y, b2_mat x, const b2_norm_weights *norm);
 /* y = norm(x + add) */

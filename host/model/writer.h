@@ -2,6 +2,8 @@
  * batches of tokens (token_batch.h) whose keys and values stand in pages.
  *
  *   a language model   rows: [soft prompt; prompt; new tokens]
+ *   ... with encoder   reads [soft prompt; prompt] first, whose keys and values for
+ *                      cross-attention come into pages of their own; rows: [start; new tokens]
  *   the Q-Former       rows: [queries; [DEC]; new tokens]. Captions of stage 1: the queries' keys
  *                      and values come from image mode; there is no prompt
  */
@@ -22,7 +24,8 @@ typedef struct b2_writer {
     uint32_t vocab;
     uint32_t positions; /* rows that a sequence can have */
     int32_t position;   /* of a sequence's row 0 in the table of positions */
-    int32_t start;      /* QFORMER: the token that begins a text; else -1 */
+    int32_t start;      /* QFORMER, or with `reads`: the token that begins a text; else -1 */
+    bool reads;         /* a language model with an encoder */
 } b2_writer;
 
 #endif

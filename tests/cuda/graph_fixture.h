@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 
 #define TINY BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_opt"
+#define T5 BLIP2_SOURCE_DIR "/tests/golden/models/hf_blip2_t5"
 #define DEMO BLIP2_SOURCE_DIR "/models/demo/caption"
 
 enum { REQUESTS = 4 };

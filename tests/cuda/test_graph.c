@@ -108,20 +108,40 @@ static void generate(tokens *out, const char *folder, const char *device, blip2_
 }
 
 /* The demo's are the CPU's; a random model's, whose scores lie close, those of direct steps. */
+static const struct {
+    const char *folder, *direct;
+    blip2_compute compute;
+    uint64_t steps; /* of decoding */
+} ways[] = {{DEMO, "cpu", BLIP2_COMPUTE_F32, 24},
+            {TINY, "cuda", BLIP2_COMPUTE_F32, 24},
+            {TINY, "cuda", BLIP2_COMPUTE_F16, 24},
+            {T5, "cuda", BLIP2_COMPUTE_F32, 28},
+            {T5, "cuda", BLIP2_COMPUTE_AUTO, 28}};
+
 START_TEST(same_tokens) {
-    static const blip2_compute computes[] = {BLIP2_COMPUTE_F32, BLIP2_COMPUTE_F32,
-                                             BLIP2_COMPUTE_F16};
-    const char *folder = _i == 0 ? DEMO : TINY, *device = _i == 0 ? "cpu" : "cuda";
     tokens direct, captured;
 
-    generate(&direct, folder, device, computes[_i], false);
-    generate(&captured, folder, "cuda", computes[_i], true);
+    generate(&direct, ways[_i].folder, ways[_i].direct, ways[_i].compute, false);
+    generate(&captured, ways[_i].folder, "cuda", ways[_i].compute, true);
     ck_assert_uint_eq(direct.graph_launches, 0);
     ck_assert_mem_eq(captured.ids, direct.ids, sizeof direct.ids);
-    /* Of 28 steps 4 have prompts; 16 decode one sequence, 1 two, 7 three: the first of each kind is
-     * captured. */
+    /* Of 28 steps 4 have prompts (T5's encoder reads them before); 16 decode one sequence, 1 two, 7
+     * three (T5: 17, 2 and 9): the first of each kind is captured. */
     ck_assert_uint_eq(captured.graphs, 3);
-    ck_assert_uint_eq(captured.graph_launches, 24 - 3);
+    ck_assert_uint_eq(captured.graph_launches, ways[_i].steps - 3);
+}
+END_TEST
+
+/* F16 could not hold what T5 computes. */
+START_TEST(t5_computes_in_bf16) {
+    fixture f;
+
+    open_fixture(&f, T5, "cuda", BLIP2_COMPUTE_AUTO);
+    ck_assert_int_eq(f.model->device->compute, B2_BF16);
+    close_fixture(&f);
+    open_fixture(&f, TINY, "cuda", BLIP2_COMPUTE_AUTO);
+    ck_assert_int_eq(f.model->device->compute, B2_F16);
+    close_fixture(&f);
 }
 END_TEST
 
@@ -257,14 +277,23 @@ END_TEST
 /* ---- what they count ---------------------------------------------------------------------- */
 
 /* A decoding step of an OPT of 3 layers. A layer: norm, qkv, attention with its append, out,
- * norm, fc1, fc2. Around them: tokens, positions; the chosen rows, final norm, head, choice. */
+ * norm, fc1, fc2. Around them: tokens, positions; the chosen rows, final norm, head, choice.
+ * Of a T5 of 2 decoder layers: norm, qkv, attention with its append, out; norm, cross query,
+ * attention, cross out; norm, wi, gate, wo. Around them the same but for positions. */
+static const struct {
+    const char *folder;
+    blip2_compute compute;
+    uint64_t launches;
+} counted[] = {{TINY, BLIP2_COMPUTE_F32, 7 * 3 + 6},
+               {TINY, BLIP2_COMPUTE_F16, 7 * 3 + 6},
+               {T5, BLIP2_COMPUTE_F32, 12 * 2 + 5},
+               {T5, BLIP2_COMPUTE_BF16, 12 * 2 + 5}};
+
 START_TEST(a_step_counts) {
-    enum { LAYERS = 3, AROUND = 6 };
-    static const blip2_compute computes[] = {BLIP2_COMPUTE_F32, BLIP2_COMPUTE_F16};
     b2_request *requests[3];
     fixture f;
 
-    open_fixture(&f, TINY, "cuda", computes[_i]);
+    open_fixture(&f, counted[_i].folder, "cuda", counted[_i].compute);
     for (uint32_t i = 0; i < 3; i++)
         requests[i] = submit(&f, i == 1 ? "a photo of" : NULL, 20, 1.0f);
     for (int i = 0; i < 3; i++) /* prompts; a decode step, captured; its graph */
@@ -279,7 +308,7 @@ START_TEST(a_step_counts) {
         b2_alloc_fail_after(-1);
         n = *vm_host();
         ck_assert_uint_eq(n.graph_launches, 1);
-        ck_assert_uint_eq(n.launches, 7 * LAYERS + AROUND);
+        ck_assert_uint_eq(n.launches, counted[_i].launches);
         ck_assert_uint_eq(n.copies, 2);           /* arrays there, tokens back */
         ck_assert_uint_eq(n.synchronisations, 1); /* for the tokens */
         ck_assert_uint_eq(n.allocations + n.host_allocations + n.frees, 0);
@@ -297,10 +326,11 @@ int main(void) {
     TCase *tests = tcase_create("graph");
 
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, same_tokens, 0, 3);
+    tcase_add_loop_test(tests, same_tokens, 0, sizeof ways / sizeof *ways);
+    tcase_add_test(tests, t5_computes_in_bf16);
     tcase_add_test(tests, one_graph_for_all_lengths);
     tcase_add_test(tests, a_watched_step_runs_directly);
-    tcase_add_loop_test(tests, a_step_counts, 0, 2);
+    tcase_add_loop_test(tests, a_step_counts, 0, sizeof counted / sizeof *counted);
     suite_graph_faults(tests);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

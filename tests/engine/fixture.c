@@ -3,6 +3,10 @@
 #include <stdio.h>
 
 blip2_status fixture_open(fixture *f) {
+    return fixture_open_model(f, MODEL);
+}
+
+blip2_status fixture_open_model(fixture *f, const char *folder) {
     static const char *const names[3] = {"p0", "p2", "p3"};
     static const char *const prompts[INPUTS] = {
         NULL, "a photo of",
@@ -14,7 +18,7 @@ blip2_status fixture_open(fixture *f) {
     *f = (fixture){0};
     blip2_model_options_init(&options, sizeof options);
     options.threads = 1;
-    if ((status = blip2_model_open(&f->model, MODEL, &options)) < 0)
+    if ((status = blip2_model_open(&f->model, folder, &options)) < 0)
         return status;
     for (int i = 0; i < 3; i++) {
         char path[1024];

@@ -14,7 +14,8 @@ typedef struct fixture {
     blip2_input inputs[INPUTS]; /* pictures and prompts of different lengths */
 } fixture;
 
-blip2_status fixture_open(fixture *f);
+blip2_status fixture_open(fixture *f); /* MODEL */
+blip2_status fixture_open_model(fixture *f, const char *folder);
 void fixture_close(fixture *f);
 
 #endif

@@ -18,6 +18,9 @@ static void check(const b2_config *c) {
     promise(c->vit.heads > 0 && c->vit.width % c->vit.heads == 0);
     promise(c->qformer.heads > 0 && c->qformer.width % c->qformer.heads == 0);
     promise(c->language != B2_LANGUAGE_OPT || c->opt.width % c->opt.heads == 0);
+    promise(c->language != B2_LANGUAGE_T5 ||
+            (c->t5.heads > 0 && c->t5.buckets >= 4 && c->t5.max_distance > c->t5.buckets / 2 &&
+             c->t5.start >= 0 && (uint32_t)c->t5.start < c->t5.vocab));
     promise(c->vit.patch > 0 && c->vit.image % c->vit.patch == 0);
     promise(c->image.width > 0 && c->image.width % c->vit.patch == 0);
     promise(c->image.height > 0 && c->image.height % c->vit.patch == 0);

@@ -1,4 +1,4 @@
-/* blip2-bench make-model and run: the tiny shape, written, opened and measured. */
+/* blip2-bench make-model, run and rerank: the tiny shapes, written, opened and measured. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,7 +50,13 @@ static int count_entries(const char *folder) {
 }
 
 START_TEST(tiny_model_speaks) {
-    static const char *const types[] = {"f32", "f16", "bf16"};
+    static const struct {
+        const char *shape, *type;
+    } made[] = {{"tiny", "f32"},
+                {"tiny", "f16"},
+                {"tiny", "bf16"},
+                {"tiny-t5", "bf16"},
+                {"tiny-instructblip", "f16"}};
     const char *folder = in_folder("tiny");
     blip2_model *model;
     blip2_engine *engine;
@@ -60,7 +66,7 @@ START_TEST(tiny_model_speaks) {
     size_t count;
     outcome o;
 
-    RUN(&o, "make-model", "--shape", "tiny", "--dtype", types[_i], folder);
+    RUN(&o, "make-model", "--shape", made[_i].shape, "--dtype", made[_i].type, folder);
     expect_success(&o);
     ck_assert_uint_eq(count_lines(o.out), 1);
     ck_assert_status_ok(blip2_model_open(&model, folder, NULL));
@@ -82,6 +88,43 @@ START_TEST(tiny_model_speaks) {
         "--no-graphs");
     expect_success(&o);
     ck_assert_ptr_nonnull(strstr(o.out, "peak RSS "));
+    remove_model(folder);
+}
+END_TEST
+
+/* Of retrieval: pictures and texts are matched, each picture encoded once. */
+START_TEST(tiny_model_matches) {
+    char folder[512], texts[512];
+    json_t **lines;
+    size_t count;
+    outcome o;
+
+    write_file("texts", "a dog\n\na red boat", 17);
+    (void)snprintf(texts, sizeof texts, "%s", in_folder("texts"));
+    (void)snprintf(folder, sizeof folder, "%s", in_folder("tiny"));
+    RUN(&o, "make-model", "--shape", "tiny-itm", "--dtype", "f32", folder);
+    expect_success(&o);
+    RUN(&o, "rerank", "--model", folder, "--texts", texts, "--repeat", "2", "--requests", "2",
+        "--threads", "1", GOLDEN "/images/p0.png", GOLDEN "/images/p1.png");
+    expect_success(&o);
+    lines = parse_lines(o.out, &count);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(lines[0], "pictures_encoded")), 2);
+    ck_assert_int_eq(json_integer_value(json_object_get(lines[0], "pairs")), 2 * 3);
+    ck_assert_uint_eq(json_array_size(json_object_get(lines[0], "seconds")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(lines[0], "cpu_seconds")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(lines[0], "itm_logits")), 2 * 3);
+    free_lines(lines, count);
+    RUN(&o, "rerank", "--model", folder, "--texts", texts, GOLDEN "/images/none.png");
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_uint_eq(count_lines(o.err), 1);
+    RUN(&o, "rerank", "--model", folder, "--texts", in_folder("none"), GOLDEN "/images/p0.png");
+    ck_assert_int_eq(o.code, 2);
+    RUN(&o, "rerank", "--model", folder, "--texts", texts);
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_ptr_nonnull(strstr(o.err, "expected --model DIR"));
+    RUN(&o, "rerank", "--repeat", "0");
+    ck_assert_int_eq(o.code, 2);
     remove_model(folder);
 }
 END_TEST
@@ -113,14 +156,16 @@ START_TEST(a_seed_gives_its_model) {
 END_TEST
 
 START_TEST(layers_can_be_fewer) {
+    static const char *const shapes[] = {"tiny", "tiny-t5"};
     const char *folder = in_folder("tiny");
     char *json;
     outcome o;
 
-    RUN(&o, "make-model", "--shape", "tiny", "--layers", "1", "--vit-layers", "1",
+    RUN(&o, "make-model", "--shape", shapes[_i], "--layers", "1", "--vit-layers", "1",
         "--qformer-layers", "1", folder);
     expect_success(&o);
     ck_assert_status_ok(blip2_model_describe(&json, folder));
+    ck_assert_ptr_null(strstr(json, "layers\": 2"));
     blip2_string_free(json);
     remove_model(folder);
 }
@@ -177,9 +222,10 @@ TCase *make_model_tests(void) {
 
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, set_up_copies, tear_down_copies);
-    tcase_add_loop_test(tests, tiny_model_speaks, 0, 3);
+    tcase_add_loop_test(tests, tiny_model_speaks, 0, 5);
+    tcase_add_test(tests, tiny_model_matches);
     tcase_add_test(tests, a_seed_gives_its_model);
-    tcase_add_test(tests, layers_can_be_fewer);
+    tcase_add_loop_test(tests, layers_can_be_fewer, 0, 2);
     tcase_add_test(tests, bad_requests_leave_nothing);
     tcase_add_test(tests, half_a_model_is_removed);
     return tests;

@@ -7,6 +7,8 @@
 #include "files.h"
 #include "load/config.h"
 #include "run.h"
+#include "test_config_llama.h"
+#include "test_config_t5.h"
 #include "test_processor.h"
 
 static blip2_status parse(b2_config *out, const char *json) {
@@ -218,7 +220,7 @@ END_TEST
 START_TEST(refuses_what_is_not_built) {
     static const char *const fields[] = {
         "\"vision_config\":{\"qkv_bias\":false}",
-        "\"vision_config\":{\"hidden_act\":\"swish\"}",
+        "\"vision_config\":{\"hidden_act\":\"mish\"}",
         "\"text_config\":{\"enable_bias\":false}",
         "\"text_config\":{\"_remove_final_layer_norm\":true}",
         "\"text_config\":{\"layer_norm_elementwise_affine\":false}",
@@ -371,5 +373,7 @@ int main(void) {
     tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, processor_tests());
+    suite_add_tcase(suite, t5_config_tests());
+    suite_add_tcase(suite, llama_config_tests());
     return run_suite(suite);
 }

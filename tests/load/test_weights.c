@@ -91,6 +91,11 @@ static void names_of(int id, const char *names[4]) {
     names[3] = name->clip;
 }
 
+/* Language models may call their heads alike: a checkpoint has one of them. */
+static bool is_head(int id) {
+    return id == B2_OPT_HEAD_W || id == B2_T5_HEAD;
+}
+
 START_TEST(every_weight_has_names) {
     for (int a = 0; a < B2_WEIGHT_ID_COUNT; a++) {
         const char *mine[4], *others[4];
@@ -106,7 +111,9 @@ START_TEST(every_weight_has_names) {
             ck_assert(b2_weight_name_fill(text, sizeof text, mine[k], UINT32_MAX));
             for (int b = 0; b < a; b++) {
                 names_of(b, others);
-                ck_assert_msg(others[k] == NULL || strcmp(mine[k], others[k]) != 0, "%s", mine[k]);
+                ck_assert_msg(others[k] == NULL || strcmp(mine[k], others[k]) != 0 ||
+                                  (is_head(a) && is_head(b)),
+                              "%s", mine[k]);
             }
         }
     }
