@@ -48,8 +48,7 @@ static blip2_status compare_layers(const stage1_case *c, const char *name, const
 static blip2_status compare_contrast(const stage1_case *c, verdict *v) {
     size_t patches = c->model->vit.tokens - 1;
     float *got = b2_alloc_array(patches, sizeof *got);
-    blip2_status status =
-        got != NULL ? map_of(c, c->texts[0], NULL, got) : b2_fail_memory();
+    blip2_status status = got != NULL ? map_of(c, c->texts[0], NULL, got) : b2_fail_memory();
 
     if (status == BLIP2_OK)
         status = verdict_tensor(v, "contrast_map", got, 1, (int64_t)patches, NULL);

@@ -262,7 +262,8 @@ static const char usage[] =
     "usage: blip2-bench score --model DIR [--device D] [--text TEXT] FOLDER\n"
     "\n"
     "Caption the pictures of FOLDER and ask its questions; count the texts that are right.\n"
-    "With a model that matches: count the pictures and captions that find each other, and the heat\n"
+    "With a model that matches: count the pictures and captions that find each other, and the "
+    "heat\n"
     "maps whose peak is on the thing that they are for; with --text only those for this text.\n"
     "FOLDER/captions.json: file name -> {\"caption\": text, \"questions\": [[text, answer], "
     "...],\n\"things\": [{\"text\": \"red circle\", \"box\": [x0, y0, x1, y1]}]}\n";

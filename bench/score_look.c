@@ -35,10 +35,10 @@ static blip2_status look(tally *t, const blip2_image *image, const char *text, c
     map = blip2_explanation_map(explanation, &rows, &cols);
     peak = b2_heat_peak(map, rows, cols, blip2_image_width(image), blip2_image_height(image));
     t->total++;
-    t->right += peak.x >= place->x0 && peak.x <= place->x1 && peak.y >= place->y0 &&
-                        peak.y <= place->y1
-                    ? 1
-                    : 0;
+    t->right +=
+        peak.x >= place->x0 && peak.x <= place->x1 && peak.y >= place->y0 && peak.y <= place->y1
+            ? 1
+            : 0;
     blip2_explanation_free(explanation);
     return BLIP2_OK;
 }
@@ -54,8 +54,8 @@ static blip2_status look_at_things(tally *t, const blip2_image *image, const cha
         json_error_t error;
         box b;
 
-        if (json_unpack_ex(thing, &error, 0, "{s: s, s: [F, F, F, F]}", "text", &text, "box",
-                           &b.x0, &b.y0, &b.x1, &b.y1) != 0)
+        if (json_unpack_ex(thing, &error, 0, "{s: s, s: [F, F, F, F]}", "text", &text, "box", &b.x0,
+                           &b.y0, &b.x1, &b.y1) != 0)
             return b2_fail(BLIP2_EFORMAT, "%s: \"%s\": things: %s", file, name, error.text);
         if ((t->text == NULL || strcmp(t->text, text) == 0) &&
             (status = look(t, image, text, &b)) < 0)

@@ -25,7 +25,7 @@ static const char *const bests[] = {"texts", "pictures", NULL};           /* bli
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
 
-static const char *const maps[] = {"auto", "mean", "contrast", NULL};      /* blip2_map */
+static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_map */
 
 /* clang-format off: a table is read by its columns */
 #define FIELD(name) offsetof(b2_settings, name)
@@ -70,8 +70,8 @@ const b2_option b2_options[] = {
      EXPLAIN, B2_OPTION_CHOICE, FIELD(map), 0, 0, maps},
     {"layer", "N", "only layer N of those that read the picture; default: their mean", EXPLAIN,
      B2_OPTION_COUNT, FIELD(layer), 1, 1000000, NULL},
-    {"query", "N", "only query N; default: the mean of all", EXPLAIN, B2_OPTION_COUNT,
-     FIELD(query), 1, 1000000, NULL},
+    {"query", "N", "only query N; default: the mean of all", EXPLAIN, B2_OPTION_COUNT, FIELD(query),
+     1, 1000000, NULL},
     {"tokens", NULL,
      "the text, or else the caption that the model writes, token by token: a map for each", EXPLAIN,
      B2_OPTION_FLAG, FIELD(tokens), 0, 0, NULL},

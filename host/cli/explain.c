@@ -72,8 +72,7 @@ static blip2_status write_map(const view *v, const float *map, size_t rows, size
 /* ---- lines -------------------------------------------------------------------------------- */
 
 static b2_peak peak_of(const view *v, const float *map, size_t rows, size_t cols) {
-    return b2_heat_peak(map, rows, cols, blip2_image_width(v->image),
-                        blip2_image_height(v->image));
+    return b2_heat_peak(map, rows, cols, blip2_image_width(v->image), blip2_image_height(v->image));
 }
 
 static void print_plain(const view *v, b2_peak peak, const char *out, const char *text) {
@@ -107,7 +106,8 @@ static int set_scores(const session *s, json_t *line, const view *v) {
 
 /* ---- maps --------------------------------------------------------------------------------- */
 
-/* Map number `token` of the caption, from 1, or the whole (0): written, and told. line: NULL without
+/* Map number `token` of the caption, from 1, or the whole (0): written, and told. line: NULL
+ * without
  * --json. */
 static blip2_status finish_map(session *s, const view *v, size_t token, json_t *line) {
     size_t rows, cols;
@@ -135,8 +135,8 @@ static blip2_status finish_tokens(session *s, const view *v, json_t *line) {
 
         status = finish_map(s, v, i, item);
         if (line != NULL &&
-            (json_object_set_new(
-                 item, "token", b2_json_text(blip2_explanation_token(v->explanation, i - 1))) |
+            (json_object_set_new(item, "token",
+                                 b2_json_text(blip2_explanation_token(v->explanation, i - 1))) |
              json_array_append_new(list, item)) != 0)
             status = b2_fail_memory();
     }
@@ -150,9 +150,10 @@ static blip2_status finish(session *s, const view *v) {
     json_t *line = json ? json_object() : NULL;
     blip2_status status;
 
-    if (json && (json_object_set_new(line, "file", b2_json_text(v->path)) |
-                 (v->shown != NULL ? json_object_set_new(line, "text", b2_json_text(v->shown)) : 0) |
-                 set_scores(s, line, v)) != 0) {
+    if (json &&
+        (json_object_set_new(line, "file", b2_json_text(v->path)) |
+         (v->shown != NULL ? json_object_set_new(line, "text", b2_json_text(v->shown)) : 0) |
+         set_scores(s, line, v)) != 0) {
         json_decref(line);
         return b2_fail_memory();
     }
@@ -227,8 +228,8 @@ static void skip(session *s, const char *path, const char *error) {
     s->code = b2_exit_code_worse(s->code, B2_EXIT_BAD_INPUT);
     s->done += b2_size_max(s->texts.count, 1);
     if (s->settings->json)
-        (void)b2_json_print_line(json_pack("{s: o, s: o}", "file", b2_json_text(path), "error",
-                                           b2_json_text(error)));
+        (void)b2_json_print_line(
+            json_pack("{s: o, s: o}", "file", b2_json_text(path), "error", b2_json_text(error)));
 }
 
 static blip2_status run_input(session *s, const b2_input_name *name) {

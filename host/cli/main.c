@@ -86,10 +86,12 @@ static const b2_command commands[] = {
      b2_features_run},
     {"explain", B2_COMMAND_EXPLAIN, "PICTURE... --out FILE",
      "Paint where the model looks in a picture for a text",
-     "A heat map over the picture, as a PNG of its size: how much the Q-Former's queries attend to\n"
+     "A heat map over the picture, as a PNG of its size: how much the Q-Former's queries attend "
+     "to\n"
      "each patch when they read the picture with the text. By default a patch counts as far as\n"
      "contrast finds the text there. Without a text it is what the queries read anyway. With "
-     "--tokens\nthere is a map for each token of a caption too. PICTURE and texts are as with 'blip2 "
+     "--tokens\nthere is a map for each token of a caption too. PICTURE and texts are as with "
+     "'blip2 "
      "match'.\nPrinted is where each map's peak is, in pixels; with --json {\"file\", \"text\", "
      "\"itm\", \"itc\",\n\"out\", \"peak\": [x, y]} and, with --tokens, \"tokens\": [{\"token\", "
      "\"out\", \"peak\"}].\n",

@@ -47,7 +47,7 @@ static size_t patches_of(const job *j) {
 static blip2_status open_watched(job *j) {
     const blip2_model *model = j->engine->model;
     const char *text = j->input->prompt;
-    const b2_score wanted = {.mode = text == NULL               ? B2_SCORE_READ
+    const b2_score wanted = {.mode = text == NULL              ? B2_SCORE_READ
                                      : j->options.caption != 0 ? B2_SCORE_CAPTION
                                                                : B2_SCORE_PAIR,
                              .read_count = model->vit.tokens};
@@ -167,8 +167,7 @@ static blip2_status read_patches(job *j) {
         return b2_fail_memory();
     if ((status = b2_request_open_score(&j->text, j->engine->model, NULL, j->input->prompt, &wanted,
                                         j->options.max_text_tokens)) < 0 ||
-        (status = b2_call_run(j->engine, &j->text, 1, &none)) < 0 ||
-        (status = open_patches(j)) < 0)
+        (status = b2_call_run(j->engine, &j->text, 1, &none)) < 0 || (status = open_patches(j)) < 0)
         return status;
     return b2_call_run(j->engine, j->patches, count, &none);
 }
@@ -255,8 +254,8 @@ static blip2_status check(job *j) {
         (status = check_choice("query", j->options.query, model->config.qformer.queries)) < 0)
         return status;
     if (j->options.map == BLIP2_MAP_AUTO)
-        j->options.map = text && !caption && model->stage1.contrasts ? BLIP2_MAP_CONTRAST
-                                                                     : BLIP2_MAP_MEAN;
+        j->options.map =
+            text && !caption && model->stage1.contrasts ? BLIP2_MAP_CONTRAST : BLIP2_MAP_MEAN;
     if (j->options.max_text_tokens == 0)
         j->options.max_text_tokens = DEFAULT_TOKENS;
     return BLIP2_OK;
@@ -303,8 +302,8 @@ blip2_status blip2_explain(blip2_engine *engine, const blip2_input *input,
         return status;
     if (input == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_explain: input is NULL");
-    if ((status = b2_options_copy(&j.options, sizeof j.options, options,
-                                  "blip2_explain_options")) < 0)
+    if ((status = b2_options_copy(&j.options, sizeof j.options, options, "blip2_explain_options")) <
+        0)
         return status;
     if ((j.out = b2_calloc(1, sizeof *j.out)) == NULL)
         return b2_fail_memory();

@@ -18,8 +18,8 @@ static void see(void *payload, const char *name, uint32_t index, const b2_mat *m
     else if (strcmp(name, "qformer.self_qkv") == 0 && mat->rows == rows)
         to = looks->self_qkv;
     if (to != NULL && looks->status == BLIP2_OK)
-        looks->status = ops->download(looks->model->device, to + index * size, mat->data,
-                                      size * sizeof *to);
+        looks->status =
+            ops->download(looks->model->device, to + index * size, mat->data, size * sizeof *to);
 }
 
 blip2_status b2_looks_open(b2_looks *out, const blip2_model *model, uint32_t text_count) {
@@ -81,8 +81,8 @@ blip2_status b2_looks_cross(const b2_looks *looks, const float *cross_kv, float 
         for (size_t h = 0; h < heads; h++) {
             size_t layer = r / config->queries;
 
-            attend(weights, looks->cross_q + r * c + h * size,
-                   cross_kv + layer * 2 * c + h * size, n, stride, size);
+            attend(weights, looks->cross_q + r * c + h * size, cross_kv + layer * 2 * c + h * size,
+                   n, stride, size);
             for (size_t i = 0; i < n; i++)
                 share[r * n + i] += (float)(weights[i] / (double)heads);
         }
@@ -113,8 +113,8 @@ blip2_status b2_looks_text(const b2_looks *looks, float *share) {
     memset(share, 0, looks->text_count * queries * sizeof *share);
     for (size_t l = 0; l < config->layers; l++)
         for (size_t t = 0; t < looks->text_count; t++)
-            add_token(share + t * queries, weights,
-                      looks->self_qkv + l * rows * 3 * config->width, t, config);
+            add_token(share + t * queries, weights, looks->self_qkv + l * rows * 3 * config->width,
+                      t, config);
     b2_free(weights);
     return BLIP2_OK;
 }

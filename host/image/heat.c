@@ -6,9 +6,8 @@
 #include <math.h>
 
 /* From none to the peak: dark blue, violet, red, orange, pale yellow. */
-static const double colours[][3] = {{12, 8, 60},     {64, 16, 118},  {120, 26, 122},
-                                    {176, 46, 98},   {222, 82, 62},  {246, 134, 36},
-                                    {252, 192, 58},  {250, 246, 160}};
+static const double colours[][3] = {{12, 8, 60},   {64, 16, 118},  {120, 26, 122}, {176, 46, 98},
+                                    {222, 82, 62}, {246, 134, 36}, {252, 192, 58}, {250, 246, 160}};
 enum { COLOURS = sizeof colours / sizeof *colours };
 static const double least_opacity = 0.45, most_opacity = 0.75;
 

@@ -10,9 +10,9 @@ extern "C" {
 
 /* What a heat map shows. The formulas: docs/model.md. */
 typedef enum blip2_map {
-    BLIP2_MAP_AUTO = 0,    /* CONTRAST for a text where the checkpoint has contrast heads and options
-                              ask for no caption; else MEAN */
-    BLIP2_MAP_MEAN = 1,    /* cross-attention of the queries, mean over heads, layers, queries */
+    BLIP2_MAP_AUTO = 0, /* CONTRAST for a text where the checkpoint has contrast heads and options
+                           ask for no caption; else MEAN */
+    BLIP2_MAP_MEAN = 1, /* cross-attention of the queries, mean over heads, layers, queries */
     BLIP2_MAP_CONTRAST = 2 /* the same, times how likely the text is said of each patch */
 } blip2_map;
 
@@ -34,8 +34,7 @@ typedef struct blip2_explanation blip2_explanation; /* heat maps of one picture 
  * one. CONTRAST reads the picture once more for each patch. EINVAL: an empty text, no such layer or
  * query. ENOTSUP: the Q-Former reads no text, or lacks the head for what is asked. */
 BLIP2_API blip2_status blip2_explain(blip2_engine *engine, const blip2_input *input,
-                                     const blip2_explain_options *options,
-                                     blip2_explanation **out);
+                                     const blip2_explain_options *options, blip2_explanation **out);
 /* Heat [*rows, *cols] of the picture's patches, none below 0, from the upper left corner on. MEAN:
  * shares of attention; what the class token got is missing to 1. CONTRAST: sums to 1. */
 BLIP2_API const float *blip2_explanation_map(const blip2_explanation *explanation, size_t *rows,

@@ -68,5 +68,6 @@ TCase *features_tests(void);
 TCase *rank_tests(void);
 TCase *retrieve_tests(void);
 TCase *losses_tests(void);
+TCase *explain_tests(void);
 
 #endif
