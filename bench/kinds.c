@@ -53,6 +53,11 @@ static bool is_caption(const golden_case *golden) {
     return has(golden, "images") && has(golden, "num_beams");
 }
 
+/* Where the queries look. */
+static bool is_explain(const golden_case *golden) {
+    return expects(golden, "cross_attention");
+}
+
 /* Pairs, or pictures with texts, and how well they match. */
 static bool is_match(const golden_case *golden) {
     return has(golden, "images") && has(golden, "texts") &&
@@ -91,6 +96,7 @@ const kind *kind_of(const golden_case *golden) {
         {"similarity", is_similarity, run_similarity},
         {"caption", is_caption, run_caption},
         {"features", is_features, run_features},
+        {"explain", is_explain, run_explain},
         {"match", is_match, run_match},
         {"forward", is_forward, run_forward},
         {"other", is_any, NULL},

@@ -25,6 +25,7 @@ blip2_status run_vit(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_qformer(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_features(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_match(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_explain(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_similarity(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_losses(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "bench.h"
 #include "blip2.h"
+#include "score_look.h"
 #include "score_match.h"
 
 enum { GROUP = 32, MOST_BYTES = 64 << 20, MOST_WRONG_SHOWN = 10 };
@@ -217,7 +218,18 @@ static void report(const char *what, const counts *c) {
     printf("\n");
 }
 
-static blip2_status score(const char *model_folder, const char *device, const char *folder) {
+/* With a model that matches; text: only heat maps of it. */
+static blip2_status score_stage1(blip2_engine *engine, const blip2_model *model, const char *folder,
+                                 const char *file, json_t *root, const char *text) {
+    blip2_status status = BLIP2_OK;
+
+    if (text == NULL)
+        status = score_match(engine, folder, file, root);
+    return status < 0 ? status : score_look(engine, model, folder, file, root, text);
+}
+
+static blip2_status score(const char *model_folder, const char *device, const char *folder,
+                          const char *text) {
     blip2_model_options options;
     blip2_model *model = NULL;
     blip2_engine *engine = NULL;
@@ -234,7 +246,7 @@ static blip2_status score(const char *model_folder, const char *device, const ch
         (status = blip2_model_open(&model, model_folder, &options)) == BLIP2_OK &&
         (status = blip2_engine_open(&engine, model, NULL)) == BLIP2_OK &&
         (status = blip2_model_can(model, "match") != 0
-                      ? score_match(engine, folder, file, root)
+                      ? score_stage1(engine, model, folder, file, root, text)
                       : score_folder(engine, folder, file, root, &t)) == BLIP2_OK) {
         report("captions", &t.captions);
         report("answers", &t.answers);
@@ -247,19 +259,22 @@ static blip2_status score(const char *model_folder, const char *device, const ch
 }
 
 static const char usage[] =
-    "usage: blip2-bench score --model DIR [--device D] FOLDER\n"
+    "usage: blip2-bench score --model DIR [--device D] [--text TEXT] FOLDER\n"
     "\n"
     "Caption the pictures of FOLDER and ask its questions; count the texts that are right.\n"
-    "With a model that matches: count the pictures and captions that find each other.\n"
+    "With a model that matches: count the pictures and captions that find each other, and the "
+    "heat\n"
+    "maps whose peak is on the thing that they are for; with --text only those for this text.\n"
     "FOLDER/captions.json: file name -> {\"caption\": text, \"questions\": [[text, answer], "
-    "...]}\n";
+    "...],\n\"things\": [{\"text\": \"red circle\", \"box\": [x0, y0, x1, y1]}]}\n";
 
 int score_main(int argc, char **argv) {
     static const struct option options[] = {{"model", required_argument, NULL, 'm'},
                                             {"device", required_argument, NULL, 'd'},
+                                            {"text", required_argument, NULL, 't'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
-    const char *model = NULL, *device = NULL;
+    const char *model = NULL, *device = NULL, *text = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -267,6 +282,8 @@ int score_main(int argc, char **argv) {
             model = optarg;
         else if (option == 'd')
             device = optarg;
+        else if (option == 't')
+            text = optarg;
         else if (option == 'h')
             return fputs(usage, stdout) < 0 ? EXIT_USAGE : EXIT_SUCCESS;
         else
@@ -274,7 +291,7 @@ int score_main(int argc, char **argv) {
     }
     if (model == NULL || optind + 1 != argc)
         return bench_complain("score: --model DIR and one FOLDER; see blip2-bench score --help");
-    if (score(model, device, argv[optind]) < 0)
+    if (score(model, device, argv[optind], text) < 0)
         return bench_complain("score: %s", blip2_error_message());
     if (fflush(stdout) != 0 || ferror(stdout))
         return bench_complain("writing the report: %s", strerror(errno));

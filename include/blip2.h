@@ -382,4 +382,5 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #ifdef __cplusplus
 }
 #endif
+#include "blip2/explain.h" /* where the Q-Former looks in a picture */
 #endif

@@ -65,3 +65,7 @@ void blip2_losses_options_init(blip2_losses_options *options, size_t size) {
 void blip2_similarity_options_init(blip2_similarity_options *options, size_t size) {
     init(options, size);
 }
+
+void blip2_explain_options_init(blip2_explain_options *options, size_t size) {
+    init(options, size);
+}

@@ -12,7 +12,8 @@
 #define FEATURES B2_COMMAND_FEATURES
 #define RANK B2_COMMAND_RANK
 #define LOSSES B2_COMMAND_LOSSES
-#define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES)
+#define EXPLAIN B2_COMMAND_EXPLAIN
+#define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES | EXPLAIN)
 #define RETRIEVE B2_COMMAND_RETRIEVE
 #define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
 #define CONVERT B2_COMMAND_CONVERT
@@ -24,6 +25,8 @@ static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_
 static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
+
+static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_map */
 
 /* clang-format off: a table is read by its columns */
 #define FIELD(name) offsetof(b2_settings, name)
@@ -78,6 +81,19 @@ const b2_option b2_options[] = {
      CONVERT, B2_OPTION_COUNT, FIELD(vit_heads), 1, 1024, NULL},
     {"qformer-heads", "N", "attention heads of its Q-Former; default: heads of 64", CONVERT,
      B2_OPTION_COUNT, FIELD(qformer_heads), 1, 1024, NULL},
+    {"out", "FILE", "the PNG to write; several get numbers in front of the ending", EXPLAIN,
+     B2_OPTION_TEXT, FIELD(out), 0, 0, NULL},
+    {"map", "NAME",
+     "mean (attention of the queries), contrast (the same, where contrast finds the text) or auto "
+     "(contrast if it can be); default auto",
+     EXPLAIN, B2_OPTION_CHOICE, FIELD(map), 0, 0, maps},
+    {"layer", "N", "only layer N of those that read the picture; default: their mean", EXPLAIN,
+     B2_OPTION_COUNT, FIELD(layer), 1, 1000000, NULL},
+    {"query", "N", "only query N; default: the mean of all", EXPLAIN, B2_OPTION_COUNT, FIELD(query),
+     1, 1000000, NULL},
+    {"tokens", NULL,
+     "the text, or else the caption that the model writes, token by token: a map for each", EXPLAIN,
+     B2_OPTION_FLAG, FIELD(tokens), 0, 0, NULL},
     {"what", "NAME",
      "hidden (last hidden states), projected (unit vectors for comparing) or all; default all; "
      ".npy holds one: projected ones unless asked otherwise",
@@ -113,7 +129,7 @@ const b2_option b2_options[] = {
     {"weights", "TYPE",
      "type of the matrices that are written: auto (as stored), f32, f16, bf16; default auto",
      CONVERT, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | INFO,
+    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | EXPLAIN | INFO,
      B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL | CONVERT,
      B2_OPTION_FLAG, FIELD(quiet), 0, 0, NULL},

@@ -20,10 +20,10 @@ typedef struct b2_settings {
     const char *text_file, *out, *images, *split; /* NULL: none */
     const char *checkpoint, *vit, *vocabulary, *language_model;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, beams, top, rerank, seed, image_size, vit_layers, vit_heads,
-        qformer_heads;
+        mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
+        vit_heads, qformer_heads;
     float repetition_penalty;
-    bool json, quiet, verbose, help, version, no_clean, first_row;
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens;
     const char **texts; /* [text_count] each --text, in order */
     size_t text_count;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
@@ -48,7 +48,8 @@ enum {
     B2_COMMAND_RANK = 16,
     B2_COMMAND_RETRIEVE = 32,
     B2_COMMAND_LOSSES = 64,
-    B2_COMMAND_CONVERT = 128
+    B2_COMMAND_CONVERT = 128,
+    B2_COMMAND_EXPLAIN = 256
 };
 
 typedef enum b2_option_kind {

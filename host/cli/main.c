@@ -4,6 +4,7 @@
 
 #include "caption.h"
 #include "convert.h"
+#include "explain.h"
 #include "help.h"
 #include "info.h"
 #include "losses.h"
@@ -96,6 +97,20 @@ static const b2_command commands[] = {
      "  blip2 convert --checkpoint blip2_pretrained_opt2.7b.pth --vit eva_vit_g.pth \\\n"
      "      --language-model opt-2.7b --weights f16 --out opt2.7b\n",
      b2_convert_run},
+    {"explain", B2_COMMAND_EXPLAIN, "PICTURE... --out FILE",
+     "Paint where the model looks in a picture for a text",
+     "A heat map over the picture, as a PNG of its size: how much the Q-Former's queries attend "
+     "to\n"
+     "each patch when they read the picture with the text. By default a patch counts as far as\n"
+     "contrast finds the text there. Without a text it is what the queries read anyway. With "
+     "--tokens\nthere is a map for each token of a caption too. PICTURE and texts are as with "
+     "'blip2 "
+     "match'.\nPrinted is where each map's peak is, in pixels; with --json {\"file\", \"text\", "
+     "\"itm\", \"itc\",\n\"out\", \"peak\": [x, y]} and, with --tokens, \"tokens\": [{\"token\", "
+     "\"out\", \"peak\"}].\n",
+     "  blip2 explain picture.png --text \"red circle\" --out heat.png\n"
+     "  blip2 explain picture.png --tokens --out tokens.png\n",
+     b2_explain_run},
     {"info", B2_COMMAND_INFO, "[DIR]", "Say what a checkpoint folder holds and the memory it needs",
      "The checkpoint is checked (names, types and shapes of all tensors) but not loaded. DIR is\n"
      "by default the model that 'blip2 caption' uses.\n",

@@ -64,17 +64,8 @@ static blip2_status open_request(job *j, kind k, size_t i, size_t image, size_t 
     blip2_status status =
         b2_request_open_score(out, model, k != TEXT ? j->pairs[image].image : NULL,
                               k != IMAGE ? j->pairs[text].prompt : NULL, &wanted[k], most);
-    int32_t start;
 
-    if (status < 0 || k != CAPTION)
-        return status;
-    start = b2_tokenizer_find(model->tokenizer, "[DEC]");
-    if (start < 0)
-        return b2_fail(BLIP2_ENOTSUP, "this checkpoint's tokenizer has no token [DEC], with which "
-                                      "captions start");
-    if ((*out)->id_count > 0)
-        (*out)->ids[0] = start;
-    return BLIP2_OK;
+    return status < 0 || k != CAPTION ? status : b2_request_start_caption(*out);
 }
 
 /* Run the requests of kinds first .. last. */

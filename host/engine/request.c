@@ -216,6 +216,17 @@ blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
     return BLIP2_OK;
 }
 
+blip2_status b2_request_start_caption(b2_request *request) {
+    int32_t start = b2_tokenizer_find(request->model->tokenizer, "[DEC]");
+
+    if (start < 0)
+        return b2_fail(BLIP2_ENOTSUP, "this checkpoint's tokenizer has no token [DEC], with which "
+                                      "captions start");
+    if (request->id_count > 0)
+        request->ids[0] = start;
+    return BLIP2_OK;
+}
+
 void b2_request_close(b2_request *request) {
     if (request == NULL)
         return;

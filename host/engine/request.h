@@ -109,6 +109,8 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
 blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
                                    const blip2_image *image, const char *text,
                                    const b2_score *wanted, uint32_t max_text_tokens);
+/* The text of a CAPTION starts with [DEC] instead of [CLS]. ENOTSUP: the tokenizer has none. */
+blip2_status b2_request_start_caption(b2_request *request);
 void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
 
 /* Rows of the whole sequence when nothing stops it early; the last new token is never fed. */

@@ -105,10 +105,11 @@ bool b2_score_add(b2_score_space *space, const b2_score_item *item) {
     const b2_score *score = item->score;
     b2_score_item *added = &space->items[space->item_count];
     b2_qformer_batch *batch = &space->pack.batch;
-    const b2_qformer_segment segment = {.has_queries = score->mode == B2_SCORE_PAIR ||
-                                                       score->mode == B2_SCORE_CAPTION,
-                                        .image_first = item->image_place * space->image_rows,
-                                        .image_rows = space->image_rows,
+    bool part = score->mode == B2_SCORE_READ;
+    const b2_qformer_segment segment = {.has_queries = score->mode != B2_SCORE_TEXT,
+                                        .image_first = item->image_place * space->image_rows +
+                                                       (part ? score->read_first : 0),
+                                        .image_rows = part ? score->read_count : space->image_rows,
                                         .ids = item->ids,
                                         .text_count = item->id_count};
     uint32_t s = batch->segments, g = batch->query_segments;
@@ -125,18 +126,19 @@ bool b2_score_add(b2_score_space *space, const b2_score_item *item) {
     return true;
 }
 
-/* The rows of texts that the contrast head reads. */
-static void pick(b2_score_space *space) {
+/* The rows of items of a mode that its contrast head reads. */
+static void pick(b2_score_space *space, b2_score_mode mode) {
     for (uint32_t i = 0; i < space->item_count; i++) {
         b2_score_item *item = &space->items[i];
         uint32_t count = b2_score_contrast_rows(item->score);
+        uint32_t row = mode == B2_SCORE_TEXT ? b2_qformer_text_row(&space->pack, item->segment)
+                                             : b2_qformer_query_row(&space->pack, item->group);
 
-        item->picked = space->picked_count;
-        if (item->score->mode != B2_SCORE_TEXT || !item->score->wants_contrast)
+        if (item->score->mode != mode || !item->score->wants_contrast)
             continue;
+        item->picked = space->picked_count;
         for (uint32_t k = 0; k < count; k++)
-            space->host_picked[space->picked_count++] =
-                (int32_t)(b2_qformer_text_row(&space->pack, item->segment) + k);
+            space->host_picked[space->picked_count++] = (int32_t)(row + k);
     }
 }
 
@@ -147,11 +149,19 @@ static blip2_status fetch(b2_device *device, float *to, b2_mat from) {
                                  (size_t)(from.rows * from.cols) * sizeof *to);
 }
 
+/* Picked rows first .. first+count-1 through a contrast head. */
+static blip2_status project(const b2_score_space *space, const b2_run *run, const b2_dense *head,
+                            uint32_t first, uint32_t count) {
+    if (count == 0)
+        return BLIP2_OK;
+    return b2_stage1_project(run, head, b2_mat_rows(space->contrast, first, count),
+                             b2_mat_rows(space->picked_rows, first, count));
+}
+
 static blip2_status run_contrast(b2_score_space *space, const blip2_model *model, const b2_run *run,
                                  b2_mat x) {
-    uint32_t count = space->picked_count;
+    uint32_t count = space->picked_count, texts = space->picked_texts;
     b2_mat rows = b2_mat_rows(space->picked_rows, 0, count);
-    b2_mat contrast = b2_mat_rows(space->contrast, 0, count);
     b2_device *device = run->device;
     blip2_status status;
 
@@ -162,9 +172,10 @@ static blip2_status run_contrast(b2_score_space *space, const blip2_model *model
         (status = device->ops->copy_rows(
              device, &(b2_copy_rows){.x = x, .y = rows, .x_rows = space->picked, .count = count})) <
             0 ||
-        (status = b2_stage1_project(run, &model->stage1.text, contrast, rows)) < 0)
+        (status = project(space, run, &model->stage1.text, 0, texts)) < 0 ||
+        (status = project(space, run, &model->stage1.vision, texts, count - texts)) < 0)
         return status;
-    return fetch(device, space->host_contrast, contrast);
+    return fetch(device, space->host_contrast, b2_mat_rows(space->contrast, 0, count));
 }
 
 static blip2_status run_match(b2_score_space *space, const blip2_model *model, const b2_run *run,
@@ -251,6 +262,7 @@ static b2_mat hidden_of(const b2_score_space *space, const b2_score_item *item, 
     case B2_SCORE_IMAGE:
         return b2_mat_rows(images->where.queries, item->image_place * queries, queries);
     case B2_SCORE_PAIR:
+    case B2_SCORE_READ:
         return b2_mat_rows(x, b2_qformer_query_row(&space->pack, item->group), queries);
     case B2_SCORE_TEXT:
     case B2_SCORE_CAPTION:
@@ -300,7 +312,9 @@ blip2_status b2_score_run(b2_score_space *space, const blip2_model *model, const
     b2_mat x = {0};
     blip2_status status = BLIP2_OK;
 
-    pick(space);
+    pick(space, B2_SCORE_TEXT);
+    space->picked_texts = space->picked_count;
+    pick(space, B2_SCORE_READ);
     if (space->pack.batch.segments > 0 &&
         ((status = b2_qformer_pack_send(&space->pack, run->device)) < 0 ||
          (status = b2_qformer_run(&model->qformer, run, &space->qformer, &space->pack.batch,
@@ -310,8 +324,11 @@ blip2_status b2_score_run(b2_score_space *space, const blip2_model *model, const
          (status = run_captions(space, model, run, x)) < 0))
         return status;
     space->texts_run += space->pack.batch.segments - space->pack.batch.query_segments;
-    space->pairs_run += space->pack.batch.query_segments;
-    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
+    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++) {
+        b2_score_mode mode = space->items[i].score->mode;
+
+        space->pairs_run += mode == B2_SCORE_PAIR || mode == B2_SCORE_CAPTION ? 1 : 0;
         status = deliver(space, &space->items[i], run->device, x, images);
+    }
     return status;
 }

@@ -7,6 +7,7 @@
  *   PAIR    queries and text together: the queries' rows, and the match
  *   CAPTION queries, and text that sees them and earlier text: how unlikely the text is as a
  * caption
+ *   READ    the queries once more, which read only some rows of the picture's features
  */
 #ifndef B2_SCORE_H
 #define B2_SCORE_H
@@ -16,19 +17,21 @@ typedef enum b2_score_mode {
     B2_SCORE_IMAGE,
     B2_SCORE_TEXT,
     B2_SCORE_PAIR,
-    B2_SCORE_CAPTION
+    B2_SCORE_CAPTION,
+    B2_SCORE_READ
 } b2_score_mode;
 
 /* What a request wants and, once it is done, got. W: width of the contrast heads. */
 typedef struct b2_score {
     b2_score_mode mode;
     bool wants_rows;     /* the Q-Former's last hidden states */
-    bool wants_contrast; /* IMAGE, TEXT: unit vectors to compare pictures and texts with */
-    bool wants_match;    /* PAIR */
-    uint32_t row_count;  /* IMAGE, PAIR: Q; TEXT: its tokens */
-    float *rows;         /* [row_count, C] */
-    float *contrast;     /* [row_count, W]; a text that wants no rows: [1, W], of its first row */
-    float match[2];      /* logits: no, yes; mean over the queries */
+    bool wants_contrast; /* IMAGE, TEXT, READ: unit vectors to compare pictures and texts with */
+    uint32_t read_first, read_count; /* READ: rows of the n of the picture's features */
+    bool wants_match;                /* PAIR */
+    uint32_t row_count;              /* IMAGE, PAIR, READ: Q; TEXT: its tokens */
+    float *rows;                     /* [row_count, C] */
+    float *contrast; /* [row_count, W]; a text that wants no rows: [1, W], of its first row */
+    float match[2];  /* logits: no, yes; mean over the queries */
     /* CAPTION, sums over all tokens but the first: -log p of the token, and the mean of -log p over
      * the vocabulary, which label smoothing wants. */
     double surprise, smoothing;
@@ -69,6 +72,7 @@ typedef struct b2_score_space {
     float *host_contrast, *host_match; /* [max_rows, W], [max_items * Q, 2] */
     b2_score_item *items;              /* [max_items] those packed */
     uint32_t item_count, picked_count;
+    uint32_t picked_texts;         /* of the picked rows, which come first */
     uint64_t texts_run, pairs_run; /* of all batches so far */
 } b2_score_space;
 

@@ -118,8 +118,10 @@ static blip2_status attend_cross(const b2_qformer *qformer, const b2_run *run, b
     op.max_q = qformer->config.queries;
     op.max_k = batch->max_cross_k;
     op.rule = B2_MASK_ALL;
-    if ((status = b2_dense_run(run, z, x, &layer->cross_q, B2_ACT_NONE)) < 0 ||
-        (status = run->device->ops->attention(run->device, &op)) < 0 ||
+    if ((status = b2_dense_run(run, z, x, &layer->cross_q, B2_ACT_NONE)) < 0)
+        return status;
+    b2_trace_mat(run, "qformer.cross_q", layer->cross_index, z);
+    if ((status = run->device->ops->attention(run->device, &op)) < 0 ||
         (status = b2_dense_run(run, z, y, &layer->cross_out, B2_ACT_NONE)) < 0)
         return status;
     return b2_norm_add(run, x, x, z, &layer->cross_norm);
@@ -149,8 +151,10 @@ static blip2_status run_layer(const b2_qformer *qformer, const b2_run *run,
     int64_t queries = batch->query_rows;
     blip2_status status;
 
-    if ((status = b2_dense_run(run, w->qkv, w->x, &layer->self_qkv, B2_ACT_NONE)) < 0 ||
-        (status = attend_self(qformer, run, w, batch, i)) < 0 ||
+    if ((status = b2_dense_run(run, w->qkv, w->x, &layer->self_qkv, B2_ACT_NONE)) < 0)
+        return status;
+    b2_trace_mat(run, "qformer.self_qkv", i, w->qkv);
+    if ((status = attend_self(qformer, run, w, batch, i)) < 0 ||
         (status = b2_dense_run(run, w->z, w->y, &layer->self_out, B2_ACT_NONE)) < 0 ||
         (status = b2_norm_add(run, w->x, w->x, w->z, &layer->self_norm)) < 0)
         return status;

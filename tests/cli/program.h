@@ -70,5 +70,6 @@ TCase *retrieve_tests(void);
 TCase *losses_tests(void);
 TCase *convert_tests(void);
 TCase *interrupt_tests(void);
+TCase *explain_tests(void);
 
 #endif

@@ -55,6 +55,29 @@ START_TEST(pictures_without_caption_are_told) {
 }
 END_TEST
 
+/* A bound that leaves room: two of the shipped pictures have a white square. */
+START_TEST(peaks_on_things_are_counted) {
+    outcome o;
+    const char *line;
+    unsigned right, total;
+
+    RUN(&o, "score", "--model", MATCHER, "--text", "white square",
+        BLIP2_SOURCE_DIR "/models/demo/pictures");
+    expect_success(&o);
+    ck_assert_uint_eq(count_lines(o.out), 2);
+    ck_assert_ptr_nonnull(line = strstr(o.out, "contrast map, \"white square\": "));
+    ck_assert_int_eq(sscanf(strchr(line, ':'), ": %u of %u", &right, &total), 2);
+    ck_assert_uint_eq(total, 2);
+    ck_assert_uint_ge(right, 1);
+    write_file("captions.json", "{\"001.png\": {\"things\": [{\"text\": \"x\", \"box\": [1, 2]}]}}",
+               55);
+    link_file("001.png", PICTURE);
+    RUN(&o, "score", "--model", MATCHER, "--text=x", in_folder("."));
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_ptr_nonnull(strstr(o.err, "\"001.png\": things: "));
+}
+END_TEST
+
 TCase *score_tests(void) {
     TCase *tests = tcase_create("score");
 
@@ -62,5 +85,6 @@ TCase *score_tests(void) {
     tcase_add_test(tests, what_finds_its_caption_is_counted);
     tcase_add_test(tests, what_finds_another_is_not);
     tcase_add_test(tests, pictures_without_caption_are_told);
+    tcase_add_test(tests, peaks_on_things_are_counted);
     return tests;
 }

@@ -35,6 +35,7 @@ def main():
         manifest[name] = {
             "caption": world.caption(scene),
             "questions": [[q, a] for _, q, a in asked],
+            "things": world.things_of(scene),
         }
     with open(os.path.join(args.out, "captions.json"), "w") as out:
         json.dump(manifest, out, indent=1)

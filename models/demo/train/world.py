@@ -251,6 +251,11 @@ def caption(scene):
     return f"{names[0]}, {names[1]} and {names[2]}"
 
 
+def things_of(scene):
+    """What stands where: [{"text": "red circle", "box": [x0, y0, x1, y1] in pixels}]."""
+    return [{"text": t.noun, "box": [round(float(v), 1) for v in t.box]} for t in scene.things]
+
+
 def with_article(noun):
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
