@@ -18,18 +18,19 @@ void b2_graphs_free(b2_graphs *graphs) {
     }
 }
 
-static bool is_of(const b2_step_graph *step, uint32_t sequences, uint32_t max_keys) {
-    return step->graph != NULL && step->sequences == sequences && step->max_keys == max_keys;
+static bool is_of(const b2_step_graph *step, b2_graph_key key) {
+    return step->graph != NULL && step->key.sequences == key.sequences &&
+           step->key.max_keys == key.max_keys && step->key.sampled == key.sampled;
 }
 
 /* The entry of a key; for an unknown one a free entry, or the one not used for longest. */
-static b2_step_graph *find(b2_graphs *graphs, uint32_t sequences, uint32_t max_keys) {
+static b2_step_graph *find(b2_graphs *graphs, b2_graph_key key) {
     b2_step_graph *oldest = &graphs->steps[0];
 
     for (uint32_t i = 0; i < B2_GRAPHS; i++) {
         b2_step_graph *step = &graphs->steps[i];
 
-        if (is_of(step, sequences, max_keys))
+        if (is_of(step, key))
             return step;
         if (step->used < oldest->used) /* free ones: 0 */
             oldest = step;
@@ -57,7 +58,7 @@ static blip2_status capture(b2_device *device, blip2_status (*queue)(void *conte
     return queued < 0 ? queued : status;
 }
 
-blip2_status b2_graphs_run(b2_graphs *graphs, uint32_t sequences, uint32_t max_keys,
+blip2_status b2_graphs_run(b2_graphs *graphs, b2_graph_key key,
                            blip2_status (*queue)(void *context), void *context) {
     b2_device *device = graphs->device;
     b2_step_graph *step;
@@ -65,8 +66,8 @@ blip2_status b2_graphs_run(b2_graphs *graphs, uint32_t sequences, uint32_t max_k
 
     if (graphs->off || device->ops->capture_begin == NULL)
         return queue(context);
-    step = find(graphs, sequences, max_keys);
-    if (is_of(step, sequences, max_keys)) {
+    step = find(graphs, key);
+    if (is_of(step, key)) {
         step->used = ++graphs->clock;
         if (device->ops->graph_run(device, step->graph) == BLIP2_OK)
             return BLIP2_OK;
@@ -77,7 +78,7 @@ blip2_status b2_graphs_run(b2_graphs *graphs, uint32_t sequences, uint32_t max_k
         return status;
     if (step->graph != NULL)
         device->ops->graph_free(device, step->graph);
-    *step = (b2_step_graph){.sequences = sequences, .max_keys = max_keys};
+    *step = (b2_step_graph){.key = key};
     if (capture(device, queue, context, &step->graph) == BLIP2_OK)
         step->used = ++graphs->clock;
     else

@@ -1,8 +1,8 @@
 /* Decode steps as graphs of the device (device.h, capture): a step that does the same as an earlier
  * one, to new contents of the same memory, is one call for the host in place of hundreds.
  *
- * What a decode step does is given by the number of its sequences and the bound on their keys,
- * which is a power of two so that it stays for long. The first step of a key runs directly, and is
+ * What a decode step does is given by the number of its sequences, the bound on their keys, which is
+ * a power of two so that it stays for long, and whether tokens are drawn. The first step of a key runs directly, and is
  * captured as soon as it is queued, while the device works on it: then it has met every shape and
  * weight, and capturing costs no time. Later ones run the graph.
  *
@@ -18,8 +18,13 @@ enum {
     B2_GRAPH_LEAST_KEYS = 128 /* shorter sequences run alike on every device */
 };
 
+typedef struct b2_graph_key {
+    uint32_t sequences, max_keys;
+    bool sampled; /* tokens are drawn */
+} b2_graph_key;
+
 typedef struct b2_step_graph {
-    uint32_t sequences, max_keys; /* the key */
+    b2_graph_key key;
     b2_graph *graph;              /* NULL: a free entry */
     uint64_t used;                /* when, by the clock of uses */
 } b2_step_graph;
@@ -37,7 +42,7 @@ uint32_t b2_graph_keys(uint32_t keys, uint32_t max_tokens);
 
 /* Run a step, whose operations queue(context) queues on the device, by its graph where there is
  * one. queue is called up to twice and must do the same each time, and nothing but queue. */
-blip2_status b2_graphs_run(b2_graphs *graphs, uint32_t sequences, uint32_t max_keys,
+blip2_status b2_graphs_run(b2_graphs *graphs, b2_graph_key key,
                            blip2_status (*queue)(void *context), void *context);
 void b2_graphs_free(b2_graphs *graphs); /* the graphs; steps may run, and be captured, afterwards */
 

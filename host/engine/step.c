@@ -191,7 +191,7 @@ static bool is_watched(const blip2_engine *engine) {
     for (uint32_t i = 0; i < batch->chosen_count; i++)
         if (batch->chosen[i]->on_logits != NULL)
             return true;
-    return engine->run.trace != NULL || batch->beam_count > 0;
+    return engine->run.trace != NULL || batch->beam_count > 0 || batch->host_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -202,7 +202,9 @@ static blip2_status run(blip2_engine *engine) {
     batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(&engine->graphs, batch->packed.rows, batch->packed.max_k, queue, engine);
+    return b2_graphs_run(
+        &engine->graphs,
+        (b2_graph_key){batch->packed.rows, batch->packed.max_k, batch->sampled}, queue, engine);
 }
 
 /* Hand the best continuations to their requests, which have a row for each running beam. */
@@ -238,11 +240,15 @@ static blip2_status hand_over(blip2_engine *engine) {
         return status;
     for (uint32_t i = batch->beam_count; i < batch->chosen_count; i++) {
         b2_request *request = batch->chosen[i];
+        int32_t token = batch->host_tokens[i];
 
-        if (batch->host_tokens[i] < 0)
+        if (request->choice.on_host &&
+            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
+            return status;
+        if (token < 0)
             return b2_fail(BLIP2_EFORMAT,
                            "the language model's scores are not numbers: are the weights sound?");
-        b2_request_push(request, batch->host_tokens[i]);
+        b2_request_push(request, token);
         if (request->phase == B2_PHASE_DONE)
             b2_queue_retire(engine, request);
     }

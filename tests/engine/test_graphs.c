@@ -112,7 +112,7 @@ static void setup(void) {
 static void step(uint32_t sequences, uint32_t max_keys) {
     int before = c.executed;
 
-    ck_assert_status_ok(b2_graphs_run(&c.graphs, sequences, max_keys, queue, &c));
+    ck_assert_status_ok(b2_graphs_run(&c.graphs, (b2_graph_key){sequences, max_keys, false}, queue, &c));
     ck_assert_int_eq(c.executed - before, 3);
     ck_assert_ptr_null(c.recording);
 }
@@ -191,10 +191,10 @@ static blip2_status cannot_queue(void *context) {
 }
 
 START_TEST(tells_a_failed_step) {
-    ck_assert_status(b2_graphs_run(&c.graphs, 1, 128, cannot_queue, &c), BLIP2_EDEVICE);
+    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c), BLIP2_EDEVICE);
     c.failing = RUN;
     step(1, 128);
-    ck_assert_status(b2_graphs_run(&c.graphs, 1, 128, cannot_queue, &c), BLIP2_EDEVICE);
+    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c), BLIP2_EDEVICE);
     ck_assert_int_eq(c.live, 0);
 }
 END_TEST
