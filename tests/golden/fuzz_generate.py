@@ -20,9 +20,11 @@ import torch
 from PIL import Image
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 from transformers import __version__ as version
+from transformers.generation.stopping_criteria import StopStringCriteria
 
 GOLDEN = Path(__file__).resolve().parent
 SOURCE = GOLDEN / "models" / "hf_blip2_opt"
+STOPS = ["e", "at", "the", " c", "s ", "photo", "\u00e9", "ing", "or", "t t", "</s>"]
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
 
@@ -50,14 +52,38 @@ def random_options(r: random.Random) -> dict:
     if beams > 1:
         options["length_penalty"] = r.choice([-1.0, 0.0, 0.5, 1.0, 2.0])
         options["num_return_sequences"] = r.randint(1, beams)
+    if r.random() < 0.3:
+        options["no_repeat_ngram_size"] = r.choice([2, 2, 3])
+    if r.random() < 0.3:
+        options["bad_words_ids"] = [[r.randint(3, 400) for _ in range(r.choice([1, 1, 2]))]
+                                    for _ in range(r.randint(1, 40))]
+    if r.random() < 0.3:
+        options["stop_strings"] = r.choices(STOPS, k=r.randint(1, 3))
     return options
+
+
+def up_to_stop(model, processor, sequences, prompt_length: int, options: dict) -> list:
+    """Each row up to where it stopped, which only transformers' own criteria can tell by a string."""
+    ends = model.config.text_config.eos_token_id
+    stops = None
+    if "stop_strings" in options:
+        stops = StopStringCriteria(processor.tokenizer, options["stop_strings"])
+    rows = []
+    for row in sequences:
+        n = prompt_length + 1
+        while n < len(row) and row[n - 1] not in (ends if isinstance(ends, list) else [ends]) and \
+                not (stops and stops(row[None, :n], None).item()):
+            n += 1
+        rows.append(row[:n].tolist())
+    return rows
 
 
 def ask(model, processor, images, prompts, options):
     inputs = processor(images=images, text=prompts, padding=True, return_tensors="pt")
     inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
     with torch.no_grad():
-        out = model.generate(**inputs, **options, return_dict_in_generate=True, output_scores=True)
+        out = model.generate(**inputs, **options, return_dict_in_generate=True, output_scores=True,
+                             tokenizer=processor.tokenizer)
     return inputs, out
 
 
@@ -69,7 +95,8 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
     options = random_options(r)
     inputs, out = ask(model, processor, images, prompts, options)
     length = inputs["input_ids"].shape[1]
-    new = out.sequences[:, length:]
+    rows = up_to_stop(model, processor, out.sequences, length, options)
+    new = [row[length:] for row in rows]
     scores = out.sequences_scores.tolist() if options["num_beams"] > 1 else None
     case = {
         "name": folder.name, "what": "random", "source": f"transformers {version}",
@@ -80,8 +107,8 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
                    "image_size": model.config.vision_config.image_size},
         "expect": {"input_ids": inputs["input_ids"].tolist(),
                    "attention_mask": inputs["attention_mask"].tolist(),
-                   "sequences": out.sequences.tolist(), "prompt_length": length,
-                   "new_tokens": new.tolist(), "sequence_scores": scores,
+                   "sequences": rows, "prompt_length": length,
+                   "new_tokens": new, "sequence_scores": scores,
                    "texts": processor.tokenizer.batch_decode(new, skip_special_tokens=True)},
         "tolerance": {"sequences": "exact", "new_tokens": "exact", "texts": "exact",
                       "scores_abs": 5e-4, "scores_rel": 1e-5}}
