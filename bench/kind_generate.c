@@ -1,5 +1,6 @@
 /* Generation cases of Hugging Face models, greedy or with beams, through the engine: the whole
  * batch is submitted at once and advances in packed steps. */
+#include "base/alloc.h"
 #include "generate_args.h"
 #include "generated.h"
 #include "hf_batch.h"
@@ -10,22 +11,32 @@ typedef struct generation {
     hf_batch hf;
     verdict *v;
     generate_args args;
+    int32_t *pads; /* as many as the longest prompt gives the others at most */
     generated out;
     blip2_engine *engine;
 } generation;
 
+static blip2_status make_pads(generation *g) {
+    if ((g->pads = b2_alloc_array(g->hf.prompt_length, sizeof *g->pads)) == NULL)
+        return b2_fail_memory();
+    for (uint32_t i = 0; i < g->hf.prompt_length; i++)
+        g->pads[i] = g->hf.model->config.pad;
+    return BLIP2_OK;
+}
+
 static blip2_status open_requests(generation *g) {
-    const b2_config *config = &g->hf.model->config;
     b2_request_options request = g->args.request;
     blip2_status status =
         generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
 
     if (g->args.min_length > g->hf.prompt_length + request.min_new_tokens)
         request.min_new_tokens = g->args.min_length - g->hf.prompt_length;
-    request.seen = &config->pad;
+    if (status == BLIP2_OK)
+        status = make_pads(g);
+    request.seen = g->pads;
     for (uint32_t i = 0; i < g->hf.count && status == BLIP2_OK; i++) {
         request.prompt = g->hf.rows[i].prompt;
-        request.seen_count = g->hf.rows[i].pads > 0 ? 1 : 0;
+        request.seen_count = g->hf.rows[i].pads;
         status = generated_add(&g->out, i, g->hf.rows[i].image, &request);
     }
     return status;
@@ -88,5 +99,6 @@ blip2_status run_generate(const golden_case *golden, const char *device, verdict
     generated_close(&g.out);
     hf_batch_close(&g.hf);
     generate_args_free(&g.args);
+    b2_free(g.pads);
     return status;
 }

@@ -82,7 +82,8 @@ typedef struct b2_request_options {
     float length_penalty;
     b2_beam_rule
         rule; /* LAVIS: the repetition penalty counts new tokens and the start token only */
-    /* More ids that the repetition penalty counts as seen (a batch's padding). */
+    /* Ids that the original had between picture and prompt (a batch's padding), which repetition
+     * penalty and bans see. */
     const int32_t *seen;
     uint32_t seen_count;
 
