@@ -1,6 +1,7 @@
 #include "decode/sampling.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "decode/process.h"
 #include "device.h"
@@ -133,7 +134,14 @@ static uint32_t keep_typical(b2_drawable *list, uint32_t count, double mass, uin
     return keep_front(list, count, mass * total, least, true);
 }
 
+static int by_id(const void *a, const void *b) {
+    const b2_drawable *x = a, *y = b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
 uint32_t b2_warp(const b2_warpers *w, const float *scores, uint32_t vocab, b2_drawable *out) {
+    bool moved = w->top_k > 0 || w->top_p < 1.0f || w->min_p > 0.0f || w->typical_p < 1.0f;
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < vocab; i++)
@@ -154,6 +162,8 @@ uint32_t b2_warp(const b2_warpers *w, const float *scores, uint32_t vocab, b2_dr
     }
     if (w->typical_p < 1.0f)
         count = keep_typical(out, count, (double)w->typical_p, w->least);
+    if (moved)
+        qsort(out, count, sizeof *out, by_id);
     (void)weigh(out, count);
     return count;
 }

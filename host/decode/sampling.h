@@ -40,8 +40,9 @@ typedef struct b2_drawable {
     uint32_t beam; /* the caller's */
 } b2_drawable;
 
-/* What the warpers leave of scores [vocab], into out [vocab]: their number, in no order. Scores that
- * are NaN or -inf are not there. */
+/* What the warpers leave of scores [vocab], into out [vocab]: their number, in the order of ids, so
+ * that the last bits of scores, which two devices may compute otherwise, do not decide what a random
+ * number falls on. Scores that are NaN or -inf are not there. */
 uint32_t b2_warp(const b2_warpers *warpers, const float *scores, uint32_t vocab, b2_drawable *out);
 
 /* The place of one of list [count >= 1] by weight; `random` is uniform. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chi_square.h"
 #include "decode/sampling.h"
 #include "draw.h"
 #include "run.h"
@@ -43,36 +44,7 @@ START_TEST(warpers_leave_what_the_original_leaves) {
 }
 END_TEST
 
-/* ---- chi-square --------------------------------------------------------------------------- */
-
-/* counts [n] of DRAWS draws with probabilities p [n]; those expected less than 5 times go together.
- * The bound is passed by chance once in a million (Wilson and Hilferty's approximation). */
-static void assert_distribution(const uint32_t *counts, const double *p, uint32_t n,
-                                const char *what) {
-    double chi2 = 0.0, rest = 0.0, rest_count = 0.0, df = -1.0, bound;
-
-    for (uint32_t i = 0; i < n; i++) {
-        double expected = p[i] * DRAWS;
-
-        if (!(p[i] > 0.0))
-            ck_assert_msg(counts[i] == 0, "%s: outcome %u was drawn, it is impossible", what, i);
-        if (expected < 5.0) {
-            rest += expected;
-            rest_count += counts[i];
-            continue;
-        }
-        chi2 += (counts[i] - expected) * (counts[i] - expected) / expected;
-        df += 1.0;
-    }
-    if (rest >= 5.0) {
-        chi2 += (rest_count - rest) * (rest_count - rest) / rest;
-        df += 1.0;
-    }
-    ck_assert_msg(df >= 1.0, "%s: nothing to be tested", what);
-    bound = df * pow(1.0 - 2.0 / (9.0 * df) + 4.753 * sqrt(2.0 / (9.0 * df)), 3.0);
-    ck_assert_msg(chi2 < bound, "%s: chi-square %.1f, expected below %.1f (%.0f degrees)", what,
-                  chi2, bound, df);
-}
+/* ---- draws -------------------------------------------------------------------------------- */
 
 /* Softmax over what the warpers leave, whose list another test checks. */
 static void exact(const b2_warpers *w, const float *row, uint32_t vocab, double *p) {
@@ -126,11 +98,11 @@ START_TEST(draws_have_the_distribution) {
     uint32_t count = b2_warp(w, row, vocab, list);
     for (uint32_t i = 0; i < DRAWS; i++)
         counts[list[b2_draw_one(list, count, b2_draw_philox(7, i))].id]++;
-    assert_distribution(counts, p, vocab, draws[_i].what);
+    assert_distribution(counts, p, vocab, DRAWS, draws[_i].what);
     for (uint32_t i = 0; i < DRAWS && b2_warpers_fit_device(w); i++)
         device[b2_draw_as_device(w, row, vocab, i, 3)]++; /* over seeds */
     if (b2_warpers_fit_device(w))
-        assert_distribution(device, p, vocab, draws[_i].what);
+        assert_distribution(device, p, vocab, DRAWS, draws[_i].what);
 }
 END_TEST
 
@@ -159,7 +131,7 @@ START_TEST(several_are_drawn_without_putting_back) {
             set |= 1u << list[k].id;
         counts[set]++;
     }
-    assert_distribution(counts, p, 32, "three of five");
+    assert_distribution(counts, p, 32, DRAWS, "three of five");
 }
 END_TEST
 
