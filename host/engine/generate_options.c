@@ -18,18 +18,18 @@ static blip2_status check_unused(const blip2_generate_options *options) {
 }
 
 static blip2_status plan_answers(b2_generate_plan *out, const blip2_generate_options *options) {
-    uint32_t beams = options->num_beams;
+    uint32_t beams = options->num_beams > 1 ? options->num_beams : 1;
 
     out->answers = options->num_return_sequences != 0 ? options->num_return_sequences : 1;
     out->requests = 1;
-    if (options->do_sample && beams <= 1) {
+    if (options->do_sample && beams == 1) {
         if (out->answers > MOST_DRAWN)
             return b2_fail(BLIP2_EINVAL, "num_return_sequences: got %u, expected at most %d",
                            out->answers, MOST_DRAWN);
         out->requests = out->answers;
         return BLIP2_OK;
     }
-    if (out->answers > 1 && out->answers > beams)
+    if (out->answers > beams)
         return b2_fail(BLIP2_EINVAL,
                        "num_return_sequences: got %u, expected at most num_beams = %u",
                        out->answers, beams);

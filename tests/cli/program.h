@@ -68,5 +68,6 @@ TCase *features_tests(void);
 TCase *rank_tests(void);
 TCase *retrieve_tests(void);
 TCase *losses_tests(void);
+TCase *sample_tests(void);
 
 #endif
