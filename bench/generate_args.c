@@ -21,7 +21,7 @@ static blip2_status read_counts(generate_args *out, const golden_case *golden, c
 
 static blip2_status read_sampling(generate_args *out, const golden_case *golden,
                                   const json_t *args) {
-    static const char *const without[] = {"temperature", "top_k", "top_p",
+    static const char *const without[] = {"temperature", "top_k",     "top_p",
                                           "min_p",       "typical_p", "seed"};
     b2_fields fields = golden_fields(golden, "inputs.generate_args.");
     b2_warpers *w = &out->request.warpers;
@@ -96,12 +96,24 @@ static blip2_status read_stop_strings(generate_args *out, const golden_case *gol
 }
 
 blip2_status generate_args_read(generate_args *out, const golden_case *golden) {
-    static const char *const known[] = {
-        "max_new_tokens", "min_new_tokens", "do_sample",     "num_beams",
-        "min_length",     "length_penalty", "bad_words_ids", "no_repeat_ngram_size",
-        "stop_strings",   "temperature",    "top_k",         "top_p",
-        "min_p",          "typical_p",      "seed",          "repetition_penalty",
-        "num_return_sequences", NULL};
+    static const char *const known[] = {"max_new_tokens",
+                                        "min_new_tokens",
+                                        "do_sample",
+                                        "num_beams",
+                                        "min_length",
+                                        "length_penalty",
+                                        "bad_words_ids",
+                                        "no_repeat_ngram_size",
+                                        "stop_strings",
+                                        "temperature",
+                                        "top_k",
+                                        "top_p",
+                                        "min_p",
+                                        "typical_p",
+                                        "seed",
+                                        "repetition_penalty",
+                                        "num_return_sequences",
+                                        NULL};
     const json_t *args = json_object_get(golden->inputs, "generate_args");
     blip2_status status;
 

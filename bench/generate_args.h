@@ -14,8 +14,8 @@ typedef struct generate_args {
     const char **stop_strings;
 } generate_args;
 
-/* ENOTSUP for an argument that is not known, and for do_sample without a `seed`, which is ours: what
- * torch draws is not drawn here. *out is freed with generate_args_free in any case. */
+/* ENOTSUP for an argument that is not known, and for do_sample without a `seed`, which is ours:
+ * what torch draws is not drawn here. *out is freed with generate_args_free in any case. */
 blip2_status generate_args_read(generate_args *out, const golden_case *golden);
 void generate_args_free(generate_args *args);
 

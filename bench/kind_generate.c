@@ -26,8 +26,7 @@ static blip2_status make_pads(generation *g) {
 
 static blip2_status open_requests(generation *g) {
     b2_request_options request = g->args.request;
-    blip2_status status =
-        generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
+    blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
 
     if (g->args.min_length > g->hf.prompt_length + request.min_new_tokens)
         request.min_new_tokens = g->args.min_length - g->hf.prompt_length;
@@ -90,8 +89,7 @@ blip2_status run_generate(const golden_case *golden, const char *device, verdict
     generation g = {.v = v, .hf = {.golden = golden}};
     blip2_status status = generate_args_read(&g.args, golden);
 
-    if (status == BLIP2_OK &&
-        (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
+    if (status == BLIP2_OK && (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
         (status = open_requests(&g)) == BLIP2_OK && (status = open_engine(&g)) == BLIP2_OK &&
         (status = run(&g)) == BLIP2_OK)
         status = compare(&g);

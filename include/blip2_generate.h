@@ -43,12 +43,12 @@ typedef struct blip2_generate_options {
     float min_p;       /* those with p of the best one's probability; 0 to 1; default 0 */
     float typical_p;   /* the most typical that hold p; 0 < p <= 1; default 1 */
     uint64_t seed;     /* the same gives the same texts, on every device and beside any others */
-    uint32_t no_repeat_ngram_size;       /* no n tokens in a row come twice; default: they may */
-    const char *const *bad_words;        /* [bad_word_count]: never written so. Where tokens hold the
-                                            space before a word, it has one */
+    uint32_t no_repeat_ngram_size; /* no n tokens in a row come twice; default: they may */
+    const char *const *bad_words;  /* [bad_word_count]: never written so. Where tokens hold the
+                                      space before a word, it has one */
     size_t bad_word_count;
-    const char *const *stop_strings;     /* [stop_string_count]: a text ends with the token that
-                                            completes one; it is not cut. Not with LAVIS's beams */
+    const char *const *stop_strings; /* [stop_string_count]: a text ends with the token that
+                                        completes one; it is not cut. Not with LAVIS's beams */
     size_t stop_string_count;
     uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
                           most 64; default 0: none. Not with beams */
@@ -56,8 +56,8 @@ typedef struct blip2_generate_options {
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
 /* Caption or answer count inputs, each with its own prompt, packed into common steps.
- * Greedily, with beams, or drawn. Results, and the indices of on_text and on_done, count texts: text k of
- * input i is i * num_return_sequences + k. */
+ * Greedily, with beams, or drawn. Results, and the indices of on_text and on_done, count texts:
+ * text k of input i is i * num_return_sequences + k. */
 BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                       const blip2_generate_options *options, blip2_result **out);
 BLIP2_API size_t blip2_result_count(const blip2_result *result);
@@ -69,14 +69,14 @@ BLIP2_API float blip2_result_score(const blip2_result *result, size_t index);
 BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t index,
                                              size_t *count);
 
-/* Log-softmax of the logits as the model gave them (transformers' output_logits): penalties, bans and
- * sampling are not in it. */
+/* Log-softmax of the logits as the model gave them (transformers' output_logits): penalties, bans
+ * and sampling are not in it. */
 typedef struct blip2_logprob {
     int32_t token; /* -1: there are not so many */
     float log_prob;
 } blip2_logprob;
-/* [*steps, *columns]: a row a token of blip2_result_tokens, first the chosen one, then the best of its
- * step, best first. NULL unless asked for. */
+/* [*steps, *columns]: a row a token of blip2_result_tokens, first the chosen one, then the best of
+ * its step, best first. NULL unless asked for. */
 BLIP2_API const blip2_logprob *blip2_result_logprobs(const blip2_result *result, size_t index,
                                                      size_t *steps, size_t *columns);
 BLIP2_API void blip2_result_free(blip2_result *result);

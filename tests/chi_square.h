@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdint.h>
 
-/* counts [n] of so many draws with probabilities p [n]; outcomes that are expected less than 5 times
- * go together. The bound is passed by chance once in a million (Wilson and Hilferty's
+/* counts [n] of so many draws with probabilities p [n]; outcomes that are expected less than 5
+ * times go together. The bound is passed by chance once in a million (Wilson and Hilferty's
  * approximation). */
 static inline void assert_distribution(const uint32_t *counts, const double *p, uint32_t n,
                                        uint32_t draws, const char *what) {

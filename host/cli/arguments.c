@@ -19,7 +19,7 @@
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
-static const char *const compats[] = {"auto", "hf", "lavis", NULL}; /* blip2_compat */
+static const char *const compats[] = {"auto", "hf", "lavis", NULL};       /* blip2_compat */
 static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
 static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
@@ -32,8 +32,8 @@ const b2_option b2_options[] = {
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
     {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
      B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
-    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS, FIELD(texts),
-     0, 0, NULL},
+    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
     {"no-clean", NULL,
@@ -78,7 +78,8 @@ const b2_option b2_options[] = {
      "with --beams: scores are divided by length ^ X; default 1; below 0 for short texts", CAPTION,
      B2_OPTION_NUMBER, FIELD(length_penalty), -100, 100, NULL},
     {"compat", "NAME",
-     "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's for "
+     "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's "
+     "for "
      "captions by the Q-Former",
      CAPTION, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
     {"sample", NULL,
@@ -98,8 +99,9 @@ const b2_option b2_options[] = {
      B2_OPTION_COUNT, FIELD(seed), 0, 4294967295.0, NULL},
     {"sequences", "N", "texts of each picture, with --sample or --beams; default 1", CAPTION,
      B2_OPTION_COUNT, FIELD(sequences), 1, 1024, NULL},
-    {"no-repeat-ngram", "N", "no N tokens in a row come twice, in prompt and text; default: they may",
-     CAPTION, B2_OPTION_COUNT, FIELD(no_repeat_ngram), 1, 100000, NULL},
+    {"no-repeat-ngram", "N",
+     "no N tokens in a row come twice, in prompt and text; default: they may", CAPTION,
+     B2_OPTION_COUNT, FIELD(no_repeat_ngram), 1, 100000, NULL},
     {"bad-word", "TEXT", "never written; may be given several times", CAPTION, B2_OPTION_TEXTS,
      FIELD(bad_words), 0, 0, NULL},
     {"stop", "TEXT", "a text ends when it holds this; may be given several times", CAPTION,

@@ -132,9 +132,12 @@ static bool check_options(const b2_settings *s) {
     const struct {
         const char *name;
         bool given;
-    } drawn[] = {{"temperature", s->temperature != 0.0f}, {"top-k", s->top_k != B2_TOP_K_UNSET},
-                 {"top-p", s->top_p != 0.0f},             {"min-p", s->min_p != 0.0f},
-                 {"typical-p", s->typical_p != 0.0f},     {"seed", s->seed != 0}};
+    } drawn[] = {{"temperature", s->temperature != 0.0f},
+                 {"top-k", s->top_k != B2_TOP_K_UNSET},
+                 {"top-p", s->top_p != 0.0f},
+                 {"min-p", s->min_p != 0.0f},
+                 {"typical-p", s->typical_p != 0.0f},
+                 {"seed", s->seed != 0}};
 
     for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++)
         if (drawn[i].given && !s->sample) {

@@ -40,8 +40,8 @@ static json_t *logprobs(const blip2_result *result, size_t index) {
                 break;
             }
         if (json_array_append_new(list, json_pack("{s:i, s:f, s:o}", "token", (int)lp[0].token,
-                                                  "logprob", (double)lp[0].log_prob, "top",
-                                                  top)) < 0) {
+                                                  "logprob", (double)lp[0].log_prob, "top", top)) <
+            0) {
             json_decref(list);
             return NULL;
         }

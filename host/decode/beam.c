@@ -147,7 +147,7 @@ static uint32_t gather(const b2_beams *beams, b2_continuation *out, const float 
     for (uint32_t b = 0; b < beams->running; b++)
         for (uint32_t i = 0; i < count && ids[(size_t)b * count + i] >= 0; i++)
             out[n++] = (b2_continuation){beams->sum[b] + log_prob[(size_t)b * count + i], b,
-                                   ids[(size_t)b * count + i]};
+                                         ids[(size_t)b * count + i]};
     qsort(out, n, sizeof *out, by_sum);
     return n < wanted ? n : wanted;
 }

@@ -14,8 +14,8 @@ static blip2_status check_words(const b2_id_lists *words, uint32_t vocab) {
             return b2_fail(BLIP2_EINVAL, "bad word %u: it has no tokens", w);
         for (uint32_t i = start; i < words->ends[w]; i++)
             if (words->ids[i] < 0 || (uint32_t)words->ids[i] >= vocab)
-                return b2_fail(BLIP2_EINVAL, "bad word %u: token %d is not among the model's %u",
-                               w, words->ids[i], vocab);
+                return b2_fail(BLIP2_EINVAL, "bad word %u: token %d is not among the model's %u", w,
+                               words->ids[i], vocab);
     }
     return BLIP2_OK;
 }
@@ -89,9 +89,9 @@ static uint32_t ban_words(const b2_decoding_options *options, const int32_t *ids
         const int32_t *word = words->ids + start;
         uint32_t before = words->ends[w] - start - 1;
 
-        if (before == 0 ? !b2_is_among(options->stop_ids, options->stop_count, *word)
-                        : before <= count &&
-                              memcmp(word, ids + count - before, before * sizeof *word) == 0)
+        if (before == 0
+                ? !b2_is_among(options->stop_ids, options->stop_count, *word)
+                : before <= count && memcmp(word, ids + count - before, before * sizeof *word) == 0)
             out[found++] = word[before];
     }
     return found;

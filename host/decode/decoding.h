@@ -24,14 +24,14 @@ typedef struct b2_id_lists {
 } b2_id_lists;
 
 typedef struct b2_decoding_options {
-    uint32_t min_new_tokens;     /* stop ids are banned before that many tokens */
-    uint32_t max_new_tokens;     /* > 0, stop id included */
-    float repetition_penalty;    /* > 0; 1: none */
-    const int32_t *stop_ids;     /* [stop_count], borrowed for the decoding's life */
+    uint32_t min_new_tokens;  /* stop ids are banned before that many tokens */
+    uint32_t max_new_tokens;  /* > 0, stop id included */
+    float repetition_penalty; /* > 0; 1: none */
+    const int32_t *stop_ids;  /* [stop_count], borrowed for the decoding's life */
     uint32_t stop_count;
-    uint32_t no_repeat_ngram;    /* no n ids occur twice in a row; 0: they may */
-    const b2_id_lists *bad_words; /* that never occur, but for one that is a stop id; borrowed; NULL:
-                                     none */
+    uint32_t no_repeat_ngram;     /* no n ids occur twice in a row; 0: they may */
+    const b2_id_lists *bad_words; /* that never occur, but for one that is a stop id; borrowed;
+                                     NULL: none */
 } b2_decoding_options;
 
 typedef struct b2_decoding {
@@ -57,8 +57,8 @@ void b2_decoding_push(b2_decoding *decoding, int32_t token);
 bool b2_decoding_bans_stop(const b2_decoding *decoding);
 /* Is more than stop ids ever banned? */
 bool b2_decoding_has_bans(const b2_decoding *decoding);
-/* Ids that may not follow the history with new_count new tokens, into decoding->banned; some perhaps
- * twice. Their number. */
+/* Ids that may not follow the history with new_count new tokens, into decoding->banned; some
+ * perhaps twice. Their number. */
 uint32_t b2_decoding_bans(b2_decoding *decoding, uint32_t new_count);
 static inline const int32_t *b2_decoding_tokens(const b2_decoding *decoding) {
     return decoding->history + decoding->past_count;

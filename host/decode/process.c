@@ -5,8 +5,7 @@
 #include "decode/decoding.h"
 
 uint32_t b2_process_top(const b2_processors *processors, uint32_t wanted, uint32_t most) {
-    uint32_t top =
-        processors->banned_count < most ? wanted + processors->banned_count : most;
+    uint32_t top = processors->banned_count < most ? wanted + processors->banned_count : most;
 
     return processors->repetition_penalty != 1.0f || top > most ? most : top;
 }
@@ -79,8 +78,8 @@ void b2_process_scores(const b2_processors *p, float *scores) {
         float *score = &scores[p->seen[i]];
 
         if (!b2_is_among(p->seen, i, p->seen[i]))
-            *score = *score < 0.0f ? *score * p->repetition_penalty
-                                   : *score / p->repetition_penalty;
+            *score =
+                *score < 0.0f ? *score * p->repetition_penalty : *score / p->repetition_penalty;
     }
     for (uint32_t i = 0; i < p->banned_count; i++)
         scores[p->banned[i]] = -INFINITY;

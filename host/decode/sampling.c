@@ -42,8 +42,8 @@ static double middle(double a, double b, double c) {
 /* list[first..end) in three: above the pivot, equal, below. *equal, *below: where these start. */
 static void split(b2_drawable *list, uint32_t first, uint32_t end, uint32_t *equal,
                   uint32_t *below) {
-    double pivot = middle(list[first].order, list[first + (end - first) / 2].order,
-                          list[end - 1].order);
+    double pivot =
+        middle(list[first].order, list[first + (end - first) / 2].order, list[end - 1].order);
 
     *equal = first;
     *below = end;
@@ -98,8 +98,7 @@ static double weigh(b2_drawable *list, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         best = list[i].score > best ? list[i].score : best;
     for (uint32_t i = 0; i < count; i++) {
-        list[i].weight =
-            list[i].score == best ? 1.0 : exp((double)list[i].score - (double)best);
+        list[i].weight = list[i].score == best ? 1.0 : exp((double)list[i].score - (double)best);
         total += list[i].weight;
     }
     return total;
@@ -146,8 +145,7 @@ uint32_t b2_warp(const b2_warpers *w, const float *scores, uint32_t vocab, b2_dr
 
     for (uint32_t i = 0; i < vocab; i++)
         if (scores[i] > -INFINITY)
-            out[count++] =
-                (b2_drawable){.score = scores[i] / w->temperature, .id = (int32_t)i};
+            out[count++] = (b2_drawable){.score = scores[i] / w->temperature, .id = (int32_t)i};
     if (w->top_k > 0)
         count = keep_top_k(out, count, w->top_k > w->least ? w->top_k : w->least);
     if (w->top_p < 1.0f) {
@@ -192,8 +190,8 @@ uint32_t b2_draw_several(b2_drawable *list, uint32_t count, uint32_t wanted, uin
     uint32_t drawn = 0;
 
     for (; drawn < wanted && drawn < count; drawn++) {
-        uint32_t at = drawn + b2_draw_one(list + drawn, count - drawn,
-                                          b2_draw_philox(seed, counter + drawn));
+        uint32_t at =
+            drawn + b2_draw_one(list + drawn, count - drawn, b2_draw_philox(seed, counter + drawn));
 
         if (!(list[at].weight > 0.0))
             break;

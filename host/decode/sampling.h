@@ -1,6 +1,7 @@
-/* Drawing tokens from whole rows of scores: what transformers calls logits warpers, in its order, and
- * draws from what they leave. A device draws by itself (`sample`, device.h) as long as the 64 best of
- * a row say everything; min-p, typical-p and a top-k that is larger, or none, are done here.
+/* Drawing tokens from whole rows of scores: what transformers calls logits warpers, in its order,
+ * and draws from what they leave. A device draws by itself (`sample`, device.h) as long as the 64
+ * best of a row say everything; min-p, typical-p and a top-k that is larger, or none, are done
+ * here.
  *
  *   temperature   score / temperature
  *   top_k         the k best, and what equals the k-th
@@ -8,8 +9,8 @@
  *   min_p         those with at least min_p of the best one's probability
  *   typical_p     those whose -log p is nearest to the entropy, until they hold typical_p
  *
- * Each sees what the one before has left. No row is sorted: a boundary is found as quickselect finds
- * a median, and of equals at the boundary of top_p it is not said which stay.                     */
+ * Each sees what the one before has left. No row is sorted: a boundary is found as quickselect
+ * finds a median, and of equals at the boundary of top_p it is not said which stay. */
 #ifndef B2_SAMPLING_H
 #define B2_SAMPLING_H
 #include <stdbool.h>
@@ -41,8 +42,8 @@ typedef struct b2_drawable {
 } b2_drawable;
 
 /* What the warpers leave of scores [vocab], into out [vocab]: their number, in the order of ids, so
- * that the last bits of scores, which two devices may compute otherwise, do not decide what a random
- * number falls on. Scores that are NaN or -inf are not there. */
+ * that the last bits of scores, which two devices may compute otherwise, do not decide what a
+ * random number falls on. Scores that are NaN or -inf are not there. */
 uint32_t b2_warp(const b2_warpers *warpers, const float *scores, uint32_t vocab, b2_drawable *out);
 
 /* The place of one of list [count >= 1] by weight; `random` is uniform. */

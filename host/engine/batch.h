@@ -43,8 +43,8 @@ typedef struct b2_batch {
     uint32_t chosen_count, beam_count;
     uint32_t best_count; /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
-    int32_t *pages; /* host [max_pages] scratch */
-    b2_mat logits;  /* [chosen_count, V], of b2_batch_choose */
+    int32_t *pages;      /* host [max_pages] scratch */
+    b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
     bool sampled;        /* a token is drawn on the device */
     uint32_t host_count; /* tokens that are chosen on the host (choice.h) */
     bool full;

@@ -20,10 +20,9 @@ blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32
         return b2_fail(BLIP2_EINVAL, "logprobs: not of beams, expected num_beams 1");
     if (choice->sample && (status = b2_warpers_check(&choice->warpers)) < 0)
         return status;
-    choice->on_host = beams == 0
-                          ? bans || choice->logprobs > 0 ||
-                                (choice->sample && !b2_warpers_fit_device(&choice->warpers))
-                          : choice->sample;
+    choice->on_host = beams == 0 ? bans || choice->logprobs > 0 ||
+                                       (choice->sample && !b2_warpers_fit_device(&choice->warpers))
+                                 : choice->sample;
     if (!choice->on_host)
         return BLIP2_OK;
     if (!b2_size_mul(rows, vocab, &drawables) ||
@@ -110,8 +109,8 @@ blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
 
 /* ---- beams -------------------------------------------------------------------------------- */
 
-/* transformers 5 filters a beam's log-probabilities and adds its sum to what is left; 4.33, on which
- * LAVIS runs, adds first, so that the temperature divides the sum as well, at every step. */
+/* transformers 5 filters a beam's log-probabilities and adds its sum to what is left; 4.33, on
+ * which LAVIS runs, adds first, so that the temperature divides the sum as well, at every step. */
 blip2_status b2_beam_draw_add(b2_beam_draw *draw, b2_device *device, b2_mat row,
                               const b2_processors *processors, uint32_t beam, float sum,
                               uint32_t copies) {

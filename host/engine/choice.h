@@ -18,15 +18,15 @@ typedef struct b2_choice {
     uint32_t vocab; /* V */
 
     /* on the host */
-    float *row, *scores;     /* [V] logits, and what processors make of them */
-    b2_drawable *drawables;  /* [V], of beams [nb, V] */
-    uint32_t logprobs;       /* of so many of the best tokens of a step; 0: none are kept */
-    blip2_logprob *logprob;  /* [max_new_tokens, 1 + logprobs], the chosen token first */
+    float *row, *scores;    /* [V] logits, and what processors make of them */
+    b2_drawable *drawables; /* [V], of beams [nb, V] */
+    uint32_t logprobs;      /* of so many of the best tokens of a step; 0: none are kept */
+    blip2_logprob *logprob; /* [max_new_tokens, 1 + logprobs], the chosen token first */
 } b2_choice;
 
 /* bans: more than stop ids may be banned. beams: 0 for none. max_new_tokens: steps, for which
- * log-probabilities are kept. *choice holds sample, warpers, seed and logprobs. EINVAL for one out of
- * range. */
+ * log-probabilities are kept. *choice holds sample, warpers, seed and logprobs. EINVAL for one out
+ * of range. */
 blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
                             uint32_t max_new_tokens);
 void b2_choice_free(b2_choice *choice);
@@ -47,7 +47,6 @@ blip2_status b2_beam_draw_add(b2_beam_draw *draw, b2_device *device, b2_mat row,
                               const b2_processors *processors, uint32_t beam, float sum,
                               uint32_t copies);
 /* `wanted` continuations in the step of that number; how many there are. */
-uint32_t b2_beam_draw_end(b2_beam_draw *draw, uint32_t wanted, uint32_t step,
-                          b2_continuation *out);
+uint32_t b2_beam_draw_end(b2_beam_draw *draw, uint32_t wanted, uint32_t step, b2_continuation *out);
 
 #endif

@@ -31,7 +31,8 @@ typedef struct call {
 static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
     const call *c = payload;
 
-    return c->options->on_text(request->index * c->plan.request.answers, piece, length, c->options->payload);
+    return c->options->on_text(request->index * c->plan.request.answers, piece, length,
+                               c->options->payload);
 }
 
 static bool is_space(char c) {

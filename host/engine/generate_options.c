@@ -7,9 +7,12 @@ static blip2_status check_unused(const blip2_generate_options *options) {
     const struct {
         const char *name;
         bool set;
-    } those[] = {{"temperature", options->temperature != 0.0f}, {"top_k", options->top_k != 0},
-                 {"top_p", options->top_p != 0.0f},             {"min_p", options->min_p != 0.0f},
-                 {"typical_p", options->typical_p != 0.0f},     {"seed", options->seed != 0}};
+    } those[] = {{"temperature", options->temperature != 0.0f},
+                 {"top_k", options->top_k != 0},
+                 {"top_p", options->top_p != 0.0f},
+                 {"min_p", options->min_p != 0.0f},
+                 {"typical_p", options->typical_p != 0.0f},
+                 {"seed", options->seed != 0}};
 
     for (size_t i = 0; i < sizeof those / sizeof *those && !options->do_sample; i++)
         if (those[i].set)

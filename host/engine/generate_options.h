@@ -6,7 +6,7 @@
 typedef struct b2_generate_plan {
     b2_request_options request; /* of each; prompt and seed are still the input's */
     uint32_t answers;           /* texts of an input */
-    uint32_t requests;          /* of an input: one a text where they are drawn one by one, else 1 */
+    uint32_t requests; /* of an input: one a text where they are drawn one by one, else 1 */
 } b2_generate_plan;
 
 /* EINVAL: out of range, or they contradict each other. */

@@ -1,10 +1,10 @@
 /* Decode steps as graphs of the device (device.h, capture): a step that does the same as an earlier
  * one, to new contents of the same memory, is one call for the host in place of hundreds.
  *
- * What a decode step does is given by the number of its sequences, the bound on their keys, which is
- * a power of two so that it stays for long, and whether tokens are drawn. The first step of a key runs directly, and is
- * captured as soon as it is queued, while the device works on it: then it has met every shape and
- * weight, and capturing costs no time. Later ones run the graph.
+ * What a decode step does is given by the number of its sequences, the bound on their keys, which
+ * is a power of two so that it stays for long, and whether tokens are drawn. The first step of a
+ * key runs directly, and is captured as soon as it is queued, while the device works on it: then it
+ * has met every shape and weight, and capturing costs no time. Later ones run the graph.
  *
  * Capturing is a gain of speed and never needed: when it fails, or the device offers none, steps
  * run directly. Both ways do the same operations with the same numbers. */
@@ -25,8 +25,8 @@ typedef struct b2_graph_key {
 
 typedef struct b2_step_graph {
     b2_graph_key key;
-    b2_graph *graph;              /* NULL: a free entry */
-    uint64_t used;                /* when, by the clock of uses */
+    b2_graph *graph; /* NULL: a free entry */
+    uint64_t used;   /* when, by the clock of uses */
 } b2_step_graph;
 
 typedef struct b2_graphs { /* all zero but device and log: nothing captured yet */

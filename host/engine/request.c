@@ -16,19 +16,18 @@ static blip2_status encode_prompt(const blip2_model *model, const char *prompt, 
     return b2_tokens_append(tokens, model->writer.start);
 }
 
-/* What penalty and bans look at before the first new token: as in transformers, the image tokens that
- * stand for the soft prompt and the prompt itself. */
+/* What penalty and bans look at before the first new token: as in transformers, the image tokens
+ * that stand for the soft prompt and the prompt itself. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
     const b2_config *config = &request->model->config;
-    const b2_decoding_options decoding = {.min_new_tokens = options->min_new_tokens,
-                                          .max_new_tokens = options->max_new_tokens,
-                                          .repetition_penalty = options->repetition_penalty,
-                                          .stop_ids = config->stop_ids,
-                                          .stop_count = config->stop_count,
-                                          .no_repeat_ngram = options->no_repeat_ngram,
-                                          .bad_words = request->rules.bad_words.count > 0
-                                                           ? &request->rules.bad_words
-                                                           : NULL};
+    const b2_decoding_options decoding = {
+        .min_new_tokens = options->min_new_tokens,
+        .max_new_tokens = options->max_new_tokens,
+        .repetition_penalty = options->repetition_penalty,
+        .stop_ids = config->stop_ids,
+        .stop_count = config->stop_count,
+        .no_repeat_ngram = options->no_repeat_ngram,
+        .bad_words = request->rules.bad_words.count > 0 ? &request->rules.bad_words : NULL};
     uint32_t vocab = request->model->writer.vocab;
     bool whole = options->rule != B2_BEAM_LAVIS; /* else only what starts the text counts */
     uint32_t count = 0;
@@ -276,8 +275,7 @@ b2_processors b2_request_processors(b2_request *request, uint32_t beam) {
 
     if (request->branches != NULL)
         memcpy(decoding->history + decoding->past_count,
-               b2_beams_tokens(&request->branches->beams, beam),
-               count * sizeof *decoding->history);
+               b2_beams_tokens(&request->branches->beams, beam), count * sizeof *decoding->history);
     return (b2_processors){.repetition_penalty = decoding->options.repetition_penalty,
                            .seen = decoding->history,
                            .seen_count = decoding->past_count + count,

@@ -87,8 +87,8 @@ typedef struct b2_request_options {
     const int32_t *seen;
     uint32_t seen_count;
 
-    bool sample;         /* draw tokens; else warpers and seed mean nothing */
-    b2_warpers warpers;  /* but for `least`, which follows from beams */
+    bool sample;        /* draw tokens; else warpers and seed mean nothing */
+    b2_warpers warpers; /* but for `least`, which follows from beams */
     uint64_t seed;
     uint32_t no_repeat_ngram, logprobs; /* 0: none */
     const char *const *bad_words, *const *stop_strings;

@@ -45,8 +45,8 @@ static blip2_status draw_beams(b2_request *request, b2_mat logits) {
         if (status < 0)
             return status;
     }
-    (void)b2_beams_go_on(
-        beams, list, b2_beam_draw_end(&draw, b2_beams_wanted(beams), beams->length, list));
+    (void)b2_beams_go_on(beams, list,
+                         b2_beam_draw_end(&draw, b2_beams_wanted(beams), beams->length, list));
     return BLIP2_OK;
 }
 

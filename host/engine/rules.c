@@ -38,9 +38,9 @@ static blip2_status add_ids(b2_rules *rules, const b2_id_lists *lists) {
     return status;
 }
 
-blip2_status b2_rules_init(b2_rules *rules, const b2_tokenizer *tokenizer,
-                           const char *const *words, size_t word_count, const b2_id_lists *ids,
-                           const char *const *stops, size_t stop_count) {
+blip2_status b2_rules_init(b2_rules *rules, const b2_tokenizer *tokenizer, const char *const *words,
+                           size_t word_count, const b2_id_lists *ids, const char *const *stops,
+                           size_t stop_count) {
     blip2_status status = b2_stop_texts_init(&rules->stops, stops, stop_count);
     size_t count;
 

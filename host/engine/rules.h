@@ -13,12 +13,12 @@ typedef struct b2_rules {
 } b2_rules; /* all zero: none */
 
 /* words [word_count]: texts, each of which may not be written as the tokenizer cuts it, in front of
- * it a space where tokens hold the space before a word (transformers' add_prefix_space). ids: more of
- * them as ids, or NULL. EINVAL for NULL, and one of no tokens. *rules is freed with b2_rules_free in
- * any case. */
-blip2_status b2_rules_init(b2_rules *rules, const b2_tokenizer *tokenizer,
-                           const char *const *words, size_t word_count, const b2_id_lists *ids,
-                           const char *const *stops, size_t stop_count);
+ * it a space where tokens hold the space before a word (transformers' add_prefix_space). ids: more
+ * of them as ids, or NULL. EINVAL for NULL, and one of no tokens. *rules is freed with
+ * b2_rules_free in any case. */
+blip2_status b2_rules_init(b2_rules *rules, const b2_tokenizer *tokenizer, const char *const *words,
+                           size_t word_count, const b2_id_lists *ids, const char *const *stops,
+                           size_t stop_count);
 void b2_rules_free(b2_rules *rules);
 
 #endif

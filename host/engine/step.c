@@ -202,9 +202,9 @@ static blip2_status run(blip2_engine *engine) {
     batch->packed.max_k = b2_graph_keys(batch->packed.max_k, engine->plan.limits.max_tokens);
     if (is_watched(engine))
         return queue(engine);
-    return b2_graphs_run(
-        &engine->graphs,
-        (b2_graph_key){batch->packed.rows, batch->packed.max_k, batch->sampled}, queue, engine);
+    return b2_graphs_run(&engine->graphs,
+                         (b2_graph_key){batch->packed.rows, batch->packed.max_k, batch->sampled},
+                         queue, engine);
 }
 
 /* Hand the best continuations to their requests, which have a row for each running beam. */

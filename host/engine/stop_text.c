@@ -55,10 +55,9 @@ bool b2_stop_texts_end(const b2_stop_texts *stops, const b2_tokenizer *tokenizer
                        const int32_t *ids, uint32_t count) {
     size_t length;
     char byte;
-    const char *last =
-        stops->count > 0 && count > 0
-            ? b2_tokenizer_piece(tokenizer, ids[count - 1], &byte, &length)
-            : NULL;
+    const char *last = stops->count > 0 && count > 0
+                           ? b2_tokenizer_piece(tokenizer, ids[count - 1], &byte, &length)
+                           : NULL;
 
     for (size_t i = 0; i < stops->count && last != NULL; i++)
         for (size_t end = 1; end <= length; end++) /* where in the token the text may end */

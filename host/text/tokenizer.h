@@ -48,8 +48,8 @@ int32_t b2_tokenizer_find(const b2_tokenizer *tokenizer, const char *token); /* 
 bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id);
 /* Do tokens hold the space in front of a word as a byte of their own (OPT)? */
 bool b2_tokenizer_is_byte_level(const b2_tokenizer *tokenizer);
-/* The bytes [*length] that a token stands for behind others; NULL: no such token. byte: room for one
- * that stands for a single one. */
+/* The bytes [*length] that a token stands for behind others; NULL: no such token. byte: room for
+ * one that stands for a single one. */
 const char *b2_tokenizer_piece(const b2_tokenizer *tokenizer, int32_t id, char *byte,
                                size_t *length);
 

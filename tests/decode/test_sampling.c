@@ -1,5 +1,5 @@
-/* What warpers leave, against transformers (warpers.txt, made by make_warpers.py), and what is drawn,
- * against exact probabilities: 100,000 draws each, by the chi-square test. */
+/* What warpers leave, against transformers (warpers.txt, made by make_warpers.py), and what is
+ * drawn, against exact probabilities: 100,000 draws each, by the chi-square test. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,11 +152,11 @@ START_TEST(options_are_checked) {
     static const struct {
         b2_warpers w;
         const char *name;
-    } bad[] = {{{0.0f, 0, 1, 0, 1, 1}, "temperature"},  {{-1.0f, 0, 1, 0, 1, 1}, "temperature"},
-               {{NAN, 0, 1, 0, 1, 1}, "temperature"},   {{1, 0, 0.0f, 0, 1, 1}, "top_p"},
-               {{1, 0, 1.5f, 0, 1, 1}, "top_p"},        {{1, 0, NAN, 0, 1, 1}, "top_p"},
-               {{1, 0, 1, -0.1f, 1, 1}, "min_p"},       {{1, 0, 1, 1.1f, 1, 1}, "min_p"},
-               {{1, 0, 1, 0, 0.0f, 1}, "typical_p"},    {{1, 0, 1, 0, 2.0f, 1}, "typical_p"},
+    } bad[] = {{{0.0f, 0, 1, 0, 1, 1}, "temperature"},    {{-1.0f, 0, 1, 0, 1, 1}, "temperature"},
+               {{NAN, 0, 1, 0, 1, 1}, "temperature"},     {{1, 0, 0.0f, 0, 1, 1}, "top_p"},
+               {{1, 0, 1.5f, 0, 1, 1}, "top_p"},          {{1, 0, NAN, 0, 1, 1}, "top_p"},
+               {{1, 0, 1, -0.1f, 1, 1}, "min_p"},         {{1, 0, 1, 1.1f, 1, 1}, "min_p"},
+               {{1, 0, 1, 0, 0.0f, 1}, "typical_p"},      {{1, 0, 1, 0, 2.0f, 1}, "typical_p"},
                {{INFINITY, 0, 1, 0, 1, 1}, "temperature"}};
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

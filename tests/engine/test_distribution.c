@@ -1,5 +1,5 @@
-/* What is drawn has the probabilities that the model's logits say: tokens of texts, and beams by the
- * rules of both originals. Log-probabilities that are kept. */
+/* What is drawn has the probabilities that the model's logits say: tokens of texts, and beams by
+ * the rules of both originals. Log-probabilities that are kept. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,13 +119,11 @@ static void weigh(double *weight, double *score, b2_beam_rule rule, bool first) 
         }
         for (int i = 0; i < VOCAB; i++) {
             double lp = (double)row[i] - log(total);
-            double s = rule == B2_BEAM_LAVIS ? (lp + sum) / (double)0.7f
-                                             : lp / (double)0.7f + sum;
+            double s = rule == B2_BEAM_LAVIS ? (lp + sum) / (double)0.7f : lp / (double)0.7f + sum;
 
             score[b * VOCAB + i] = s;
-            weight[b * VOCAB + i] = i == worst || (rule == B2_BEAM_HF && first && b > 0)
-                                        ? 0.0
-                                        : exp(s);
+            weight[b * VOCAB + i] =
+                i == worst || (rule == B2_BEAM_HF && first && b > 0) ? 0.0 : exp(s);
         }
     }
 }
@@ -153,8 +151,7 @@ START_TEST(drawn_beams_have_the_distribution) {
     for (int a = 0; a < CANDIDATES; a++)
         for (int b = 0; b < CANDIDATES; b++)
             if (a != b)
-                p[outcome(a, b, first)] +=
-                    weight[a] / total * weight[b] / (total - weight[a]);
+                p[outcome(a, b, first)] += weight[a] / total * weight[b] / (total - weight[a]);
     for (uint32_t i = 0; i < DRAWS; i++) {
         b2_beam_draw draw = {.choice = &choice, .rule = rule};
         b2_continuation got[2];
@@ -199,8 +196,8 @@ START_TEST(logprobs_are_of_the_logits) {
     for (uint32_t i = 0; i < seen.vocab; i++)
         total += exp((double)seen.row[i]);
     for (size_t i = 0; i < columns; i++)
-        ck_assert_double_eq_tol((double)lp[i].log_prob,
-                                (double)seen.row[lp[i].token] - log(total), 1e-4);
+        ck_assert_double_eq_tol((double)lp[i].log_prob, (double)seen.row[lp[i].token] - log(total),
+                                1e-4);
     for (size_t s = 0; s < steps; s++) {
         const blip2_logprob *row = lp + s * columns;
         bool known = false;

@@ -109,12 +109,16 @@ static void setup(void) {
 }
 
 /* Every step executes its three operations, however. */
-static void step(uint32_t sequences, uint32_t max_keys) {
+static void step_of(b2_graph_key key) {
     int before = c.executed;
 
-    ck_assert_status_ok(b2_graphs_run(&c.graphs, (b2_graph_key){sequences, max_keys, false}, queue, &c));
+    ck_assert_status_ok(b2_graphs_run(&c.graphs, key, queue, &c));
     ck_assert_int_eq(c.executed - before, 3);
     ck_assert_ptr_null(c.recording);
+}
+
+static void step(uint32_t sequences, uint32_t max_keys) {
+    step_of((b2_graph_key){sequences, max_keys, false});
 }
 
 START_TEST(bounds_keys) {
@@ -133,9 +137,10 @@ START_TEST(captures_once_a_key) {
         step(3, 128);
         step(3, 256);
         step(2, 128);
+        step_of((b2_graph_key){2, 128, true});
     }
-    ck_assert_int_eq(c.live, 3);
-    ck_assert_int_eq(c.graph_runs, 3 * 3);
+    ck_assert_int_eq(c.live, 4);
+    ck_assert_int_eq(c.graph_runs, 4 * 3);
     b2_graphs_free(&c.graphs);
     ck_assert_int_eq(c.live, 0);
     step(3, 128); /* anew */
@@ -191,10 +196,12 @@ static blip2_status cannot_queue(void *context) {
 }
 
 START_TEST(tells_a_failed_step) {
-    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c), BLIP2_EDEVICE);
+    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c),
+                     BLIP2_EDEVICE);
     c.failing = RUN;
     step(1, 128);
-    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c), BLIP2_EDEVICE);
+    ck_assert_status(b2_graphs_run(&c.graphs, (b2_graph_key){1, 128, false}, cannot_queue, &c),
+                     BLIP2_EDEVICE);
     ck_assert_int_eq(c.live, 0);
 }
 END_TEST

@@ -70,9 +70,8 @@ static bool are_same(const blip2_result *a, size_t i, const blip2_result *b, siz
 START_TEST(packing_changes_nothing) {
     static const uint32_t requests[] = {1, 3, 16};
     blip2_generate_options options = way(_i % WAYS);
-    blip2_engine *engine = engine_of(f.model, requests[_i / WAYS] < 3 && options.num_beams > 1
-                                                  ? 3
-                                                  : requests[_i / WAYS]);
+    blip2_engine *engine = engine_of(
+        f.model, requests[_i / WAYS] < 3 && options.num_beams > 1 ? 3 : requests[_i / WAYS]);
     blip2_result *together, *alone, *other;
     size_t same = 0;
 
@@ -137,8 +136,7 @@ START_TEST(requests_of_all_kinds_beside_each_other) {
                                       .beams = i == 3 ? 2 : 0,
                                       .warpers = {1.5f, i == 4 ? 0 : 20, 1.0f, 0.0f, 1.0f, 1}};
 
-        ck_assert_status_ok(
-            b2_request_open(&requests[i], f.model, f.inputs[i].image, &options));
+        ck_assert_status_ok(b2_request_open(&requests[i], f.model, f.inputs[i].image, &options));
         ck_assert_status_ok(b2_engine_submit(engine, requests[i]));
     }
     while (busy)
@@ -297,9 +295,9 @@ START_TEST(options_are_checked) {
     o.bad_word_count = bad_options[_i].words;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &o, &result), BLIP2_EINVAL);
     ck_assert_ptr_null(result);
-    ck_assert_msg(strncmp(blip2_error_message(), bad_options[_i].name,
-                          strlen(bad_options[_i].name)) == 0,
-                  "option %d: %s", _i, blip2_error_message());
+    ck_assert_msg(
+        strncmp(blip2_error_message(), bad_options[_i].name, strlen(bad_options[_i].name)) == 0,
+        "option %d: %s", _i, blip2_error_message());
     blip2_engine_close(engine);
 }
 END_TEST
