@@ -6,7 +6,7 @@
 
 /* The prompt's ids. Where the Q-Former writes, the token that starts its texts is all. */
 static blip2_status encode_prompt(const blip2_model *model, const char *prompt, b2_tokens *tokens) {
-    if (model->writer.kind == B2_WRITER_OPT)
+    if (model->writer.kind == B2_WRITER_LANGUAGE)
         return b2_tokenizer_encode(model->tokenizer, prompt, strlen(prompt), true, tokens);
     if (*prompt != '\0')
         return b2_fail(
@@ -39,7 +39,7 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
     if (past == NULL)
         return b2_fail_memory();
     if (whole && config->image_token >= 0 && (uint32_t)config->image_token < vocab &&
-        request->model->writer.kind == B2_WRITER_OPT)
+        request->model->writer.kind == B2_WRITER_LANGUAGE)
         while (count < request->soft_count)
             past[count++] = config->image_token;
     if (whole && options->seen_count > 0) {
