@@ -1,8 +1,7 @@
 /* Generation cases of Hugging Face models, greedy or with beams, through the engine: the whole
  * batch is submitted at once and advances in packed steps. */
-#include <string.h>
-
 #include "base/alloc.h"
+#include "generate_args.h"
 #include "generated.h"
 #include "hf_batch.h"
 #include "kinds.h"
@@ -11,63 +10,34 @@
 typedef struct generation {
     hf_batch hf;
     verdict *v;
-    uint32_t min_new_tokens, max_new_tokens, min_length;
-    uint32_t beams, answers;
-    float repetition_penalty, length_penalty;
+    generate_args args;
+    int32_t *pads; /* as many as the longest prompt gives the others at most */
     generated out;
     blip2_engine *engine;
 } generation;
 
-static blip2_status read_options(generation *g) {
-    static const char *const known[] = {
-        "max_new_tokens", "min_new_tokens",     "do_sample",
-        "num_beams",      "repetition_penalty", "num_return_sequences",
-        "min_length",     "length_penalty",     NULL};
-    const json_t *args = json_object_get(g->hf.golden->inputs, "generate_args");
-    b2_fields fields = golden_fields(g->hf.golden, "inputs.generate_args.");
-    blip2_status status;
-
-    if (!json_is_object(args))
-        return golden_bad(g->hf.golden, "inputs.generate_args", "an object", args);
-    g->repetition_penalty = g->length_penalty = 1.0f;
-    g->beams = g->answers = 1;
-    b2_field_u32(&fields, args, "max_new_tokens", 1, 1 << 16, &g->max_new_tokens);
-    b2_field_u32(&fields, args, "min_new_tokens", 0, 1 << 16, &g->min_new_tokens);
-    b2_field_u32(&fields, args, "num_beams", 1, 1024, &g->beams);
-    b2_field_u32(&fields, args, "num_return_sequences", 1, 1024, &g->answers);
-    b2_field_u32(&fields, args, "min_length", 0, 1 << 16, &g->min_length);
-    b2_field_f32(&fields, args, "length_penalty", -1e3, 1e3, &g->length_penalty);
-    b2_field_f32(&fields, args, "repetition_penalty", 1e-6, 1e6, &g->repetition_penalty);
-    if (fields.status == BLIP2_OK && g->max_new_tokens == 0)
-        b2_field_fail(&fields, "max_new_tokens", "a number", NULL);
-    if ((status = golden_check(&fields)) < 0)
-        return status;
-    if (json_is_true(json_object_get(args, "do_sample")))
-        return b2_fail(BLIP2_ENOTSUP, "do_sample");
-    return golden_only(args, "generate_args.", known);
+static blip2_status make_pads(generation *g) {
+    if ((g->pads = b2_alloc_array(g->hf.prompt_length, sizeof *g->pads)) == NULL)
+        return b2_fail_memory();
+    for (uint32_t i = 0; i < g->hf.prompt_length; i++)
+        g->pads[i] = g->hf.model->config.pad;
+    return BLIP2_OK;
 }
 
 static blip2_status open_requests(generation *g) {
-    const b2_config *config = &g->hf.model->config;
-    bool counts_pads = !g->hf.model->writer.reads; /* among what the penalty has seen */
-    uint32_t least = g->min_new_tokens;
-    blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->answers);
+    bool counts_pads = !g->hf.model->writer.reads; /* among what penalty and bans have seen */
+    b2_request_options request = g->args.request;
+    blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
 
-    if (g->min_length > g->hf.prompt_length + least) /* which counts the prompt */
-        least = g->min_length - g->hf.prompt_length;
+    if (g->args.min_length > g->hf.prompt_length + request.min_new_tokens)
+        request.min_new_tokens = g->args.min_length - g->hf.prompt_length;
+    if (status == BLIP2_OK)
+        status = make_pads(g);
+    request.seen = g->pads;
     for (uint32_t i = 0; i < g->hf.count && status == BLIP2_OK; i++) {
-        const hf_row *row = &g->hf.rows[i];
-
-        status = generated_add(&g->out, i, row->image,
-                               &(b2_request_options){.prompt = row->prompt,
-                                                     .min_new_tokens = least,
-                                                     .max_new_tokens = g->max_new_tokens,
-                                                     .repetition_penalty = g->repetition_penalty,
-                                                     .beams = g->beams > 1 ? g->beams : 0,
-                                                     .answers = g->answers,
-                                                     .length_penalty = g->length_penalty,
-                                                     .seen = &config->pad,
-                                                     .seen_count = counts_pads && row->pads > 0});
+        request.prompt = g->hf.rows[i].prompt;
+        request.seen_count = counts_pads ? g->hf.rows[i].pads : 0;
+        status = generated_add(&g->out, i, g->hf.rows[i].image, &request);
     }
     return status;
 }
@@ -76,9 +46,9 @@ static blip2_status open_engine(generation *g) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = g->hf.count * g->beams;
+    options.max_requests = g->hf.count * g->args.beams;
     options.max_images = g->hf.count;
-    options.max_tokens = g->hf.padded_length + g->max_new_tokens;
+    options.max_tokens = g->hf.padded_length + g->args.request.max_new_tokens;
     return blip2_engine_open(&g->engine, g->hf.model, &options);
 }
 
@@ -121,16 +91,16 @@ blip2_status run_generate(const golden_case *golden, const char *device, verdict
     static const char *const known[] = {"images",       "preprocess",    "image_size", "prompts",
                                         "padding_side", "generate_args", NULL};
     generation g = {.v = v, .hf = {.golden = golden}};
-    blip2_status status = read_options(&g);
+    blip2_status status = generate_args_read(&g.args, golden);
 
-    if (status < 0)
-        return status;
-    if ((status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
+    if (status == BLIP2_OK && (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
         (status = open_requests(&g)) == BLIP2_OK && (status = open_engine(&g)) == BLIP2_OK &&
         (status = run(&g)) == BLIP2_OK)
         status = compare(&g);
     blip2_engine_close(g.engine);
     generated_close(&g.out);
     hf_batch_close(&g.hf);
+    generate_args_free(&g.args);
+    b2_free(g.pads);
     return status;
 }

@@ -4,8 +4,7 @@
 install(TARGETS blip2 blip2_static
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES include/blip2/convert.h include/blip2/explain.h
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/blip2)
+install(DIRECTORY include/blip2 DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # The pkg-config file finds the prefix from where it lies: what is installed can be moved.
 file(RELATIVE_PATH BLIP2_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 string(REGEX REPLACE "/$" "" BLIP2_PC_PREFIX ${BLIP2_PC_PREFIX})

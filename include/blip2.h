@@ -198,49 +198,7 @@ typedef struct blip2_input {
                                  the Q-Former of stage 1 can write */
 } blip2_input;
 
-/* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
- * the repetition penalty counts. */
-typedef enum blip2_compat {
-    BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
-    BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
-    BLIP2_COMPAT_LAVIS = 2 /* LAVIS on transformers 4.33: new tokens and the start token */
-} blip2_compat;
-
-typedef struct blip2_generate_options {
-    size_t size;              /* set by _init */
-    uint32_t max_new_tokens;  /* end token included; default 30 */
-    uint32_t min_new_tokens;  /* the end token is banned before that many; default 0 */
-    float repetition_penalty; /* > 0; default 1 */
-    /* A piece of text `index`, whole UTF-8 characters only; non-zero stops the call. */
-    int (*on_text)(size_t index, const char *text, size_t length, void *payload);
-    /* Text `index` is finished, with what the result will say of it. Texts may finish in any order.
-     * May be NULL. */
-    void (*on_done)(size_t index, const char *text, const int32_t *tokens, size_t count,
-                    void *payload);
-    void *payload;
-    uint32_t num_beams; /* at most 16; default 1: greedy. With beams on_text gets the best
-                           text of an input when that is finished, and no other */
-    uint32_t num_return_sequences; /* texts of each input, best first; default 1 */
-    const float *length_penalty;   /* of beams: scores are divided by length ^ this; NULL: 1. Any
-                                      number, hence a pointer: 0 and -1 are in use */
-    blip2_compat compat;           /* default AUTO */
-} blip2_generate_options;
-BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
-
-/* Caption or answer count inputs, each with its own prompt, packed into common steps.
- * Greedy, or with beams. Results, and the indices of on_text and on_done, count texts: text k of
- * input i is i * num_return_sequences + k. */
-BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
-                                      const blip2_generate_options *options, blip2_result **out);
-BLIP2_API size_t blip2_result_count(const blip2_result *result);
-/* One text, surrounding white space removed; NULL if index is out of range. */
-BLIP2_API const char *blip2_result_text(const blip2_result *result, size_t index);
-/* Of beams: sum of log-probabilities over length ^ length_penalty; else 0. */
-BLIP2_API float blip2_result_score(const blip2_result *result, size_t index);
-/* New token ids [*count] of one text, the end token included when it was reached. */
-BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t index,
-                                             size_t *count);
-BLIP2_API void blip2_result_free(blip2_result *result);
+#include "blip2/generate.h"
 
 /* ---- stage 1: features, matching, contrast ------------------------------------------------ */
 

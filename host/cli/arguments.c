@@ -21,6 +21,7 @@
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
+static const char *const compats[] = {"auto", "hf", "lavis", NULL};       /* blip2_compat */
 static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
 static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
@@ -35,8 +36,8 @@ const b2_option b2_options[] = {
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
     {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
      B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
-    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS, 0, 0, 0,
-     NULL},
+    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
     {"no-clean", NULL,
@@ -108,6 +109,41 @@ const b2_option b2_options[] = {
      CAPTION, B2_OPTION_NUMBER, FIELD(repetition_penalty), 0.01, 100, NULL},
     {"beams", "N", "beam search: the best text of N that are followed; default 1, greedy", CAPTION,
      B2_OPTION_COUNT, FIELD(beams), 1, 16, NULL},
+    {"length-penalty", "X",
+     "with --beams: scores are divided by length ^ X; default 1; below 0 for short texts", CAPTION,
+     B2_OPTION_NUMBER, FIELD(length_penalty), -100, 100, NULL},
+    {"compat", "NAME",
+     "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's "
+     "for "
+     "captions by the Q-Former",
+     CAPTION, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
+    {"sample", NULL,
+     "draw tokens by their probabilities; with --beams, LAVIS's use_nucleus_sampling", CAPTION,
+     B2_OPTION_FLAG, FIELD(sample), 0, 0, NULL},
+    {"temperature", "X", "with --sample: below 1 likely tokens become likelier; default 1", CAPTION,
+     B2_OPTION_NUMBER, FIELD(temperature), 0.001, 1000, NULL},
+    {"top-k", "N", "with --sample: of the N likeliest only; 0: of all; default 50", CAPTION,
+     B2_OPTION_COUNT, FIELD(top_k), 0, 1000000000, NULL},
+    {"top-p", "P", "... of the likeliest that hold P together; default 1", CAPTION,
+     B2_OPTION_NUMBER, FIELD(top_p), 0.000001, 1, NULL},
+    {"min-p", "P", "... of those with at least P of the likeliest one's probability; default 0",
+     CAPTION, B2_OPTION_NUMBER, FIELD(min_p), 0, 1, NULL},
+    {"typical-p", "P", "... of the most typical that hold P together; default 1", CAPTION,
+     B2_OPTION_NUMBER, FIELD(typical_p), 0.000001, 1, NULL},
+    {"seed", "N", "with --sample: the same gives the same texts; default 0", CAPTION,
+     B2_OPTION_COUNT, FIELD(seed), 0, 4294967295.0, NULL},
+    {"sequences", "N", "texts of each picture, with --sample or --beams; default 1", CAPTION,
+     B2_OPTION_COUNT, FIELD(sequences), 1, 1024, NULL},
+    {"no-repeat-ngram", "N",
+     "no N tokens in a row come twice, in prompt and text; default: they may", CAPTION,
+     B2_OPTION_COUNT, FIELD(no_repeat_ngram), 1, 100000, NULL},
+    {"bad-word", "TEXT", "never written; may be given several times", CAPTION, B2_OPTION_TEXTS,
+     FIELD(bad_words), 0, 0, NULL},
+    {"stop", "TEXT", "a text ends when it holds this; may be given several times", CAPTION,
+     B2_OPTION_TEXTS, FIELD(stops), 0, 0, NULL},
+    {"logprobs", "N",
+     "with --json: log-probabilities of each token, and of the best N at its place", CAPTION,
+     B2_OPTION_COUNT, FIELD(logprobs), 1, 64, NULL},
     {"max-tokens", "N",
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
@@ -144,7 +180,12 @@ const b2_option b2_options[] = {
 /* clang-format on */
 
 b2_settings b2_settings_default(void) {
-    return (b2_settings){.batch = 8, .top = 5, .rerank = 128};
+    return (b2_settings){.batch = 8,
+                         .top = 5,
+                         .rerank = 128,
+                         .sequences = 1,
+                         .length_penalty = 1.0f,
+                         .top_k = B2_TOP_K_UNSET};
 }
 
 /* The option that a word names, with or without "=value"; NULL if the command has none such. */
@@ -172,7 +213,8 @@ static bool parse_count(const b2_option *option, const char *value, uint32_t *ou
 }
 
 static bool parse_number(const b2_option *option, const char *value, float *out) {
-    bool plain = strchr("+-", value[0]) == NULL && value[strspn(value, "0123456789.eE+-")] == '\0';
+    bool sign = value[0] == '+' || (value[0] == '-' && option->least >= 0.0);
+    bool plain = !sign && value[strspn(value, "0123456789.eE+-")] == '\0';
     char *end;
     double x = strtod(value, &end);
 
@@ -195,6 +237,18 @@ static bool parse_choice(const b2_option *option, const char *value, uint32_t *o
     return false;
 }
 
+static bool append(b2_list *list, const char *value) {
+    const char **texts = b2_realloc_array(list->texts, list->count + 1, sizeof *texts);
+
+    if (texts == NULL) {
+        (void)b2_complain_status(b2_fail_memory());
+        return false;
+    }
+    list->texts = texts;
+    list->texts[list->count++] = value;
+    return true;
+}
+
 /* Put an option's value (NULL for a flag) into its field. */
 static bool take(b2_settings *settings, const b2_option *option, const char *value) {
     void *field = (char *)settings + option->offset;
@@ -204,8 +258,7 @@ static bool take(b2_settings *settings, const b2_option *option, const char *val
         *(bool *)field = true;
         return true;
     case B2_OPTION_TEXTS:
-        settings->texts[settings->text_count++] = value;
-        return true;
+        return append(field, value);
     case B2_OPTION_TEXT:
         *(const char **)field = value;
         return true;
@@ -259,10 +312,6 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 
     *out = b2_settings_default();
     out->operands = argv;
-    if ((out->texts = b2_calloc((size_t)argc, sizeof *out->texts)) == NULL) {
-        (void)b2_complain_status(b2_fail_memory());
-        return false;
-    }
     for (int i = 0; i < argc; i += used) {
         used = 1;
         if (options && strcmp(argv[i], "--") == 0)
@@ -276,6 +325,8 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 }
 
 void b2_settings_free(b2_settings *settings) {
-    b2_free(settings->texts);
-    settings->texts = NULL;
+    b2_free(settings->texts.texts);
+    b2_free(settings->bad_words.texts);
+    b2_free(settings->stops.texts);
+    settings->texts = settings->bad_words = settings->stops = (b2_list){0};
 }

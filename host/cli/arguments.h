@@ -13,6 +13,11 @@ typedef enum b2_head { B2_HEAD_BOTH, B2_HEAD_ITM, B2_HEAD_ITC } b2_head;
 /* In the order of --what's choices. */
 typedef enum b2_what { B2_WHAT_ALL, B2_WHAT_HIDDEN, B2_WHAT_PROJECTED } b2_what;
 
+typedef struct b2_list {
+    const char **texts; /* [count] each time an option was given, in order */
+    size_t count;
+} b2_list;
+
 typedef struct b2_settings {
     const char *model;                            /* folder; NULL: the demo model */
     const char *device;                           /* NULL: the library's choice */
@@ -21,11 +26,10 @@ typedef struct b2_settings {
     const char *checkpoint, *vit, *vocabulary, *language_model;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
-        vit_heads, qformer_heads;
-    float repetition_penalty;
-    bool json, quiet, verbose, help, version, no_clean, first_row, tokens;
-    const char **texts; /* [text_count] each --text, in order */
-    size_t text_count;
+        vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat;
+    float repetition_penalty, length_penalty, temperature, top_p, min_p, typical_p;
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample;
+    b2_list texts, bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
 } b2_settings;
@@ -52,10 +56,12 @@ enum {
     B2_COMMAND_EXPLAIN = 256
 };
 
+#define B2_TOP_K_UNSET UINT32_MAX /* settings.top_k: not given */
+
 typedef enum b2_option_kind {
     B2_OPTION_FLAG,   /* bool */
     B2_OPTION_TEXT,   /* const char * */
-    B2_OPTION_TEXTS,  /* one more of settings->texts */
+    B2_OPTION_TEXTS,  /* one more of a b2_list */
     B2_OPTION_COUNT,  /* uint32_t between least and most */
     B2_OPTION_NUMBER, /* float between least and most */
     B2_OPTION_CHOICE  /* uint32_t: index into choices */

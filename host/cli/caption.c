@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "caption_lines.h"
 #include "default_model.h"
 #include "group.h"
 #include "loaded.h"
+
+enum { DEFAULT_TOP_K = 50 }; /* transformers' and LAVIS's */
 
 typedef struct session {
     const b2_settings *settings;
@@ -45,27 +49,64 @@ static void on_done(size_t index, const char *text, const int32_t *tokens, size_
     session *s = payload;
 
     (void)tokens;
-    b2_group_finish(&s->group, index, text, count);
-    b2_group_print(&s->group);
-    s->done++;
+    if (!s->group.formatted) {
+        b2_group_finish(&s->group, index, text, count);
+        b2_group_print(&s->group);
+    }
+    s->done += index % s->settings->sequences == 0;
+}
+
+/* Lines that the whole result is needed for. */
+static void finish_group(session *s, const blip2_result *result) {
+    for (size_t i = 0; i < s->group.input_count && s->group.formatted && result != NULL; i++) {
+        const b2_group_item *item = &s->group.items[s->group.item_of[i]];
+        char *lines = b2_caption_lines(s->settings, item->path, s->group.show_names, result,
+                                       i * s->settings->sequences);
+
+        b2_group_finish(&s->group, i, lines, 0);
+        b2_free(lines);
+    }
+}
+
+static void set_options(blip2_generate_options *options, const b2_settings *settings) {
+    blip2_generate_options_init(options, sizeof *options);
+    options->max_new_tokens = settings->max_new_tokens;
+    options->min_new_tokens = settings->min_new_tokens;
+    options->repetition_penalty = settings->repetition_penalty;
+    options->num_beams = settings->beams;
+    options->length_penalty = &settings->length_penalty;
+    options->compat = (blip2_compat)settings->compat;
+    options->num_return_sequences = settings->sequences;
+    options->do_sample = settings->sample;
+    options->temperature = settings->temperature;
+    if (settings->top_k != B2_TOP_K_UNSET)
+        options->top_k = settings->top_k;
+    else
+        options->top_k = settings->sample ? DEFAULT_TOP_K : 0;
+    options->top_p = settings->top_p;
+    options->min_p = settings->min_p;
+    options->typical_p = settings->typical_p;
+    options->seed = settings->seed;
+    options->no_repeat_ngram_size = settings->no_repeat_ngram;
+    options->bad_words = settings->bad_words.texts;
+    options->bad_word_count = settings->bad_words.count;
+    options->stop_strings = settings->stops.texts;
+    options->stop_string_count = settings->stops.count;
+    options->logprobs = settings->logprobs;
 }
 
 static blip2_status generate(session *s) {
-    const b2_settings *settings = s->settings;
     blip2_generate_options options;
     blip2_result *result = NULL;
     blip2_status status;
 
-    blip2_generate_options_init(&options, sizeof options);
-    options.max_new_tokens = settings->max_new_tokens;
-    options.min_new_tokens = settings->min_new_tokens;
-    options.repetition_penalty = settings->repetition_penalty;
-    options.num_beams = settings->beams;
+    set_options(&options, s->settings);
     options.on_text = on_text;
     options.on_done = on_done;
     options.payload = s;
     status =
         blip2_generate(s->loaded.engine, s->group.inputs, s->group.input_count, &options, &result);
+    finish_group(s, result);
     blip2_result_free(result);
     return status;
 }
@@ -77,13 +118,41 @@ static blip2_status run_group(session *s) {
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
     b2_group_print(&s->group);
     if (s->group.input_count > 0 && !s->group.stopped) {
-        if ((status = b2_loaded_open(&s->loaded, s->inputs.count)) < 0)
+        if ((status = b2_loaded_open(&s->loaded, s->inputs.count * s->settings->sequences)) < 0)
             return status;
         status = generate(s);
     }
     if (status == BLIP2_OK)
         b2_group_print(&s->group);
     return status;
+}
+
+/* Options that go together are told here by the names that a user gave. */
+static bool check_options(const b2_settings *s) {
+    const struct {
+        const char *name;
+        bool given;
+    } drawn[] = {{"temperature", s->temperature != 0.0f},
+                 {"top-k", s->top_k != B2_TOP_K_UNSET},
+                 {"top-p", s->top_p != 0.0f},
+                 {"min-p", s->min_p != 0.0f},
+                 {"typical-p", s->typical_p != 0.0f},
+                 {"seed", s->seed != 0}};
+
+    for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++)
+        if (drawn[i].given && !s->sample) {
+            b2_complain("caption: --%s means nothing without --sample", drawn[i].name);
+            return false;
+        }
+    if (s->sequences > 1 && s->sequences > s->beams && (!s->sample || s->beams > 1)) {
+        b2_complain("caption: --sequences: got %u, expected at most --beams, or --sample without "
+                    "--beams",
+                    s->sequences);
+        return false;
+    }
+    if (s->logprobs > 0 && !s->json)
+        b2_complain("caption: --logprobs is told with --json only");
+    return s->logprobs == 0 || s->json;
 }
 
 b2_exit_code b2_caption_run(const b2_settings *settings) {
@@ -94,11 +163,15 @@ b2_exit_code b2_caption_run(const b2_settings *settings) {
         b2_complain("caption: no picture given; see 'blip2 help caption'");
         return B2_EXIT_BAD_INPUT;
     }
+    if (!check_options(settings))
+        return B2_EXIT_BAD_INPUT;
     s.loaded = (b2_loaded){.settings = settings, .progress = &s.progress, .demo = B2_DEMO_CAPTION};
     b2_progress_start(&s.progress, settings->quiet);
     if ((status = b2_inputs_expand(&s.inputs, settings->operands, settings->operand_count)) == 0)
         status = b2_group_init(&s.group, settings, &s.progress, &s.inputs);
-    s.stream = s.inputs.count == 1 && !s.inputs.many && !settings->json && isatty(STDOUT_FILENO);
+    s.group.formatted = settings->sequences > 1 || settings->logprobs > 0;
+    s.stream = s.inputs.count == 1 && !s.inputs.many && !settings->json && !s.group.formatted &&
+               isatty(STDOUT_FILENO);
     s.group.streamed = s.stream;
     while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
         status = run_group(&s);

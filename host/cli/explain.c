@@ -259,7 +259,7 @@ static blip2_status open_session(session *s) {
         .progress = &s->progress,
         .demo = settings->tokens ? B2_DEMO_LAVIS : B2_DEMO_MATCH,
     };
-    if ((settings->text_count > 0 || settings->text_file != NULL) &&
+    if ((settings->texts.count > 0 || settings->text_file != NULL) &&
         (status = b2_texts_open(&s->texts, settings)) < 0)
         return status;
     status = b2_inputs_expand(&s->inputs, settings->operands, settings->operand_count);

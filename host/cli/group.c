@@ -102,23 +102,18 @@ void b2_group_finish(b2_group *group, size_t index, const char *text, size_t tok
 }
 
 static bool print_json(const b2_group *group, const b2_group_item *item) {
-    const char *prompt = group->settings->prompt;
-    json_t *line = json_object();
-    int failed = json_object_set_new(line, "file", b2_json_text(item->path));
+    json_t *line;
 
-    if (item->error != NULL) {
-        failed |= json_object_set_new(line, "error", b2_json_text(item->error));
-    } else {
-        failed |= json_object_set_new(line, prompt != NULL ? "answer" : "caption",
-                                      b2_json_text(item->text));
-        if (prompt != NULL)
-            failed |= json_object_set_new(line, "prompt", b2_json_text(prompt));
-        failed |= json_object_set_new(line, "tokens", json_integer((json_int_t)item->tokens));
+    if (item->error == NULL) {
+        line = b2_json_answer(item->path, group->settings->prompt, item->text, item->tokens);
+    } else if ((line = json_object()) != NULL &&
+               json_object_set_new(line, "file", b2_json_text(item->path)) +
+                       json_object_set_new(line, "error", b2_json_text(item->error)) <
+                   0) {
+        json_decref(line);
+        line = NULL;
     }
-    if (failed == 0)
-        return b2_json_print_line(line);
-    json_decref(line);
-    return false;
+    return b2_json_print_line(line);
 }
 
 static void print_plain(const b2_group *group, const b2_group_item *item) {

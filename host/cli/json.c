@@ -31,6 +31,20 @@ json_t *b2_json_text(const char *text) {
     return out;
 }
 
+json_t *b2_json_answer(const char *path, const char *prompt, const char *text, size_t tokens) {
+    json_t *line = json_object();
+    int failed = json_object_set_new(line, "file", b2_json_text(path));
+
+    failed |= json_object_set_new(line, prompt != NULL ? "answer" : "caption", b2_json_text(text));
+    if (prompt != NULL)
+        failed |= json_object_set_new(line, "prompt", b2_json_text(prompt));
+    failed |= json_object_set_new(line, "tokens", json_integer((json_int_t)tokens));
+    if (failed == 0)
+        return line;
+    json_decref(line);
+    return NULL;
+}
+
 bool b2_json_print_line(json_t *object) {
     char *line = json_dumps(object, B2_JSON_LINE);
 

@@ -8,12 +8,6 @@
 #include "base/size.h"
 #include "decode/decoding.h"
 
-typedef struct candidate {
-    float sum;
-    uint32_t beam;
-    int32_t token;
-} candidate;
-
 blip2_status b2_beams_init(b2_beams *beams, const b2_beam_options *options) {
     uint32_t nb = options->beams;
     size_t texts;
@@ -61,7 +55,7 @@ uint32_t b2_beams_wanted(const b2_beams *beams) {
 }
 
 static int by_sum(const void *a, const void *b) {
-    const candidate *x = a, *y = b;
+    const b2_continuation *x = a, *y = b;
 
     if (x->sum != y->sum)
         return x->sum > y->sum ? -1 : 1;
@@ -95,7 +89,7 @@ static void rank_last(b2_beams *beams, bool later_first) {
 
 /* ---- transformers 5 ----------------------------------------------------------------------- */
 
-static void finish_hf(b2_beams *beams, const candidate *c, bool stopped) {
+static void finish_hf(b2_beams *beams, const b2_continuation *c, bool stopped) {
     b2_hypothesis *text = &beams->finished[beams->finished_count];
     uint32_t n = beams->length + 1;
 
@@ -120,7 +114,7 @@ static bool is_done_hf(const b2_beams *beams) {
 /* ---- transformers 4.33 -------------------------------------------------------------------- */
 
 /* The start token counts: a text of `tokens` new ones is one longer. */
-static void finish_lavis(b2_beams *beams, const candidate *c, bool stopped) {
+static void finish_lavis(b2_beams *beams, const b2_continuation *c, bool stopped) {
     const b2_beam_options *options = &beams->options;
     b2_hypothesis *text = &beams->finished[beams->finished_count];
     uint32_t length = 1 + beams->length + !stopped;
@@ -146,19 +140,19 @@ static bool is_done_lavis(const b2_beams *beams, float best) {
 /* ---- both --------------------------------------------------------------------------------- */
 
 /* The best of all beams' continuations, best first. */
-static uint32_t gather(const b2_beams *beams, candidate *out, const float *log_prob,
+static uint32_t gather(const b2_beams *beams, b2_continuation *out, const float *log_prob,
                        const int32_t *ids, uint32_t count) {
     uint32_t n = 0, wanted = b2_beams_wanted(beams);
 
     for (uint32_t b = 0; b < beams->running; b++)
         for (uint32_t i = 0; i < count && ids[(size_t)b * count + i] >= 0; i++)
-            out[n++] = (candidate){beams->sum[b] + log_prob[(size_t)b * count + i], b,
-                                   ids[(size_t)b * count + i]};
+            out[n++] = (b2_continuation){beams->sum[b] + log_prob[(size_t)b * count + i], b,
+                                         ids[(size_t)b * count + i]};
     qsort(out, n, sizeof *out, by_sum);
     return n < wanted ? n : wanted;
 }
 
-static void go_on_with(b2_beams *beams, uint32_t i, const candidate *c) {
+static void go_on_with(b2_beams *beams, uint32_t i, const b2_continuation *c) {
     size_t stride = beams->options.max_new_tokens;
     int32_t *to = beams->tokens + i * stride;
 
@@ -168,9 +162,18 @@ static void go_on_with(b2_beams *beams, uint32_t i, const candidate *c) {
     beams->parent[i] = c->beam;
 }
 
+static bool ends(const b2_beams *beams, const b2_continuation *c) {
+    const b2_beam_options *options = &beams->options;
+
+    return options->ends != NULL &&
+           options->ends(options->context,
+                         beams->previous + (size_t)c->beam * options->max_new_tokens, beams->length,
+                         c->token);
+}
+
 /* Take the continuations in turn: those that end are finished, if they are among the nb best, and
  * the others go on. */
-static void take(b2_beams *beams, const candidate *list, uint32_t count) {
+static void take(b2_beams *beams, const b2_continuation *list, uint32_t count) {
     const b2_beam_options *options = &beams->options;
     bool hf = options->rule == B2_BEAM_HF;
     bool last = hf && beams->length + 1 == options->max_new_tokens;
@@ -179,7 +182,7 @@ static void take(b2_beams *beams, const candidate *list, uint32_t count) {
     for (uint32_t r = 0; r < count; r++) {
         bool stopped = b2_is_among(options->stop_ids, options->stop_count, list[r].token);
 
-        if (!stopped && !last) {
+        if (!stopped && !last && !ends(beams, &list[r])) {
             if (beams->running < options->beams)
                 go_on_with(beams, beams->running++, &list[r]);
         } else if (r < options->beams) {
@@ -201,16 +204,15 @@ static void finish_running(b2_beams *beams) {
     for (uint32_t i = 0; i < beams->running; i++) {
         const int32_t *text = beams->previous + (size_t)i * beams->options.max_new_tokens;
 
-        finish_lavis(beams, &(candidate){beams->sum[i], i, text[length - 1]}, false);
+        finish_lavis(beams, &(b2_continuation){beams->sum[i], i, text[length - 1]}, false);
     }
     beams->length = length;
     beams->previous = swap;
 }
 
-bool b2_beams_advance(b2_beams *beams, const float *log_prob, const int32_t *ids, uint32_t count) {
-    candidate list[B2_BEAMS_MOST * B2_CONTINUATIONS_MOST];
+/* list [n] is sorted. */
+static bool advance(b2_beams *beams, const b2_continuation *list, uint32_t n) {
     int32_t *swap = beams->previous;
-    uint32_t n = gather(beams, list, log_prob, ids, count);
 
     beams->previous = beams->tokens;
     beams->tokens = swap;
@@ -228,4 +230,15 @@ bool b2_beams_advance(b2_beams *beams, const float *log_prob, const int32_t *ids
     }
     beams->done = beams->done || beams->running == 0;
     return n > 0;
+}
+
+bool b2_beams_advance(b2_beams *beams, const float *log_prob, const int32_t *ids, uint32_t count) {
+    b2_continuation list[B2_BEAMS_MOST * B2_CONTINUATIONS_MOST];
+
+    return advance(beams, list, gather(beams, list, log_prob, ids, count));
+}
+
+bool b2_beams_go_on(b2_beams *beams, b2_continuation *list, uint32_t count) {
+    qsort(list, count, sizeof *list, by_sum);
+    return advance(beams, list, count);
 }

@@ -34,7 +34,18 @@ typedef struct b2_beam_options {
     float length_penalty;    /* an exponent; any finite number */
     const int32_t *stop_ids; /* [stop_count], borrowed */
     uint32_t stop_count;
+    /* Does a text end with `token` after tokens [count], for another reason than a stop token? HF
+     * only. NULL: never. */
+    bool (*ends)(void *context, const int32_t *tokens, uint32_t count, int32_t token);
+    void *context;
 } b2_beam_options;
+
+/* A beam with one more token. */
+typedef struct b2_continuation {
+    float sum;
+    uint32_t beam;
+    int32_t token;
+} b2_continuation;
 
 typedef struct b2_hypothesis {
     int32_t *tokens; /* [count], in the memory of the beams */
@@ -67,6 +78,9 @@ uint32_t b2_beams_wanted(const b2_beams *beams);
  * continuations of each running beam; id -1: no more. Not after done. False, and done: no beam has
  * a continuation. */
 bool b2_beams_advance(b2_beams *beams, const float *log_prob, const int32_t *ids, uint32_t count);
+/* The same from the continuations to go on with, list [count <= wanted], which are sorted: for
+ * beams that are drawn. */
+bool b2_beams_go_on(b2_beams *beams, b2_continuation *list, uint32_t count);
 
 static inline const int32_t *b2_beams_tokens(const b2_beams *beams, uint32_t beam) {
     return beams->tokens + (size_t)beam * beams->options.max_new_tokens;

@@ -5,14 +5,13 @@
 #include "decode/decoding.h"
 
 uint32_t b2_process_top(const b2_processors *processors, uint32_t wanted, uint32_t most) {
-    uint32_t top = wanted + (processors->ban_stop ? processors->stop_count : 0);
+    uint32_t top = processors->banned_count < most ? wanted + processors->banned_count : most;
 
     return processors->repetition_penalty != 1.0f || top > most ? most : top;
 }
 
-/* Put id in its place among ids [*count <= wanted], best first; the lower id first among equals. */
-static void insert(float *log_prob, int32_t *ids, uint32_t *count, uint32_t wanted, float value,
-                   int32_t id) {
+void b2_best_insert(float *log_prob, int32_t *ids, uint32_t *count, uint32_t wanted, float value,
+                    int32_t id) {
     uint32_t i = *count;
 
     if (i == wanted) {
@@ -43,12 +42,12 @@ bool b2_process_best(const b2_processors *p, float *log_prob, int32_t *ids, uint
         float value = last = log_prob[i];
         int32_t id = ids[i];
 
-        if (p->ban_stop && b2_is_among(p->stop_ids, p->stop_count, id))
+        if (b2_is_among(p->banned, p->banned_count, id))
             continue;
         if (p->repetition_penalty != 1.0f && b2_is_among(p->seen, p->seen_count, id))
             value *= p->repetition_penalty;
         if (value > -INFINITY)
-            insert(log_prob, ids, &kept, wanted, value, id); /* never beyond i */
+            b2_best_insert(log_prob, ids, &kept, wanted, value, id); /* never beyond i */
     }
     whole = there < count || there == vocab;
     if (kept < count)
@@ -56,33 +55,45 @@ bool b2_process_best(const b2_processors *p, float *log_prob, int32_t *ids, uint
     return whole || (p->repetition_penalty >= 1.0f && kept == wanted && log_prob[kept - 1] >= last);
 }
 
-/* logits become log-probabilities. */
-static void log_softmax(float *logits, uint32_t vocab) {
-    float most = -INFINITY, sum = 0.0f;
+float b2_log_sum(const float *logits, uint32_t vocab, float *most) {
+    float sum = 0.0f;
+
+    *most = -INFINITY;
+    for (uint32_t i = 0; i < vocab; i++)
+        *most = logits[i] > *most ? logits[i] : *most;
+    for (uint32_t i = 0; i < vocab; i++)
+        sum += isnan(logits[i]) ? 0.0f : expf(logits[i] - *most);
+    return logf(sum);
+}
+
+void b2_log_softmax(float *logits, uint32_t vocab) {
+    float most, sum = b2_log_sum(logits, vocab, &most);
 
     for (uint32_t i = 0; i < vocab; i++)
-        most = logits[i] > most ? logits[i] : most;
-    for (uint32_t i = 0; i < vocab; i++)
-        sum += isnan(logits[i]) ? 0.0f : expf(logits[i] - most);
-    sum = logf(sum);
-    for (uint32_t i = 0; i < vocab; i++)
         logits[i] = logits[i] - most - sum;
+}
+
+void b2_process_scores(const b2_processors *p, float *scores) {
+    for (uint32_t i = 0; i < p->seen_count && p->repetition_penalty != 1.0f; i++) {
+        float *score = &scores[p->seen[i]];
+
+        if (!b2_is_among(p->seen, i, p->seen[i]))
+            *score =
+                *score < 0.0f ? *score * p->repetition_penalty : *score / p->repetition_penalty;
+    }
+    for (uint32_t i = 0; i < p->banned_count; i++)
+        scores[p->banned[i]] = -INFINITY;
 }
 
 void b2_process_row(const b2_processors *p, float *logits, uint32_t vocab, float *log_prob,
                     int32_t *ids, uint32_t wanted) {
     uint32_t kept = 0;
 
-    log_softmax(logits, vocab);
-    for (uint32_t i = 0; i < p->seen_count && p->repetition_penalty != 1.0f; i++)
-        if (!b2_is_among(p->seen, i, p->seen[i]))
-            logits[p->seen[i]] *= p->repetition_penalty;
-    for (uint32_t i = 0; i < p->stop_count && p->ban_stop; i++)
-        if ((uint32_t)p->stop_ids[i] < vocab)
-            logits[p->stop_ids[i]] = -INFINITY;
+    b2_log_softmax(logits, vocab);
+    b2_process_scores(p, logits);
     for (uint32_t i = 0; i < vocab; i++)
         if (logits[i] > -INFINITY)
-            insert(log_prob, ids, &kept, wanted, logits[i], (int32_t)i);
+            b2_best_insert(log_prob, ids, &kept, wanted, logits[i], (int32_t)i);
     if (kept < wanted)
         ids[kept] = -1;
 }

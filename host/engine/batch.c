@@ -32,6 +32,11 @@ static void carve_arrays(b2_batch_arrays *out, b2_carver *carver, const b2_batch
     out->copy_from = b2_carve(carver, b->max_copies, size);
     out->copy_to = b2_carve(carver, b->max_copies, size);
     out->copy_rows = b2_carve(carver, b->max_copies, size);
+    out->temperature = b2_carve(carver, sequences, sizeof(float));
+    out->top_p = b2_carve(carver, sequences, sizeof(float));
+    out->top_k = b2_carve(carver, sequences, size);
+    out->seed = b2_carve(carver, sequences, sizeof(uint64_t));
+    out->counter = b2_carve(carver, sequences, size);
 }
 
 void b2_batch_carve(b2_batch *batch, b2_carver *carver, uint32_t max_rows, uint32_t max_sequences,
@@ -87,7 +92,8 @@ void b2_batch_free(b2_batch *batch) {
 void b2_batch_begin(b2_batch *batch) {
     batch->packed = (b2_token_batch){0};
     batch->chosen_count = batch->beam_count = batch->best_count = batch->copy_count = 0;
-    batch->full = false;
+    batch->host_count = 0;
+    batch->full = batch->sampled = false;
     batch->host.q_start[0] = 0;
 }
 
@@ -182,15 +188,33 @@ static uint32_t add_logits(b2_batch *batch, b2_request *request) {
     return i;
 }
 
+/* A row that is not drawn leaves nothing but its best. */
+static void add_draw(b2_batch *batch, const b2_request *request, uint32_t i) {
+    b2_batch_arrays *a = &batch->host;
+    const b2_choice *choice = &request->choice;
+    bool draw = choice->sample && !choice->on_host;
+
+    a->temperature[i] = draw ? choice->warpers.temperature : 1.0f;
+    a->top_p[i] = draw ? choice->warpers.top_p : 0.0f;
+    a->top_k[i] = draw ? (int32_t)choice->warpers.top_k : 1;
+    a->seed[i] = choice->seed;
+    a->counter[i] = request->decoding.new_count;
+    batch->sampled = batch->sampled || draw;
+}
+
+/* Logits that the host looks at stay as they are. */
 static void add_choice(b2_batch *batch, b2_request *request) {
     b2_batch_arrays *a = &batch->host;
     const b2_decoding *decoding = &request->decoding;
+    bool on_host = request->choice.on_host;
     uint32_t i = add_logits(batch, request);
     uint32_t count = decoding->past_count + decoding->new_count;
-    bool penalised = decoding->options.repetition_penalty != 1.0f;
+    bool penalised = decoding->options.repetition_penalty != 1.0f && !on_host;
 
-    a->penalty[i] = decoding->options.repetition_penalty;
-    a->ban_stop[i] = b2_decoding_bans_stop(decoding);
+    add_draw(batch, request, i);
+    batch->host_count += on_host;
+    a->penalty[i] = penalised ? decoding->options.repetition_penalty : 1.0f;
+    a->ban_stop[i] = b2_decoding_bans_stop(decoding) && !on_host;
     a->history_count[i] = penalised ? (int32_t)count : 0;
     if (penalised)
         memcpy(a->history + (size_t)i * batch->history_stride, decoding->history,
@@ -343,6 +367,21 @@ static blip2_status choose(b2_batch *batch, b2_device *device) {
     return op.logits.rows > 0 ? device->ops->choose(device, &op) : BLIP2_OK;
 }
 
+/* After `choose`, which has left penalties and bans in the logits. */
+static blip2_status sample(b2_batch *batch, b2_device *device) {
+    const b2_batch_arrays *d = &batch->device;
+    uint32_t first = batch->beam_count;
+    const b2_sample op = {.logits = b2_mat_rows(batch->logits, first, batch->chosen_count - first),
+                          .temperature = d->temperature + first,
+                          .top_p = d->top_p + first,
+                          .top_k = d->top_k + first,
+                          .seed = d->seed + first,
+                          .counter = d->counter + first,
+                          .tokens = batch->tokens + first};
+
+    return batch->sampled ? device->ops->sample(device, &op) : BLIP2_OK;
+}
+
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) {
     const b2_top_k op = {.logits = b2_mat_rows(logits, 0, batch->beam_count),
                          .top = batch->best_count,
@@ -353,7 +392,9 @@ blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) 
     batch->logits = logits;
     if (batch->beam_count > 0)
         status = device->ops->top_k(device, &op);
-    return status < 0 ? status : choose(batch, device);
+    if (status == BLIP2_OK)
+        status = choose(batch, device);
+    return status < 0 ? status : sample(batch, device);
 }
 
 blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device) {

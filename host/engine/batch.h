@@ -22,6 +22,10 @@ typedef struct b2_batch_arrays {  /* the same layout on host and device */
     float *penalty;               /* [R] */
     int32_t *copy_from, *copy_to; /* [copies] pages to be copied before the step */
     int32_t *copy_rows;           /* [copies] rows in each */
+    float *temperature, *top_p;   /* [R] of draws, and so are: */
+    int32_t *top_k;               /* [R] */
+    uint64_t *seed;               /* [R] */
+    uint32_t *counter;            /* [R] */
 } b2_batch_arrays;
 
 typedef struct b2_batch {
@@ -41,8 +45,10 @@ typedef struct b2_batch {
     uint32_t chosen_count, beam_count;
     uint32_t best_count; /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
-    int32_t *pages; /* host [max_pages] scratch */
-    b2_mat logits;  /* [chosen_count, V], of b2_batch_choose */
+    int32_t *pages;      /* host [max_pages] scratch */
+    b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
+    bool sampled;        /* a token is drawn on the device */
+    uint32_t host_count; /* tokens that are chosen on the host (choice.h) */
     bool full;
 } b2_batch;
 

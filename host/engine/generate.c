@@ -5,33 +5,34 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "engine/call.h"
-
-enum { DEFAULT_NEW_TOKENS = 30 };
+#include "engine/generate_options.h"
 
 typedef struct output {
     char *text;
     int32_t *tokens; /* [count] */
     size_t count;
     float score;
+    blip2_logprob *logprob; /* [count, columns] */
 } output;
 
 struct blip2_result {
     size_t count;    /* texts of all inputs */
     output *outputs; /* [count] */
+    size_t columns;  /* of log-probabilities; 0: none */
 };
 
 typedef struct call {
     const blip2_generate_options *options;
     blip2_result *result;
-    uint32_t answers; /* of each input */
-    b2_beam_rule rule;
+    b2_generate_plan plan;
     blip2_status status; /* of the first input that failed */
 } call;
 
 static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
     const call *c = payload;
 
-    return c->options->on_text(request->index * c->answers, piece, length, c->options->payload);
+    return c->options->on_text(request->index * c->plan.request.answers, piece, length,
+                               c->options->payload);
 }
 
 static bool is_space(char c) {
@@ -50,8 +51,17 @@ static char *stripped(const b2_text_buffer *text) {
     return b2_strndup(start, (size_t)(end - start));
 }
 
+static blip2_status keep_logprobs(output *out, const b2_request *request, size_t columns) {
+    size_t count = out->count * columns; /* no more than the request has */
+
+    if ((out->logprob = b2_alloc_array(count, sizeof *out->logprob)) == NULL)
+        return b2_fail_memory();
+    memcpy(out->logprob, request->choice.logprob, count * sizeof *out->logprob);
+    return BLIP2_OK;
+}
+
 /* Text i of the request; beams' texts were never streamed. */
-static blip2_status keep(output *out, const b2_request *request, uint32_t i) {
+static blip2_status keep(output *out, const b2_request *request, uint32_t i, size_t columns) {
     b2_answer answer = b2_request_answer(request, i);
     b2_text_buffer text = {0};
     blip2_status status = BLIP2_OK;
@@ -71,45 +81,40 @@ static blip2_status keep(output *out, const b2_request *request, uint32_t i) {
     memcpy(out->tokens, answer.tokens, answer.count * sizeof *out->tokens);
     out->count = answer.count;
     out->score = (float)answer.score;
-    return BLIP2_OK;
+    return columns > 0 ? keep_logprobs(out, request, columns) : BLIP2_OK;
 }
 
 static void finish(b2_request *request, void *payload) {
     call *c = payload;
-    size_t first = request->index * c->answers;
+    uint32_t answers = c->plan.request.answers;
+    size_t first = request->index * answers;
     output *outputs = c->result->outputs + first;
     blip2_status status = request->status;
 
-    for (uint32_t i = 0; i < c->answers && status == BLIP2_OK; i++)
-        status = keep(&outputs[i], request, i);
+    for (uint32_t i = 0; i < answers && status == BLIP2_OK; i++)
+        status = keep(&outputs[i], request, i, c->result->columns);
     if (status < 0 && c->status == BLIP2_OK)
         c->status = status;
-    for (uint32_t i = 0; i < c->answers && status == BLIP2_OK && c->options->on_done != NULL; i++)
+    for (uint32_t i = 0; i < answers && status == BLIP2_OK && c->options->on_done != NULL; i++)
         c->options->on_done(first + i, outputs[i].text, outputs[i].tokens, outputs[i].count,
                             c->options->payload);
 }
 
+/* [count] of inputs, those of one beside each other. */
 static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
                                   const blip2_input *inputs, size_t count, call *c) {
     const blip2_generate_options *options = c->options;
     blip2_status status;
 
     for (size_t i = 0; i < count; i++) {
-        const b2_request_options request = {
-            .prompt = inputs[i].prompt,
-            .min_new_tokens = options->min_new_tokens,
-            .max_new_tokens =
-                options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS,
-            .repetition_penalty =
-                options->repetition_penalty != 0.0f ? options->repetition_penalty : 1.0f,
-            .beams = options->num_beams > 1 ? options->num_beams : 0,
-            .answers = c->answers,
-            .length_penalty = options->length_penalty != NULL ? *options->length_penalty : 1.0f,
-            .rule = c->rule};
+        const blip2_input *input = &inputs[i / c->plan.requests];
+        b2_request_options request = c->plan.request;
 
-        if (inputs[i].image == NULL)
-            return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i);
-        status = b2_request_open(&requests[i], engine->model, inputs[i].image, &request);
+        if (input->image == NULL)
+            return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i / c->plan.requests);
+        request.prompt = input->prompt;
+        request.seed = b2_generate_seed(options->seed, (uint32_t)(i % c->plan.requests));
+        status = b2_request_open(&requests[i], engine->model, input->image, &request);
         if (status < 0)
             return status;
         requests[i]->index = i;
@@ -121,37 +126,16 @@ static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
     return BLIP2_OK;
 }
 
-static blip2_status read_options(call *c, const blip2_model *model) {
-    const blip2_generate_options *options = c->options;
-
-    c->answers = options->num_return_sequences != 0 ? options->num_return_sequences : 1;
-    if (c->answers > 1 && c->answers > options->num_beams)
-        return b2_fail(BLIP2_EINVAL,
-                       "num_return_sequences: got %u, expected at most num_beams = %u", c->answers,
-                       options->num_beams);
-    switch (options->compat) {
-    case BLIP2_COMPAT_AUTO:
-        c->rule = model->files.checkpoint != NULL ? B2_BEAM_LAVIS : B2_BEAM_HF;
-        return BLIP2_OK;
-    case BLIP2_COMPAT_HF:
-        c->rule = B2_BEAM_HF;
-        return BLIP2_OK;
-    case BLIP2_COMPAT_LAVIS:
-        c->rule = B2_BEAM_LAVIS;
-        return BLIP2_OK;
-    }
-    return b2_fail(BLIP2_EINVAL, "compat: %d is none of AUTO, HF, LAVIS", (int)options->compat);
-}
-
-static blip2_status make_result(blip2_result **out, size_t inputs, uint32_t answers) {
+static blip2_status make_result(blip2_result **out, size_t inputs, const b2_generate_plan *plan) {
     blip2_result *result = b2_calloc(1, sizeof *result);
     size_t count;
 
     *out = result;
-    if (result == NULL || !b2_size_mul(inputs, answers, &count) ||
+    if (result == NULL || !b2_size_mul(inputs, plan->answers, &count) ||
         (result->outputs = b2_calloc(count, sizeof *result->outputs)) == NULL)
         return b2_fail_memory();
     result->count = count;
+    result->columns = plan->request.logprobs > 0 ? plan->request.logprobs + 1 : 0;
     return BLIP2_OK;
 }
 
@@ -160,6 +144,7 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
     blip2_generate_options known;
     b2_request **requests = NULL;
     call c = {.options = &known};
+    size_t all;
     blip2_status status;
 
     if (out == NULL)
@@ -171,14 +156,15 @@ blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, siz
         return b2_fail(BLIP2_EINVAL, "blip2_generate: inputs is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
         return status;
-    if ((status = read_options(&c, engine->model)) < 0)
+    if ((status = b2_generate_plan_make(&c.plan, &known, engine->model)) < 0)
         return status;
-    if ((requests = b2_calloc(count, sizeof(b2_request *))) == NULL)
+    if (!b2_size_mul(count, c.plan.requests, &all) ||
+        (requests = b2_calloc(all, sizeof(b2_request *))) == NULL)
         return b2_fail_memory();
-    if ((status = make_result(&c.result, count, c.answers)) == BLIP2_OK &&
-        (status = open_requests(engine, requests, inputs, count, &c)) == BLIP2_OK)
-        status = b2_call_run(engine, requests, count, &c.status);
-    for (size_t i = 0; i < count; i++)
+    if ((status = make_result(&c.result, count, &c.plan)) == BLIP2_OK &&
+        (status = open_requests(engine, requests, inputs, all, &c)) == BLIP2_OK)
+        status = b2_call_run(engine, requests, all, &c.status);
+    for (size_t i = 0; i < all; i++)
         b2_request_close(requests[i]);
     b2_free(requests);
     if (status < 0)
@@ -208,12 +194,24 @@ float blip2_result_score(const blip2_result *result, size_t index) {
     return index < blip2_result_count(result) ? result->outputs[index].score : 0.0f;
 }
 
+const blip2_logprob *blip2_result_logprobs(const blip2_result *result, size_t index, size_t *steps,
+                                           size_t *columns) {
+    bool there = index < blip2_result_count(result) && result->columns > 0;
+
+    if (steps != NULL)
+        *steps = there ? result->outputs[index].count : 0;
+    if (columns != NULL)
+        *columns = there ? result->columns : 0;
+    return there ? result->outputs[index].logprob : NULL;
+}
+
 void blip2_result_free(blip2_result *result) {
     if (result == NULL)
         return;
     for (size_t i = 0; i < result->count; i++) {
         b2_free(result->outputs[i].text);
         b2_free(result->outputs[i].tokens);
+        b2_free(result->outputs[i].logprob);
     }
     b2_free(result->outputs);
     b2_free(result);

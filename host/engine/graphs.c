@@ -20,7 +20,8 @@ void b2_graphs_free(b2_graphs *graphs) {
 
 static bool is_of(const b2_step_graph *step, const b2_step_key *key) {
     return step->graph != NULL && step->key.sequences == key->sequences &&
-           step->key.max_keys == key->max_keys && step->key.max_cross == key->max_cross;
+           step->key.max_keys == key->max_keys && step->key.max_cross == key->max_cross &&
+           step->key.sampled == key->sampled;
 }
 
 /* The entry of a key; for an unknown one a free entry, or the one not used for longest. */

@@ -1,10 +1,10 @@
 /* Decode steps as graphs of the device (device.h, capture): a step that does the same as an earlier
  * one, to new contents of the same memory, is one call for the host in place of hundreds.
  *
- * What a decode step does is given by the number of its sequences and the bounds on their keys,
- * which are powers of two so that they stay for long. The first step of a key runs directly, and is
- * captured as soon as it is queued, while the device works on it: then it has met every shape and
- * weight, and capturing costs no time. Later ones run the graph.
+ * What a decode step does is given by the number of its sequences, the bounds on their keys, which
+ * are powers of two so that they stay for long, and whether tokens are drawn. The first step of a
+ * key runs directly, and is captured as soon as it is queued, while the device works on it: then it
+ * has met every shape and weight, and capturing costs no time. Later ones run the graph.
  *
  * Capturing is a gain of speed and never needed: when it fails, or the device offers none, steps
  * run directly. Both ways do the same operations with the same numbers. */
@@ -21,6 +21,7 @@ enum {
 typedef struct b2_step_key {
     uint32_t sequences, max_keys;
     uint32_t max_cross; /* keys of what an encoder has read; 0: none */
+    bool sampled;       /* tokens are drawn */
 } b2_step_key;
 
 typedef struct b2_step_graph {

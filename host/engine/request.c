@@ -46,40 +46,57 @@ static blip2_status encode_instruction(b2_request *request, const char *prompt) 
     return status;
 }
 
-/* What the repetition penalty counts before the first new token: as in transformers, the image
- * tokens that stand for the soft prompt and the prompt itself, or the start token. */
+/* What penalty and bans look at before the first new token: as in transformers, the image tokens
+ * that stand for the soft prompt and the prompt itself, or the start token. */
 static blip2_status init_decoding(b2_request *request, const b2_request_options *options) {
     const b2_config *config = &request->model->config;
     const b2_writer *writer = &request->model->writer;
-    const b2_decoding_options decoding = {.min_new_tokens = options->min_new_tokens,
-                                          .max_new_tokens = options->max_new_tokens,
-                                          .repetition_penalty = options->repetition_penalty,
-                                          .stop_ids = config->stop_ids,
-                                          .stop_count = config->stop_count};
+    const b2_decoding_options decoding = {
+        .min_new_tokens = options->min_new_tokens,
+        .max_new_tokens = options->max_new_tokens,
+        .repetition_penalty = options->repetition_penalty,
+        .stop_ids = config->stop_ids,
+        .stop_count = config->stop_count,
+        .no_repeat_ngram = options->no_repeat_ngram,
+        .bad_words = request->rules.bad_words.count > 0 ? &request->rules.bad_words : NULL};
     bool whole = options->rule != B2_BEAM_LAVIS; /* else only what starts the text counts */
     uint32_t count = 0;
-    int32_t *past =
-        b2_alloc_array((size_t)request->prompt_count + options->seen_count + 1, sizeof *past);
+    int32_t *past = b2_alloc_array((size_t)request->soft_count + request->prompt_count +
+                                       options->seen_count + 1,
+                                   sizeof *past);
     blip2_status status;
 
     if (past == NULL)
         return b2_fail_memory();
     if (whole && config->image_token >= 0 && (uint32_t)config->image_token < writer->vocab &&
         writer->kind == B2_WRITER_LANGUAGE && !writer->reads)
-        past[count++] = config->image_token;
+        while (count < request->soft_count)
+            past[count++] = config->image_token;
+    if (whole && options->seen_count > 0) {
+        memcpy(past + count, options->seen, options->seen_count * sizeof *past);
+        count += options->seen_count;
+    }
     if (whole || writer->start >= 0) {
         memcpy(past + count, request->ids, request->prompt_count * sizeof *past);
         count += request->prompt_count;
     } else if (config->bos >= 0) {
         past[count++] = config->bos;
     }
-    if (whole && options->seen_count > 0) {
-        memcpy(past + count, options->seen, options->seen_count * sizeof *past);
-        count += options->seen_count;
-    }
-    status = b2_decoding_init(&request->decoding, &decoding, past, count);
+    status = b2_decoding_init(&request->decoding, &decoding, past, count, writer->vocab);
     b2_free(past);
     return status;
+}
+
+/* Does a beam's text end with the token, by a stop string? */
+static bool ends_beam(void *context, const int32_t *tokens, uint32_t count, int32_t token) {
+    b2_request *request = context;
+    b2_decoding *decoding = &request->decoding;
+    int32_t *new_ids = decoding->history + decoding->past_count;
+
+    memcpy(new_ids, tokens, count * sizeof *tokens);
+    new_ids[count] = token;
+    return b2_stop_texts_end(&request->rules.stops, request->model->tokenizer, decoding->history,
+                             decoding->past_count + count + 1);
 }
 
 static blip2_status init_branches(b2_request *request, const b2_request_options *options) {
@@ -89,10 +106,15 @@ static blip2_status init_branches(b2_request *request, const b2_request_options 
                                    .max_new_tokens = options->max_new_tokens,
                                    .length_penalty = options->length_penalty,
                                    .stop_ids = config->stop_ids,
-                                   .stop_count = config->stop_count};
+                                   .stop_count = config->stop_count,
+                                   .ends = options->stop_string_count > 0 ? ends_beam : NULL,
+                                   .context = request};
 
     if (options->beams == 0)
         return BLIP2_OK;
+    if (options->rule == B2_BEAM_LAVIS && options->stop_string_count > 0)
+        return b2_fail(BLIP2_EINVAL, "stop_strings: LAVIS's beam search has none: expected none, "
+                                     "or the rules of HF");
     return b2_branches_open(&request->branches, &beams, options->answers);
 }
 
@@ -121,6 +143,19 @@ static blip2_status take_prompt(b2_request *request, b2_tokens *tokens, uint32_t
     return BLIP2_OK;
 }
 
+static blip2_status init_choice(b2_request *request, const b2_request_options *options) {
+    b2_choice *choice = &request->choice;
+
+    *choice = (b2_choice){.sample = options->sample,
+                          .warpers = options->warpers,
+                          .seed = options->seed,
+                          .logprobs = options->logprobs};
+    choice->warpers.least = options->beams > 0 ? request->model->config.stop_count + 1 : 1;
+    return b2_choice_init(choice, request->model->writer.vocab,
+                          b2_decoding_has_bans(&request->decoding), options->beams,
+                          options->max_new_tokens);
+}
+
 static blip2_status init(b2_request *request, const b2_request_options *options) {
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
@@ -143,7 +178,13 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     }
     if ((status = take_prompt(request, &tokens, options->max_new_tokens)) < 0)
         goto out;
-    status = init_decoding(request, options);
+    status = b2_rules_init(&request->rules, request->model->tokenizer, options->bad_words,
+                           options->bad_word_count, options->bad_ids, options->stop_strings,
+                           options->stop_string_count);
+    if (status == BLIP2_OK)
+        status = init_decoding(request, options);
+    if (status == BLIP2_OK)
+        status = init_choice(request, options);
     if (status == BLIP2_OK)
         status = init_branches(request, options);
 out:
@@ -231,6 +272,8 @@ void b2_request_close(b2_request *request) {
     if (request == NULL)
         return;
     b2_score_free(&request->score);
+    b2_rules_free(&request->rules);
+    b2_choice_free(&request->choice);
     b2_decoding_free(&request->decoding);
     b2_branches_close(request->branches);
     b2_detokenizer_free(&request->stream);
@@ -259,8 +302,7 @@ b2_answer b2_request_answer(const b2_request *request, uint32_t i) {
     return (b2_answer){text->tokens, text->count, text->stopped, text->score};
 }
 
-/* Hand the text beyond `before` to the caller. */
-static void deliver(b2_request *request, size_t before) {
+void b2_request_deliver(b2_request *request, size_t before) {
     size_t length = request->text.length - before;
 
     if (request->status == BLIP2_OK && length > 0 && request->on_text != NULL &&
@@ -268,90 +310,48 @@ static void deliver(b2_request *request, size_t before) {
         request->status = b2_fail(BLIP2_ESTOP, "the caller's on_text asked to stop");
 }
 
+static bool ends_text(const b2_request *request) {
+    const b2_decoding *decoding = &request->decoding;
+
+    return b2_stop_texts_end(&request->rules.stops, request->model->tokenizer, decoding->history,
+                             decoding->past_count + decoding->new_count);
+}
+
 void b2_request_push(b2_request *request, int32_t token) {
     size_t before = request->text.length;
 
     request->ids[request->id_count++] = token;
     b2_decoding_push(&request->decoding, token);
+    if (ends_text(request))
+        request->decoding.done = true;
     if (!request->decoding.stopped)
         request->status = b2_detokenizer_push(&request->stream, token, &request->text);
     if (request->decoding.done && request->status == BLIP2_OK)
         request->status = b2_detokenizer_finish(&request->stream, &request->text);
     if (request->text.failed && request->status == BLIP2_OK)
         request->status = b2_fail_memory();
-    deliver(request, before);
+    b2_request_deliver(request, before);
     if (request->decoding.done || request->status < 0)
         request->phase = B2_PHASE_DONE;
 }
 
-/* ---- beams -------------------------------------------------------------------------------- */
-
 b2_processors b2_request_processors(b2_request *request, uint32_t beam) {
-    const b2_beams *beams = &request->branches->beams;
     b2_decoding *decoding = &request->decoding;
+    uint32_t count = b2_request_new_count(request);
 
-    memcpy(decoding->history + decoding->past_count, b2_beams_tokens(beams, beam),
-           beams->length * sizeof *decoding->history);
+    if (request->branches != NULL)
+        memcpy(decoding->history + decoding->past_count,
+               b2_beams_tokens(&request->branches->beams, beam), count * sizeof *decoding->history);
     return (b2_processors){.repetition_penalty = decoding->options.repetition_penalty,
                            .seen = decoding->history,
-                           .seen_count = decoding->past_count + beams->length,
-                           .stop_ids = decoding->options.stop_ids,
-                           .stop_count = decoding->options.stop_count,
-                           .ban_stop = beams->length < decoding->options.min_new_tokens};
+                           .seen_count = decoding->past_count + count,
+                           .banned = decoding->banned,
+                           .banned_count = b2_decoding_bans(decoding, count)};
 }
 
-/* The best of a beam from its whole row. */
-static blip2_status look_at_row(const b2_request *request, const b2_processors *processors,
-                                float *log_prob, int32_t *ids, uint32_t wanted, b2_mat row) {
-    b2_device *device = request->model->device;
-    float *logits = b2_alloc_array((size_t)row.cols, sizeof *logits);
-    blip2_status status = logits != NULL ? BLIP2_OK : b2_fail_memory();
+blip2_status b2_request_choose(b2_request *request, b2_mat row, int32_t *token) {
+    b2_processors processors = b2_request_processors(request, 0);
 
-    if (status == BLIP2_OK)
-        status = device->ops->download(device, logits, row.data, (size_t)row.cols * sizeof *logits);
-    if (status == BLIP2_OK)
-        b2_process_row(processors, logits, (uint32_t)row.cols, log_prob, ids, wanted);
-    b2_free(logits);
-    return status;
-}
-
-/* The best text is the request's. */
-static void finish_beams(b2_request *request) {
-    b2_answer best = b2_request_answer(request, 0);
-
-    request->phase = B2_PHASE_DONE;
-    request->status = b2_tokenizer_decode(request->model->tokenizer, best.tokens,
-                                          best.count - best.stopped, true, false, &request->text);
-    if (request->text.failed && request->status == BLIP2_OK)
-        request->status = b2_fail_memory();
-    deliver(request, 0);
-}
-
-blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
-                                 b2_mat logits) {
-    b2_branches *branches = request->branches;
-    uint32_t wanted = b2_beams_wanted(&branches->beams);
-    blip2_status status = BLIP2_OK;
-
-    for (uint32_t b = 0; b < branches->beams.running && status == BLIP2_OK; b++) {
-        b2_processors processors = b2_request_processors(request, b);
-        float *own = log_prob + (size_t)b * count;
-        int32_t *own_ids = ids + (size_t)b * count;
-
-        if (!b2_process_best(&processors, own, own_ids, count, wanted, (uint32_t)logits.cols))
-            status =
-                look_at_row(request, &processors, own, own_ids, wanted, b2_mat_rows(logits, b, 1));
-        if (wanted < count)
-            own_ids[wanted] = -1;
-    }
-    if (status < 0)
-        return status;
-    if (!b2_beams_advance(&branches->beams, log_prob, ids, count) ||
-        (branches->beams.done && branches->beams.finished_count < branches->answers))
-        return b2_fail(BLIP2_EFORMAT,
-                       "the language model's scores are not numbers: are the weights sound?");
-    if (!branches->beams.done)
-        return b2_branches_fork(branches, request->fed);
-    finish_beams(request);
-    return BLIP2_OK;
+    return b2_choice_make(&request->choice, request->model->device, row, &processors,
+                          request->decoding.new_count, token);
 }

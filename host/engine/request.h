@@ -22,6 +22,8 @@
 #include "decode/decoding.h"
 #include "decode/process.h"
 #include "engine/branches.h"
+#include "engine/choice.h"
+#include "engine/rules.h"
 #include "engine/score.h"
 #include "model/model.h"
 
@@ -63,6 +65,8 @@ struct b2_request {
     b2_reading reading; /* all zero: nothing is read */
 
     b2_score score; /* SCORE */
+    b2_rules rules;
+    b2_choice choice;
     b2_decoding decoding;
     b2_branches *branches; /* NULL: no beams. Else `decoding` only holds options and what came
                               before, and `ids` the prompt */
@@ -96,9 +100,18 @@ typedef struct b2_request_options {
     float length_penalty;
     b2_beam_rule
         rule; /* LAVIS: the repetition penalty counts new tokens and the start token only */
-    /* More ids that the repetition penalty counts as seen (a batch's padding). */
+    /* Ids that the original had between picture and prompt (a batch's padding), which repetition
+     * penalty and bans see. */
     const int32_t *seen;
     uint32_t seen_count;
+
+    bool sample;        /* draw tokens; else warpers and seed mean nothing */
+    b2_warpers warpers; /* but for `least`, which follows from beams */
+    uint64_t seed;
+    uint32_t no_repeat_ngram, logprobs; /* 0: none */
+    const char *const *bad_words, *const *stop_strings;
+    size_t bad_word_count, stop_string_count;
+    const b2_id_lists *bad_ids; /* more bad words; NULL: none */
 } b2_request_options;
 
 /* Everything that the request needs on the host is allocated here. The image is borrowed. */
@@ -143,13 +156,19 @@ static inline uint32_t b2_request_new_count(const b2_request *request) {
     return request->branches != NULL ? request->branches->beams.length
                                      : request->decoding.new_count;
 }
-/* What changes the scores of the beam's next token; valid until it is asked for another one. */
+/* What changes the scores of the next token, of a beam where there are any; valid until it is asked
+ * for again. */
 b2_processors b2_request_processors(b2_request *request, uint32_t beam);
+/* Choose a token on the host from its row [1, V] of logits: where choice.on_host says so, no beams.
+ */
+blip2_status b2_request_choose(b2_request *request, b2_mat row, int32_t *token);
 /* Take the best continuations ids, log_prob [beams, count] of all running beams, which are changed;
  * logits: their rows [beams, V] on the device, where more must be known. EFORMAT: none is a number.
  */
 blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
                                  b2_mat logits);
+/* Hand the text beyond its first `before` bytes to the caller. */
+void b2_request_deliver(b2_request *request, size_t before);
 /* Take a chosen token: append, stream, stop. */
 void b2_request_push(b2_request *request, int32_t token);
 

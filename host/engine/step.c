@@ -240,7 +240,8 @@ static bool is_watched(const blip2_engine *engine) {
     for (uint32_t i = 0; i < batch->chosen_count; i++)
         if (batch->chosen[i]->on_logits != NULL)
             return true;
-    return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0;
+    return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0 ||
+           batch->host_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -255,7 +256,7 @@ static blip2_status run(blip2_engine *engine) {
         packed->max_cross = b2_graph_keys(packed->max_cross, most);
     if (is_watched(engine))
         return queue(engine);
-    key = (b2_step_key){packed->rows, packed->max_k, packed->max_cross};
+    key = (b2_step_key){packed->rows, packed->max_k, packed->max_cross, engine->batch.sampled};
     return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
@@ -292,11 +293,15 @@ static blip2_status hand_over(blip2_engine *engine) {
         return status;
     for (uint32_t i = batch->beam_count; i < batch->chosen_count; i++) {
         b2_request *request = batch->chosen[i];
+        int32_t token = batch->host_tokens[i];
 
-        if (batch->host_tokens[i] < 0)
+        if (request->choice.on_host &&
+            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
+            return status;
+        if (token < 0)
             return b2_fail(BLIP2_EFORMAT,
                            "the language model's scores are not numbers: are the weights sound?");
-        b2_request_push(request, batch->host_tokens[i]);
+        b2_request_push(request, token);
         if (request->phase == B2_PHASE_DONE)
             b2_queue_retire(engine, request);
     }

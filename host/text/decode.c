@@ -19,3 +19,24 @@ blip2_status b2_tokenizer_decode(const b2_tokenizer *tokenizer, const int32_t *i
         b2_clean_up(out, start, false);
     return status;
 }
+
+const char *b2_tokenizer_piece(const b2_tokenizer *tokenizer, int32_t id, char *byte,
+                               size_t *length) {
+    const b2_decoded *token;
+    const b2_form *form;
+
+    if (id < 0 || (size_t)id >= tokenizer->vocab)
+        return NULL;
+    token = tokenizer->decoded + id;
+    form = tokenizer->lossy ? &token->first : &token->later;
+    *length = form->length;
+    if (token->byte < 0)
+        return form->bytes;
+    *byte = (char)token->byte;
+    *length = 1;
+    return byte;
+}
+
+bool b2_tokenizer_is_byte_level(const b2_tokenizer *tokenizer) {
+    return tokenizer->lossy;
+}

@@ -46,6 +46,12 @@ blip2_status b2_tokenizer_decode(const b2_tokenizer *tokenizer, const int32_t *i
 size_t b2_tokenizer_vocab(const b2_tokenizer *tokenizer);                    /* largest id + 1 */
 int32_t b2_tokenizer_find(const b2_tokenizer *tokenizer, const char *token); /* -1: no such token */
 bool b2_tokenizer_is_special(const b2_tokenizer *tokenizer, int32_t id);
+/* Do tokens hold the space in front of a word as a byte of their own (OPT)? */
+bool b2_tokenizer_is_byte_level(const b2_tokenizer *tokenizer);
+/* The bytes [*length] that a token stands for behind others; NULL: no such token. byte: room for
+ * one that stands for a single one. */
+const char *b2_tokenizer_piece(const b2_tokenizer *tokenizer, int32_t id, char *byte,
+                               size_t *length);
 
 /* Streaming: feed ids one by one, get the text that is certain, never half a character. The pieces
  * joined equal the decode of all ids at once (without clean_up). */

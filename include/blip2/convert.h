@@ -1,4 +1,5 @@
-/* Part of blip2.h: one folder of safetensors from any checkpoint that opens. */
+/* blip2/convert.h - one folder of safetensors from any checkpoint that opens; part of blip2.h,
+ * which includes it. */
 #ifndef BLIP2_CONVERT_H
 #define BLIP2_CONVERT_H
 #ifndef BLIP2_H

@@ -71,5 +71,6 @@ TCase *losses_tests(void);
 TCase *convert_tests(void);
 TCase *interrupt_tests(void);
 TCase *explain_tests(void);
+TCase *sample_tests(void);
 
 #endif

@@ -73,9 +73,25 @@ typedef struct tokens {
     uint64_t graph_launches, graphs;
 } tokens;
 
-/* Requests of different length that join one by one and leave when they are done. */
+static b2_request *submit_drawn(fixture *f, const char *prompt, uint32_t new_tokens) {
+    const b2_request_options options = {.prompt = prompt,
+                                        .min_new_tokens = new_tokens,
+                                        .max_new_tokens = new_tokens,
+                                        .repetition_penalty = 1.2f,
+                                        .sample = true,
+                                        .seed = 9,
+                                        .warpers = {2.0f, 40, 0.9f, 0.0f, 1.0f, 1}};
+    b2_request *request;
+
+    ck_assert_status_ok(b2_request_open(&request, f->model, f->image, &options));
+    ck_assert_status_ok(b2_engine_submit(f->engine, request));
+    return request;
+}
+
+/* Requests of different length that join one by one and leave when they are done; the last one may
+ * be drawn. */
 static void generate(tokens *out, const char *folder, const char *device, blip2_compute compute,
-                     bool capture) {
+                     bool capture, bool drawn) {
     static const char *const prompts[REQUESTS] = {
         NULL, "a photo of",
         "question: what colour is the very large thing in the middle? answer:", "x"};
@@ -90,7 +106,9 @@ static void generate(tokens *out, const char *folder, const char *device, blip2_
     vm_counters_clear();
     for (uint32_t i = 0, n = 0; busy; i++) {
         for (; n < REQUESTS && joins[n] == i; n++)
-            requests[n] = submit(&f, prompts[n], lasts[n], n == 1 ? 1.5f : 1.0f);
+            requests[n] = drawn && n == REQUESTS - 1
+                              ? submit_drawn(&f, prompts[n], lasts[n])
+                              : submit(&f, prompts[n], lasts[n], n == 1 ? 1.5f : 1.0f);
         ck_assert_status_ok(b2_engine_step(f.engine, &busy));
         busy = busy || n < REQUESTS;
     }
@@ -121,8 +139,8 @@ static const struct {
 START_TEST(same_tokens) {
     tokens direct, captured;
 
-    generate(&direct, ways[_i].folder, ways[_i].direct, ways[_i].compute, false);
-    generate(&captured, ways[_i].folder, "cuda", ways[_i].compute, true);
+    generate(&direct, ways[_i].folder, ways[_i].direct, ways[_i].compute, false, false);
+    generate(&captured, ways[_i].folder, "cuda", ways[_i].compute, true, false);
     ck_assert_uint_eq(direct.graph_launches, 0);
     ck_assert_mem_eq(captured.ids, direct.ids, sizeof direct.ids);
     /* Of 28 steps 4 have prompts (T5's encoder reads them before); 16 decode one sequence, 1 two, 7
@@ -142,6 +160,21 @@ START_TEST(t5_computes_in_bf16) {
     open_fixture(&f, TINY, "cuda", BLIP2_COMPUTE_AUTO);
     ck_assert_int_eq(f.model->device->compute, B2_F16);
     close_fixture(&f);
+}
+END_TEST
+
+/* A step in which tokens are drawn is another graph. */
+START_TEST(same_drawn_tokens) {
+    tokens direct, captured, greedy;
+
+    generate(&direct, TINY, "cuda", BLIP2_COMPUTE_F16, false, true);
+    generate(&captured, TINY, "cuda", BLIP2_COMPUTE_F16, true, true);
+    generate(&greedy, TINY, "cuda", BLIP2_COMPUTE_F16, true, false);
+    ck_assert_mem_eq(captured.ids, direct.ids, sizeof direct.ids);
+    ck_assert_mem_eq(captured.ids, greedy.ids, (REQUESTS - 1) * sizeof direct.ids[0]);
+    ck_assert_mem_ne(captured.ids[REQUESTS - 1], greedy.ids[REQUESTS - 1], sizeof direct.ids[0]);
+    ck_assert_uint_gt(captured.graphs, 3);
+    ck_assert_uint_gt(captured.graph_launches, 24 / 2);
 }
 END_TEST
 
@@ -327,6 +360,7 @@ int main(void) {
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, same_tokens, 0, sizeof ways / sizeof *ways);
+    tcase_add_test(tests, same_drawn_tokens);
     tcase_add_test(tests, t5_computes_in_bf16);
     tcase_add_test(tests, one_graph_for_all_lengths);
     tcase_add_test(tests, a_watched_step_runs_directly);

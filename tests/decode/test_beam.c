@@ -181,7 +181,7 @@ START_TEST(best_after_processors) {
     for (int round = 0; round < 400; round++) {
         float row[VOCAB], sum = 0.0f, lp[MOST], whole_lp[WANTED];
         int32_t seen[8], best[MOST], whole[WANTED], stops[2] = {3, rand() % VOCAB};
-        b2_processors p = {penalties[round % 4], seen, 8, stops, 2, round % 3 == 0};
+        b2_processors p = {penalties[round % 4], seen, 8, stops, round % 3 == 0 ? 2 : 0};
         uint32_t top = b2_process_top(&p, WANTED, MOST);
 
         for (int i = 0; i < VOCAB; i++)

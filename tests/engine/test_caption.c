@@ -2,6 +2,7 @@
  * encoded, changes no token; there is no prompt. */
 #include <string.h>
 
+#include "chi_square.h"
 #include "engine/engine.h"
 #include "faults.h"
 #include "run.h"
@@ -102,6 +103,80 @@ START_TEST(reads_no_prompt) {
 }
 END_TEST
 
+/* LAVIS's use_nucleus_sampling, which leaves the Q-Former no beams: top_k 50, top_p 0.9. */
+static blip2_generate_options nucleus(uint32_t texts) {
+    blip2_generate_options options;
+
+    blip2_generate_options_init(&options, sizeof options);
+    options.min_new_tokens = 9;
+    options.max_new_tokens = 29;
+    options.do_sample = 1;
+    options.top_k = 50;
+    options.top_p = 0.9f;
+    options.num_return_sequences = texts;
+    return options;
+}
+
+START_TEST(draws_the_same_whatever_runs_beside) {
+    blip2_engine *engine = engine_of(8, 2), *small = NULL;
+    blip2_generate_options options = nucleus(3);
+    blip2_result *together, *alone;
+
+    ck_assert_status_ok(blip2_generate(engine, inputs, IMAGES, &options, &together));
+    blip2_engine_close(engine);
+    small = engine_of(2, 1);
+    for (size_t i = 0; i < IMAGES; i++) {
+        ck_assert_status_ok(blip2_generate(small, &inputs[i], 1, &options, &alone));
+        for (size_t k = 0; k < 3; k++) {
+            size_t count;
+
+            ck_assert_str_eq(blip2_result_text(together, 3 * i + k), blip2_result_text(alone, k));
+            (void)blip2_result_tokens(alone, k, &count);
+            ck_assert(count > 9 && count <= 29);
+        }
+        ck_assert_str_ne(blip2_result_text(alone, 0), blip2_result_text(alone, 1));
+        blip2_result_free(alone);
+    }
+    blip2_result_free(together);
+    blip2_engine_close(small);
+}
+END_TEST
+
+/* First tokens against what LAVIS's filters leave of the first logits. */
+START_TEST(draws_with_the_probabilities_of_a_nucleus) {
+    enum { TEXTS = 1000, CALLS = 4, MOST = 512 };
+    const b2_warpers w = {1.0f, 50, 0.9f, 0.0f, 1.0f, 1};
+    blip2_generate_options options = nucleus(TEXTS);
+    blip2_engine *engine = engine_of(32, 1);
+    uint32_t vocab = model->writer.vocab, counts[MOST] = {0};
+    float row[MOST] = {0};
+    b2_drawable list[MOST];
+    double p[MOST] = {0}, total = 0.0;
+    blip2_result *result;
+
+    ck_assert_uint_le(vocab, MOST);
+    options.min_new_tokens = 0;
+    options.max_new_tokens = 1;
+    for (int c = 0; c < CALLS; c++) {
+        options.seed = (uint64_t)c;
+        ck_assert_status_ok(blip2_generate(engine, inputs, 1, &options, &result));
+        for (size_t i = 0; i < TEXTS; i++)
+            counts[blip2_result_tokens(result, i, NULL)[0]]++;
+        blip2_result_free(result);
+    }
+    ck_assert_status_ok(engine->model->device->ops->download(
+        engine->model->device, row, engine->batch.logits.data, vocab * sizeof *row));
+    uint32_t kept = b2_warp(&w, row, vocab, list);
+    for (uint32_t i = 0; i < kept; i++)
+        total += list[i].weight;
+    for (uint32_t i = 0; i < kept; i++)
+        p[list[i].id] = list[i].weight / total;
+    ck_assert_uint_gt(kept, 1);
+    assert_distribution(counts, p, vocab, TEXTS * CALLS, "captions by the Q-Former");
+    blip2_engine_close(engine);
+}
+END_TEST
+
 /* ---- every allocation fails in turn ------------------------------------------------------- */
 
 static blip2_status caption_once(void) {
@@ -131,6 +206,8 @@ int main(void) {
     tcase_add_loop_test(tests, says_what_the_original_says, 0, 4);
     tcase_add_test(tests, goes_with_matching);
     tcase_add_test(tests, reads_no_prompt);
+    tcase_add_test(tests, draws_the_same_whatever_runs_beside);
+    tcase_add_test(tests, draws_with_the_probabilities_of_a_nucleus);
     tcase_add_test(tests, survives_every_failure);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

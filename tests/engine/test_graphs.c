@@ -118,7 +118,7 @@ static void step_of(b2_step_key key) {
 }
 
 static void step(uint32_t sequences, uint32_t max_keys) {
-    step_of((b2_step_key){sequences, max_keys, 0});
+    step_of((b2_step_key){sequences, max_keys, 0, false});
 }
 
 START_TEST(bounds_keys) {
@@ -137,11 +137,12 @@ START_TEST(captures_once_a_key) {
         step(3, 128);
         step(3, 256);
         step(2, 128);
-        step_of((b2_step_key){3, 128, 128}); /* with what an encoder has read */
-        step_of((b2_step_key){3, 128, 256});
+        step_of((b2_step_key){3, 128, 128, false}); /* with what an encoder has read */
+        step_of((b2_step_key){3, 128, 256, false});
+        step_of((b2_step_key){2, 128, 0, true});
     }
-    ck_assert_int_eq(c.live, 5);
-    ck_assert_int_eq(c.graph_runs, 5 * 3);
+    ck_assert_int_eq(c.live, 6);
+    ck_assert_int_eq(c.graph_runs, 6 * 3);
     b2_graphs_free(&c.graphs);
     ck_assert_int_eq(c.live, 0);
     step(3, 128); /* anew */
@@ -197,7 +198,7 @@ static blip2_status cannot_queue(void *context) {
 }
 
 START_TEST(tells_a_failed_step) {
-    const b2_step_key key = {1, 128, 0};
+    const b2_step_key key = {1, 128, 0, false};
 
     ck_assert_status(b2_graphs_run(&c.graphs, &key, cannot_queue, &c), BLIP2_EDEVICE);
     c.failing = RUN;

@@ -1,0 +1,154 @@
+#include "engine/choice.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/size.h"
+#include "draw.h"
+
+blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
+                            uint32_t max_new_tokens) {
+    size_t rows = beams > 0 ? beams : 1, drawables, logprobs;
+    blip2_status status;
+
+    choice->vocab = vocab;
+    if (choice->logprobs > B2_TOP_MOST || choice->logprobs > vocab)
+        return b2_fail(BLIP2_EINVAL, "logprobs: got %u, expected at most %d of %u tokens",
+                       choice->logprobs, B2_TOP_MOST, vocab);
+    if (choice->logprobs > 0 && beams > 0)
+        return b2_fail(BLIP2_EINVAL, "logprobs: not of beams, expected num_beams 1");
+    if (choice->sample && (status = b2_warpers_check(&choice->warpers)) < 0)
+        return status;
+    choice->on_host = beams == 0 ? bans || choice->logprobs > 0 ||
+                                       (choice->sample && !b2_warpers_fit_device(&choice->warpers))
+                                 : choice->sample;
+    if (!choice->on_host)
+        return BLIP2_OK;
+    if (!b2_size_mul(rows, vocab, &drawables) ||
+        !b2_size_mul(max_new_tokens, (size_t)choice->logprobs + 1, &logprobs))
+        return b2_fail_memory();
+    choice->row = b2_alloc_array(vocab, sizeof *choice->row);
+    choice->scores = b2_alloc_array(vocab, sizeof *choice->scores);
+    if (choice->sample)
+        choice->drawables = b2_alloc_array(drawables, sizeof *choice->drawables);
+    if (choice->logprobs > 0)
+        choice->logprob = b2_calloc(logprobs, sizeof *choice->logprob);
+    return choice->row == NULL || choice->scores == NULL ||
+                   (choice->sample && choice->drawables == NULL) ||
+                   (choice->logprobs > 0 && choice->logprob == NULL)
+               ? b2_fail_memory()
+               : BLIP2_OK;
+}
+
+void b2_choice_free(b2_choice *choice) {
+    b2_free(choice->row);
+    b2_free(choice->scores);
+    b2_free(choice->drawables);
+    b2_free(choice->logprob);
+    *choice = (b2_choice){0};
+}
+
+static blip2_status fetch(b2_choice *choice, b2_device *device, b2_mat row) {
+    return device->ops->download(device, choice->row, row.data,
+                                 choice->vocab * sizeof *choice->row);
+}
+
+/* The largest score, the lowest id among equals; -1: none is a number. */
+static int32_t largest(const float *scores, uint32_t vocab) {
+    int32_t best = -1;
+
+    for (uint32_t i = 0; i < vocab; i++)
+        if (!isnan(scores[i]) && (best < 0 || scores[i] > scores[best]))
+            best = (int32_t)i;
+    return best;
+}
+
+static int32_t draw(const b2_choice *choice, uint32_t step) {
+    uint32_t random, count;
+
+    if (b2_warpers_fit_device(&choice->warpers))
+        return b2_draw_as_device(&choice->warpers, choice->scores, choice->vocab, choice->seed,
+                                 step);
+    count = b2_warp(&choice->warpers, choice->scores, choice->vocab, choice->drawables);
+    if (count == 0) /* all is banned: as a device has it */
+        return largest(choice->scores, choice->vocab);
+    random = b2_draw_philox(choice->seed, step);
+    return choice->drawables[b2_draw_one(choice->drawables, count, random)].id;
+}
+
+/* Log-softmax of the logits as they came: of the chosen token, then of the best. */
+static void keep_logprobs(b2_choice *choice, uint32_t step, int32_t token) {
+    blip2_logprob *out = choice->logprob + (size_t)step * (choice->logprobs + 1);
+    float best[B2_TOP_MOST], most, sum = b2_log_sum(choice->row, choice->vocab, &most);
+    int32_t ids[B2_TOP_MOST];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < choice->vocab; i++)
+        if (!isnan(choice->row[i]))
+            b2_best_insert(best, ids, &count, choice->logprobs, choice->row[i], (int32_t)i);
+    out[0] = (blip2_logprob){token, choice->row[token] - most - sum};
+    for (uint32_t i = 0; i < choice->logprobs; i++)
+        out[1 + i] = i < count ? (blip2_logprob){ids[i], best[i] - most - sum}
+                               : (blip2_logprob){-1, -INFINITY};
+}
+
+blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
+                            const b2_processors *processors, uint32_t step, int32_t *token) {
+    blip2_status status = fetch(choice, device, row);
+
+    if (status < 0)
+        return status;
+    memcpy(choice->scores, choice->row, choice->vocab * sizeof *choice->scores);
+    b2_process_scores(processors, choice->scores);
+    *token = choice->sample ? draw(choice, step) : largest(choice->scores, choice->vocab);
+    if (choice->logprobs > 0 && *token >= 0)
+        keep_logprobs(choice, step, *token);
+    return BLIP2_OK;
+}
+
+/* ---- beams -------------------------------------------------------------------------------- */
+
+/* transformers 5 filters a beam's log-probabilities and adds its sum to what is left; 4.33, on
+ * which LAVIS runs, adds first, so that the temperature divides the sum as well, at every step. */
+blip2_status b2_beam_draw_add(b2_beam_draw *draw, b2_device *device, b2_mat row,
+                              const b2_processors *processors, uint32_t beam, float sum,
+                              uint32_t copies) {
+    b2_choice *choice = draw->choice;
+    b2_drawable *own = choice->drawables + draw->count;
+    bool add_first = draw->rule == B2_BEAM_LAVIS;
+    blip2_status status = fetch(choice, device, row);
+    uint32_t count;
+
+    if (status < 0)
+        return status;
+    b2_log_softmax(choice->row, choice->vocab);
+    b2_process_scores(processors, choice->row);
+    for (uint32_t i = 0; i < choice->vocab && add_first; i++)
+        choice->row[i] += sum;
+    count = b2_warp(&choice->warpers, choice->row, choice->vocab, own);
+    for (uint32_t i = 0; i < count; i++) {
+        own[i].beam = beam;
+        own[i].score += add_first ? 0.0f : sum;
+    }
+    for (uint32_t c = 1; c < copies; c++)
+        memcpy(own + (size_t)c * count, own, count * sizeof *own);
+    draw->count += copies * count;
+    return BLIP2_OK;
+}
+
+uint32_t b2_beam_draw_end(b2_beam_draw *draw, uint32_t wanted, uint32_t step,
+                          b2_continuation *out) {
+    b2_drawable *list = draw->choice->drawables;
+    float best = -INFINITY;
+    uint32_t count;
+
+    for (uint32_t i = 0; i < draw->count; i++)
+        best = list[i].score > best ? list[i].score : best;
+    for (uint32_t i = 0; i < draw->count; i++)
+        list[i].weight = exp((double)list[i].score - (double)best);
+    count = b2_draw_several(list, draw->count, wanted, draw->choice->seed, step * wanted);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (b2_continuation){list[i].score, list[i].beam, list[i].id};
+    return count;
+}

@@ -1,0 +1,90 @@
+#include "engine/generate_options.h"
+
+enum { DEFAULT_NEW_TOKENS = 30, MOST_DRAWN = 1024 };
+
+/* Options of sampling mean nothing without it. */
+static blip2_status check_unused(const blip2_generate_options *options) {
+    const struct {
+        const char *name;
+        bool set;
+    } those[] = {{"temperature", options->temperature != 0.0f},
+                 {"top_k", options->top_k != 0},
+                 {"top_p", options->top_p != 0.0f},
+                 {"min_p", options->min_p != 0.0f},
+                 {"typical_p", options->typical_p != 0.0f},
+                 {"seed", options->seed != 0}};
+
+    for (size_t i = 0; i < sizeof those / sizeof *those && !options->do_sample; i++)
+        if (those[i].set)
+            return b2_fail(BLIP2_EINVAL, "%s: means nothing without do_sample", those[i].name);
+    return BLIP2_OK;
+}
+
+static blip2_status plan_answers(b2_generate_plan *out, const blip2_generate_options *options) {
+    uint32_t beams = options->num_beams > 1 ? options->num_beams : 1;
+
+    out->answers = options->num_return_sequences != 0 ? options->num_return_sequences : 1;
+    out->requests = 1;
+    if (options->do_sample && beams == 1) {
+        if (out->answers > MOST_DRAWN)
+            return b2_fail(BLIP2_EINVAL, "num_return_sequences: got %u, expected at most %d",
+                           out->answers, MOST_DRAWN);
+        out->requests = out->answers;
+        return BLIP2_OK;
+    }
+    if (out->answers > beams)
+        return b2_fail(BLIP2_EINVAL,
+                       "num_return_sequences: got %u, expected at most num_beams = %u",
+                       out->answers, beams);
+    return BLIP2_OK;
+}
+
+static blip2_status read_rule(b2_beam_rule *out, blip2_compat compat, const blip2_model *model) {
+    switch (compat) {
+    case BLIP2_COMPAT_AUTO:
+        *out = model->files.checkpoint != NULL ? B2_BEAM_LAVIS : B2_BEAM_HF;
+        return BLIP2_OK;
+    case BLIP2_COMPAT_HF:
+        *out = B2_BEAM_HF;
+        return BLIP2_OK;
+    case BLIP2_COMPAT_LAVIS:
+        *out = B2_BEAM_LAVIS;
+        return BLIP2_OK;
+    }
+    return b2_fail(BLIP2_EINVAL, "compat: %d is none of AUTO, HF, LAVIS", (int)compat);
+}
+
+static float or_else(float value, float otherwise) {
+    return value != 0.0f ? value : otherwise;
+}
+
+blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_options *options,
+                                   const blip2_model *model) {
+    b2_request_options *request = &out->request;
+    blip2_status status;
+
+    *out = (b2_generate_plan){0};
+    if ((status = check_unused(options)) < 0 || (status = plan_answers(out, options)) < 0 ||
+        (status = read_rule(&request->rule, options->compat, model)) < 0)
+        return status;
+    request->min_new_tokens = options->min_new_tokens;
+    request->max_new_tokens =
+        options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS;
+    request->repetition_penalty = or_else(options->repetition_penalty, 1.0f);
+    request->beams = options->num_beams > 1 ? options->num_beams : 0;
+    request->answers = request->beams > 0 ? out->answers : 1;
+    request->length_penalty = options->length_penalty != NULL ? *options->length_penalty : 1.0f;
+    request->sample = options->do_sample != 0;
+    request->warpers = (b2_warpers){.temperature = or_else(options->temperature, 1.0f),
+                                    .top_k = options->top_k,
+                                    .top_p = or_else(options->top_p, 1.0f),
+                                    .min_p = options->min_p,
+                                    .typical_p = or_else(options->typical_p, 1.0f)};
+    request->no_repeat_ngram = options->no_repeat_ngram_size;
+    request->logprobs = options->logprobs;
+    request->bad_words = options->bad_words;
+    request->bad_word_count = options->bad_word_count;
+    request->stop_strings = options->stop_strings;
+    request->stop_string_count = options->stop_string_count;
+    return BLIP2_OK;
+}

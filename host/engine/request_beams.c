@@ -1,0 +1,92 @@
+/* The beams of a request in a step: their best continuations, or those that are drawn. */
+#include "base/alloc.h"
+#include "engine/request.h"
+
+/* The best of a beam from its whole row. */
+static blip2_status look_at_row(const b2_request *request, const b2_processors *processors,
+                                float *log_prob, int32_t *ids, uint32_t wanted, b2_mat row) {
+    b2_device *device = request->model->device;
+    float *logits = b2_alloc_array((size_t)row.cols, sizeof *logits);
+    blip2_status status = logits != NULL ? BLIP2_OK : b2_fail_memory();
+
+    if (status == BLIP2_OK)
+        status = device->ops->download(device, logits, row.data, (size_t)row.cols * sizeof *logits);
+    if (status == BLIP2_OK)
+        b2_process_row(processors, logits, (uint32_t)row.cols, log_prob, ids, wanted);
+    b2_free(logits);
+    return status;
+}
+
+/* The best text is the request's. */
+static void finish_beams(b2_request *request) {
+    b2_answer best = b2_request_answer(request, 0);
+
+    request->phase = B2_PHASE_DONE;
+    request->status = b2_tokenizer_decode(request->model->tokenizer, best.tokens,
+                                          best.count - best.stopped, true, false, &request->text);
+    if (request->text.failed && request->status == BLIP2_OK)
+        request->status = b2_fail_memory();
+    b2_request_deliver(request, 0);
+}
+
+/* Beams that are drawn. LAVIS starts with all of them, each from the prompt. */
+static blip2_status draw_beams(b2_request *request, b2_mat logits) {
+    b2_beams *beams = &request->branches->beams;
+    b2_beam_draw draw = {.choice = &request->choice, .rule = beams->options.rule};
+    b2_continuation list[B2_CONTINUATIONS_MOST];
+    uint32_t copies = beams->length == 0 && draw.rule == B2_BEAM_LAVIS ? beams->options.beams : 1;
+
+    for (uint32_t b = 0; b < beams->running; b++) {
+        b2_processors processors = b2_request_processors(request, b);
+        blip2_status status =
+            b2_beam_draw_add(&draw, request->model->device, b2_mat_rows(logits, b, 1), &processors,
+                             b, beams->sum[b], copies);
+
+        if (status < 0)
+            return status;
+    }
+    (void)b2_beams_go_on(beams, list,
+                         b2_beam_draw_end(&draw, b2_beams_wanted(beams), beams->length, list));
+    return BLIP2_OK;
+}
+
+/* Beams that go on with their best. */
+static blip2_status search_beams(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
+                                 b2_mat logits) {
+    b2_branches *branches = request->branches;
+    uint32_t wanted = b2_beams_wanted(&branches->beams);
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t b = 0; b < branches->beams.running && status == BLIP2_OK; b++) {
+        b2_processors processors = b2_request_processors(request, b);
+        float *own = log_prob + (size_t)b * count;
+        int32_t *own_ids = ids + (size_t)b * count;
+
+        if (!b2_process_best(&processors, own, own_ids, count, wanted, (uint32_t)logits.cols))
+            status =
+                look_at_row(request, &processors, own, own_ids, wanted, b2_mat_rows(logits, b, 1));
+        if (wanted < count)
+            own_ids[wanted] = -1;
+    }
+    if (status == BLIP2_OK)
+        (void)b2_beams_advance(&branches->beams, log_prob, ids, count);
+    return status;
+}
+
+blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
+                                 b2_mat logits) {
+    b2_branches *branches = request->branches;
+    blip2_status status = request->choice.sample
+                              ? draw_beams(request, logits)
+                              : search_beams(request, log_prob, ids, count, logits);
+
+    if (status < 0)
+        return status;
+    if (branches->beams.done && branches->beams.finished_count < branches->answers)
+        return b2_fail(BLIP2_EFORMAT,
+                       "the language model's scores are not numbers: are the weights sound?");
+    if (!branches->beams.done)
+        return b2_branches_fork(branches, request->fed);
+    finish_beams(request);
+    return BLIP2_OK;
+}

@@ -1,0 +1,89 @@
+/* blip2/generate.h - text of pictures; part of blip2.h, which includes it. */
+#ifndef BLIP2_GENERATE_H
+#define BLIP2_GENERATE_H
+#ifndef BLIP2_H
+#error "include blip2.h"
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
+ * the repetition penalty counts. */
+typedef enum blip2_compat {
+    BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
+    BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
+    BLIP2_COMPAT_LAVIS = 2 /* LAVIS on transformers 4.33: new tokens and the start token */
+} blip2_compat;
+
+typedef struct blip2_generate_options {
+    size_t size;              /* set by _init */
+    uint32_t max_new_tokens;  /* end token included; default 30 */
+    uint32_t min_new_tokens;  /* the end token is banned before that many; default 0 */
+    float repetition_penalty; /* > 0; default 1 */
+    /* A piece of text `index`, whole UTF-8 characters only; non-zero stops the call. */
+    int (*on_text)(size_t index, const char *text, size_t length, void *payload);
+    /* Text `index` is finished, with what the result will say of it. Texts may finish in any order.
+     * May be NULL. */
+    void (*on_done)(size_t index, const char *text, const int32_t *tokens, size_t count,
+                    void *payload);
+    void *payload;
+    uint32_t num_beams; /* at most 16; default 1: greedy. With beams on_text gets the best
+                           text of an input when that is finished, and no other */
+    uint32_t num_return_sequences; /* texts of each input; default 1. Of beams the best so many,
+                                      best first; drawn, at most 1024; greedily there is one */
+    const float *length_penalty;   /* of beams: scores are divided by length ^ this; NULL: 1. Any
+                                      number, hence a pointer: 0 and -1 are in use */
+    blip2_compat compat;           /* default AUTO */
+
+    /* Draw tokens in place of taking the best. Without it, EINVAL for an option up to `seed`. With
+     * num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
+    int do_sample;
+    float temperature; /* > 0; default 1. Then only these stay, in this order (transformers'): */
+    uint32_t top_k;    /* the k best; default: all. transformers and LAVIS have 50 */
+    float top_p;       /* of these, the best that hold p; 0 < p <= 1; default 1. LAVIS has 0.9 */
+    float min_p;       /* those with p of the best one's probability; 0 to 1; default 0 */
+    float typical_p;   /* the most typical that hold p; 0 < p <= 1; default 1 */
+    uint64_t seed;     /* the same gives the same texts, on every device and beside any others */
+    uint32_t no_repeat_ngram_size; /* no n tokens in a row come twice; default: they may */
+    const char *const *bad_words;  /* [bad_word_count]: never written so. Where tokens hold the
+                                      space before a word, it has one */
+    size_t bad_word_count;
+    const char *const *stop_strings; /* [stop_string_count]: a text ends with the token that
+                                        completes one; it is not cut. Not with LAVIS's beams */
+    size_t stop_string_count;
+    uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
+                          most 64; default 0: none. Not with beams */
+} blip2_generate_options;
+BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
+
+/* Caption or answer count inputs, each with its own prompt, packed into common steps.
+ * Greedily, with beams, or drawn. Results, and the indices of on_text and on_done, count texts:
+ * text k of input i is i * num_return_sequences + k. */
+BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                                      const blip2_generate_options *options, blip2_result **out);
+BLIP2_API size_t blip2_result_count(const blip2_result *result);
+/* One text, surrounding white space removed; NULL if index is out of range. */
+BLIP2_API const char *blip2_result_text(const blip2_result *result, size_t index);
+/* Of beams: sum of log-probabilities over length ^ length_penalty; else 0. */
+BLIP2_API float blip2_result_score(const blip2_result *result, size_t index);
+/* New token ids [*count] of one text, the end token included when it was reached. */
+BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t index,
+                                             size_t *count);
+
+/* Log-softmax of the logits as the model gave them (transformers' output_logits): penalties, bans
+ * and sampling are not in it. */
+typedef struct blip2_logprob {
+    int32_t token; /* -1: there are not so many */
+    float log_prob;
+} blip2_logprob;
+/* [*steps, *columns]: a row a token of blip2_result_tokens, first the chosen one, then the best of
+ * its step, best first. NULL unless asked for. */
+BLIP2_API const blip2_logprob *blip2_result_logprobs(const blip2_result *result, size_t index,
+                                                     size_t *steps, size_t *columns);
+BLIP2_API void blip2_result_free(blip2_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
