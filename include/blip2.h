@@ -127,6 +127,9 @@ BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine o
 /* Non-zero if the model can do a task: "caption", "vqa" (blip2_generate), "features", "match",
  * "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
 BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
+/* Tells a checkpoint from others, as 64 hexadecimal digits and a zero: SHA-256 of its small files,
+ * of all tensors' names and shapes and a sample of their data, and of how pictures are read. */
+BLIP2_API blip2_status blip2_model_digest(const blip2_model *model, char hex[65]);
 
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */

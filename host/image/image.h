@@ -11,6 +11,10 @@
 
 #include "base/status.h"
 
+/* Goes up when the steps from a file's bytes to normalised pixels give other numbers: what was
+ * computed from those and kept is not used any more. */
+enum { B2_IMAGE_PREPROCESSING = 1 };
+
 struct blip2_image {
     uint32_t width, height; /* pixels, both > 0 */
     uint8_t *rgb;           /* [height, width, 3] */

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "load/lavis.h"
+#include "model/digest.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     const char *what = NULL;
@@ -189,7 +190,8 @@ static blip2_status load(blip2_model *model, const char *directory,
     if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
         (status = open_tokenizer(model, directory, files)) < 0)
         return status;
-    if ((status = b2_loader_begin_make(loader)) < 0)
+    if ((status = b2_model_digest_files(model, directory, files)) < 0 ||
+        (status = b2_loader_begin_make(loader)) < 0)
         return status;
     return load_parts(model);
 }

@@ -29,6 +29,7 @@ struct blip2_model {
     b2_dense projection; /* [E, C] */
     b2_opt opt;
     b2_writer writer;
+    b2_sha256 digest;   /* of its small files (digest.h) */
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */
 };
 

@@ -1,0 +1,11 @@
+/* Which model this is, for files that hold what it computed. */
+#ifndef B2_DIGEST_H
+#define B2_DIGEST_H
+#include "load/lavis.h"
+#include "model/model.h"
+
+/* At loading: the small files of the folder (configuration, vocabulary). */
+blip2_status b2_model_digest_files(blip2_model *model, const char *directory,
+                                   const b2_lavis_files *files);
+
+#endif
