@@ -181,10 +181,11 @@ BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
 /* What an engine has done since it was opened. */
 typedef struct blip2_engine_counts {
-    uint64_t images_encoded; /* runs of the vision tower, with a picture's keys and values */
-    uint64_t image_hits;     /* requests that found their picture encoded, or about to be */
-    uint64_t texts_scored;   /* texts read by themselves */
-    uint64_t pairs_scored;   /* texts read together with a picture */
+    uint64_t images_encoded;  /* runs of the vision tower, with a picture's keys and values */
+    uint64_t image_hits;      /* requests that found their picture encoded, or about to be */
+    uint64_t texts_scored;    /* texts read by themselves */
+    uint64_t pairs_scored;    /* texts read together with a picture */
+    uint64_t images_restored; /* pictures that went on from features kept in a work folder */
 } blip2_engine_counts;
 /* Writes size bytes, sizeof *counts: what a program was compiled with. */
 BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
@@ -319,6 +320,13 @@ typedef struct blip2_similarity_options {
     /* Work so far, of a total that is not exceeded; non-zero stops (BLIP2_ESTOP). */
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *payload;
+    /* Instead of images, NULL then: opens picture `index`, which the call frees, when it is needed.
+     * A few are held at a time. Once more only when it has left the engine's image cache. */
+    blip2_status (*open_image)(size_t index, blip2_image **out, void *payload);
+    /* A folder, made if it is not there, that keeps what is finished (docs/api.md): the same call
+     * goes on from it after a stop or the end of the process. NULL: nothing is kept. */
+    const char *work;
+    const char *work_inputs; /* with open_image: a text that tells these pictures from others */
 } blip2_similarity_options;
 BLIP2_API void blip2_similarity_options_init(blip2_similarity_options *options, size_t size);
 

@@ -25,9 +25,11 @@ typedef struct b2_score {
     bool wants_rows;     /* the Q-Former's last hidden states */
     bool wants_contrast; /* IMAGE, TEXT: unit vectors to compare pictures and texts with */
     bool wants_match;    /* PAIR */
+    bool wants_features; /* IMAGE: what the vision tower makes of it, for keeping */
     uint32_t row_count;  /* IMAGE, PAIR: Q; TEXT: its tokens */
     float *rows;         /* [row_count, C] */
     float *contrast;     /* [row_count, W]; a text that wants no rows: [1, W], of its first row */
+    float *features;     /* [n, Cv] */
     float match[2];      /* logits: no, yes; mean over the queries */
     /* CAPTION, sums over all tokens but the first: -log p of the token, and the mean of -log p over
      * the vocabulary, which label smoothing wants. */

@@ -13,7 +13,8 @@ blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts 
     known = (blip2_engine_counts){.images_encoded = engine->images.encoded,
                                   .image_hits = engine->images.hits,
                                   .texts_scored = engine->score.texts_run,
-                                  .pairs_scored = engine->score.pairs_run};
+                                  .pairs_scored = engine->score.pairs_run,
+                                  .images_restored = engine->images.restored};
     memset(counts, 0, size);
     memcpy(counts, &known, b2_size_min(size, sizeof known));
     return BLIP2_OK;
