@@ -63,8 +63,10 @@ static void digest_inputs(const b2_similarity_job *j, char *hex) {
 /* ---- pictures ----------------------------------------------------------------------------- */
 
 blip2_status b2_similarity_open_image(b2_similarity_job *j, size_t index, blip2_image **out) {
-    blip2_status status = j->options->open_image(index, out, j->options->payload);
+    blip2_status status;
 
+    *out = NULL;
+    status = j->options->open_image(index, out, j->options->payload);
     if (status < 0)
         return status;
     if (*out == NULL)
@@ -72,6 +74,7 @@ blip2_status b2_similarity_open_image(b2_similarity_job *j, size_t index, blip2_
     if (!j->engine->close_wanted)
         return BLIP2_OK;
     blip2_image_free(*out);
+    *out = NULL;
     return b2_fail(BLIP2_ESTOP, "the engine is closed");
 }
 
@@ -83,6 +86,7 @@ static blip2_status open_again(void *payload, size_t index, blip2_image **out) {
     if (status < 0 || memcmp((*out)->sha256, j->known[index].sha256, sizeof(*out)->sha256) == 0)
         return status;
     blip2_image_free(*out);
+    *out = NULL;
     return b2_fail(BLIP2_EINVAL, "picture %zu is another one than when it was read first", index);
 }
 
