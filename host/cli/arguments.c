@@ -14,12 +14,16 @@
 #define LOSSES B2_COMMAND_LOSSES
 #define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES)
 #define RETRIEVE B2_COMMAND_RETRIEVE
-#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
+#define CLASSIFY B2_COMMAND_CLASSIFY
+#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY)
+#define WITH_MODEL_BUT_FEATURES (WITH_MODEL & ~(unsigned)FEATURES)
+#define RESUMED (RANK | RETRIEVE | FEATURES)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
-static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
+static const char *const heads[] = {"both", "itm", "itc", NULL}; /* b2_head */
+static const char *const class_heads[] = {"itc", "itm", NULL};
 static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
@@ -31,20 +35,30 @@ const b2_option b2_options[] = {
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
     {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
      B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
-    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS, 0, 0, 0,
-     NULL},
+    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"label", "TEXT", "a class; may be given several times", CLASSIFY, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
+    {"labels", "FILE", "a file of classes, a line each; empty lines are left out", CLASSIFY,
+     B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"template", "TEXT",
+     "the text of a class, {} where its name goes; may be given several times; default "
+     "\"a photo of a {}.\"",
+     CLASSIFY, B2_OPTION_TEXTS, FIELD(templates), 0, 0, NULL},
     {"no-clean", NULL,
      "texts as they are; otherwise in lower case and without some punctuation, as LAVIS's "
      "blip_caption has them",
-     WITH_TEXTS | RETRIEVE, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
+     WITH_TEXTS | RETRIEVE | CLASSIFY, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
      B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
+    {"head", "NAME", "itc (contrast) or itm (matching); default itc", CLASSIFY, B2_OPTION_CHOICE,
+     FIELD(head), 0, 0, class_heads},
     {"best", "NAME", "texts (of every picture) or pictures (of every text); default texts", RANK,
      B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
-    {"top", "N", "how many of each are printed; default 5", RANK, B2_OPTION_COUNT, FIELD(top), 1,
-     1000000000, NULL},
+    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY, B2_OPTION_COUNT,
+     FIELD(top), 1, 1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
      RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
     {"images", "DIR", "where the pictures are; default: beside the file", RETRIEVE, B2_OPTION_TEXT,
@@ -77,6 +91,14 @@ const b2_option b2_options[] = {
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
      CAPTION, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
+    {"work", "DIR",
+     "a folder, made if it is not there, that keeps what is finished: the same command goes on "
+     "from "
+     "it",
+     RESUMED, B2_OPTION_TEXT, FIELD(work), 0, 0, NULL},
+    {"image-cache", "MIB",
+     "memory for pictures that are kept encoded; default 64, at least as many as --batch",
+     WITH_MODEL, B2_OPTION_COUNT, FIELD(image_cache), 1, 16777216, NULL},
     {"batch", "N", "pictures (or pairs) worked on at the same time; default 8", WITH_MODEL,
      B2_OPTION_COUNT, FIELD(batch), 1, 4096, NULL},
     {"threads", "N", "processor threads; default: all cores this process may use", WITH_MODEL,
@@ -91,8 +113,10 @@ const b2_option b2_options[] = {
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | INFO,
-     B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
+    {"json", NULL, "JSON for scripts", WITH_MODEL_BUT_FEATURES | INFO, B2_OPTION_FLAG, FIELD(json),
+     0, 0, NULL},
+    {"stats", NULL, "say at the end what was computed and what was found in the picture cache",
+     WITH_MODEL, B2_OPTION_FLAG, FIELD(stats), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL, B2_OPTION_FLAG,
      FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL, B2_OPTION_FLAG,
@@ -165,7 +189,7 @@ static bool take(b2_settings *settings, const b2_option *option, const char *val
         *(bool *)field = true;
         return true;
     case B2_OPTION_TEXTS:
-        settings->texts[settings->text_count++] = value;
+        ((b2_words *)field)->word[((b2_words *)field)->count++] = value;
         return true;
     case B2_OPTION_TEXT:
         *(const char **)field = value;
@@ -220,7 +244,9 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 
     *out = b2_settings_default();
     out->operands = argv;
-    if ((out->texts = b2_calloc((size_t)argc, sizeof *out->texts)) == NULL) {
+    out->texts.word = b2_calloc((size_t)argc, sizeof *out->texts.word);
+    out->templates.word = b2_calloc((size_t)argc, sizeof *out->templates.word);
+    if (out->texts.word == NULL || out->templates.word == NULL) {
         (void)b2_complain_status(b2_fail_memory());
         return false;
     }
@@ -237,6 +263,7 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 }
 
 void b2_settings_free(b2_settings *settings) {
-    b2_free(settings->texts);
-    settings->texts = NULL;
+    b2_free(settings->texts.word);
+    b2_free(settings->templates.word);
+    settings->texts.word = settings->templates.word = NULL;
 }

@@ -13,18 +13,23 @@ typedef enum b2_head { B2_HEAD_BOTH, B2_HEAD_ITM, B2_HEAD_ITC } b2_head;
 /* In the order of --what's choices. */
 typedef enum b2_what { B2_WHAT_ALL, B2_WHAT_HIDDEN, B2_WHAT_PROJECTED } b2_what;
 
+/* The values of an option that may be given several times. */
+typedef struct b2_words {
+    const char **word; /* [count] */
+    size_t count;
+} b2_words;
+
 typedef struct b2_settings {
-    const char *model;                            /* folder; NULL: the demo model */
-    const char *device;                           /* NULL: the library's choice */
-    const char *prompt;                           /* NULL: none */
-    const char *text_file, *out, *images, *split; /* NULL: none */
+    const char *model;                                   /* folder; NULL: the demo model */
+    const char *device;                                  /* NULL: the library's choice */
+    const char *prompt;                                  /* NULL: none */
+    const char *text_file, *out, *images, *split, *work; /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, beams, top, rerank, seed;
+        mode, what, best, beams, top, rerank, seed, image_cache;
     float repetition_penalty;
-    bool json, quiet, verbose, help, version, no_clean, first_row;
-    const char **texts; /* [text_count] each --text, in order */
-    size_t text_count;
-    char **operands; /* [operand_count] what is no option, in order; inside argv */
+    bool json, quiet, verbose, help, version, no_clean, first_row, stats;
+    b2_words texts, templates; /* each --text (or --label), each --template, in order */
+    char **operands;           /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
 } b2_settings;
 
@@ -45,13 +50,14 @@ enum {
     B2_COMMAND_FEATURES = 8,
     B2_COMMAND_RANK = 16,
     B2_COMMAND_RETRIEVE = 32,
-    B2_COMMAND_LOSSES = 64
+    B2_COMMAND_LOSSES = 64,
+    B2_COMMAND_CLASSIFY = 128
 };
 
 typedef enum b2_option_kind {
     B2_OPTION_FLAG,   /* bool */
     B2_OPTION_TEXT,   /* const char * */
-    B2_OPTION_TEXTS,  /* one more of settings->texts */
+    B2_OPTION_TEXTS,  /* one more of a b2_words */
     B2_OPTION_COUNT,  /* uint32_t between least and most */
     B2_OPTION_NUMBER, /* float between least and most */
     B2_OPTION_CHOICE  /* uint32_t: index into choices */

@@ -46,7 +46,14 @@ b2_exit_code b2_complain_status(blip2_status status) {
 b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b) {
     if (a == B2_EXIT_FAILED || b == B2_EXIT_FAILED)
         return B2_EXIT_FAILED;
+    if (a == B2_EXIT_STOPPED || b == B2_EXIT_STOPPED)
+        return B2_EXIT_STOPPED;
     return a != B2_EXIT_OK ? a : b;
+}
+
+void b2_complain_unreadable(size_t count, size_t total) {
+    if (count > 1)
+        b2_complain("%zu of %zu pictures cannot be read and are left out", count, total);
 }
 
 void b2_print_name(const char *name) {

@@ -8,8 +8,9 @@
 
 typedef enum b2_exit_code {
     B2_EXIT_OK = 0,
-    B2_EXIT_FAILED = 1,   /* out of memory, the device, a mistake of ours */
-    B2_EXIT_BAD_INPUT = 2 /* usage, a file, an output that cannot be written */
+    B2_EXIT_FAILED = 1,    /* out of memory, the device, a mistake of ours */
+    B2_EXIT_BAD_INPUT = 2, /* usage, a file, an output that cannot be written */
+    B2_EXIT_STOPPED = 130  /* by a signal, with what is done kept (interrupt.h) */
 } b2_exit_code;
 
 /* "blip2: ..." to stderr. Control characters, which file names may hold, are shown as '?'. */
@@ -17,8 +18,12 @@ void b2_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Say blip2_error_message(). */
 b2_exit_code b2_complain_status(blip2_status status);
 b2_exit_code b2_exit_code_of(blip2_status status);
-/* The worse of two; a failure of ours is worse than bad input. */
+/* The worse of two; a failure of ours is worse than a stop, which is worse than bad
+ * input. */
 b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b);
+
+/* How many of the pictures could not be read, where that is more than the one line said already. */
+void b2_complain_unreadable(size_t count, size_t total);
 
 /* A file's name to stdout, as b2_complain shows it. */
 void b2_print_name(const char *name);

@@ -72,8 +72,8 @@ blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
     blip2_status status = BLIP2_OK;
 
     *out = (b2_texts){0};
-    for (size_t i = 0; i < settings->text_count && status == BLIP2_OK; i++)
-        status = b2_texts_add(out, settings->texts[i], strlen(settings->texts[i]), clean);
+    for (size_t i = 0; i < settings->texts.count && status == BLIP2_OK; i++)
+        status = b2_texts_add(out, settings->texts.word[i], strlen(settings->texts.word[i]), clean);
     if (settings->text_file != NULL && status == BLIP2_OK)
         status = add_lines(out, settings->text_file, clean);
     if (status == BLIP2_OK && out->count == 0)
