@@ -114,6 +114,10 @@ out:
     return status;
 }
 
+bool b2_file_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
 char *b2_path_join(const char *directory, const char *name) {
     size_t head = strlen(directory), tail = strlen(name);
     size_t slash = head > 0 && directory[head - 1] != '/' ? 1 : 0;

@@ -2,6 +2,7 @@
  * (JSON, pictures), written under a temporary name and renamed when complete. */
 #ifndef B2_FILE_H
 #define B2_FILE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ void b2_file_map_close(b2_file_map *map);
 /* Read a whole regular file of at most max_size bytes (checked before memory is asked for). *out is
  * yours to b2_free; one zero byte follows the data. EIO, or EFORMAT when the file is too large. */
 blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t max_size);
+
+bool b2_file_exists(const char *path);
 
 /* "directory/name"; NULL when out of memory. Yours to b2_free. */
 char *b2_path_join(const char *directory, const char *name);

@@ -28,6 +28,16 @@ static blip2_status tell(const char *path, const char *error, bool as_json) {
     return status;
 }
 
+blip2_status b2_gallery_tell_again(const b2_input_name *name, bool as_json) {
+    const char *why = name->error;
+    blip2_image *image = NULL;
+
+    if (why == NULL && blip2_image_open(&image, name->path, NULL) == BLIP2_OK)
+        why = "left out: it could not be read when this work was begun";
+    blip2_image_free(image);
+    return tell(name->path, why, as_json);
+}
+
 typedef struct check {
     b2_gallery *gallery;
     const b2_settings *settings;
@@ -39,20 +49,20 @@ typedef struct check {
 /* One picture, which stays open if it is to be held. */
 static blip2_status check_one(check *c, const b2_input_name *name, uint8_t *readable) {
     b2_gallery *gallery = c->gallery;
-    const char *why = name->error;
     blip2_image *image = NULL;
     blip2_status read = BLIP2_EIO;
 
-    if (c->known && !c->hold && *readable != 0) {
+    if (c->known && *readable != 0) {
         gallery->paths[gallery->count++] = name->path;
         return BLIP2_OK;
     }
-    if (why == NULL)
-        read = blip2_image_open(&image, name->path, NULL);
-    if (c->known && *readable == 0 && read == BLIP2_OK) {
-        why = "left out: it could not be read when this work was begun";
-        read = BLIP2_EIO;
+    if (c->known) {
+        b2_progress_erase(c->progress);
+        gallery->code = b2_exit_code_worse(gallery->code, B2_EXIT_BAD_INPUT);
+        return b2_gallery_tell_again(name, c->settings->json);
     }
+    if (name->error == NULL)
+        read = blip2_image_open(&image, name->path, NULL);
     *readable = read == BLIP2_OK;
     if (read == BLIP2_OK) {
         if (c->hold)
@@ -65,7 +75,7 @@ static blip2_status check_one(check *c, const b2_input_name *name, uint8_t *read
         return BLIP2_OK;
     b2_progress_erase(c->progress);
     gallery->code = b2_exit_code_worse(gallery->code, b2_exit_code_of(read));
-    return tell(name->path, why, c->settings->json);
+    return tell(name->path, name->error, c->settings->json);
 }
 
 static blip2_status check_all(check *c, const b2_inputs *inputs, const b2_work *work) {

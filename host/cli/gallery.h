@@ -19,6 +19,8 @@ typedef struct b2_gallery {
  * time; all zero: nowhere. */
 blip2_status b2_gallery_open(b2_gallery *out, const b2_inputs *inputs, const b2_settings *settings,
                              b2_progress *progress, bool hold, const b2_work *work);
+/* Why a picture is not there that could not be read when the work was begun. */
+blip2_status b2_gallery_tell_again(const b2_input_name *name, bool as_json);
 void b2_gallery_free(b2_gallery *gallery);
 
 #endif

@@ -85,7 +85,7 @@ static blip2_status check_job(const b2_work *work) {
 
     if (path == NULL)
         return b2_fail_memory();
-    if (access(path, F_OK) != 0) {
+    if (!b2_file_exists(path)) {
         if ((status = look_around(work, &others)) == BLIP2_OK)
             status = others ? b2_fail(BLIP2_EINVAL,
                                       "%s: holds other files; name a folder that is empty or not "
@@ -132,8 +132,7 @@ void b2_work_close(b2_work *work) {
 
 /* ---- parts -------------------------------------------------------------------------------- */
 
-/* Yours to b2_free; NULL when out of memory. */
-static char *path_of(const b2_work *work, const char *kind, size_t number) {
+char *b2_work_path(const b2_work *work, const char *kind, size_t number) {
     b2_text_buffer path = {0};
     char *out;
 
@@ -150,7 +149,7 @@ blip2_status b2_work_write(const b2_work *work, const char *kind, size_t number,
 
     if (work->directory == NULL)
         return BLIP2_OK;
-    if ((path = path_of(work, kind, number)) == NULL)
+    if ((path = b2_work_path(work, kind, number)) == NULL)
         return b2_fail_memory();
     status = b2_part_write(path, &work->key, NULL, tensors, count, data);
     b2_free(path);
@@ -167,9 +166,9 @@ blip2_status b2_work_read(const b2_work *work, const char *kind, size_t number,
     *found = false;
     if (work->directory == NULL)
         return BLIP2_OK;
-    if ((path = path_of(work, kind, number)) == NULL)
+    if ((path = b2_work_path(work, kind, number)) == NULL)
         return b2_fail_memory();
-    if (access(path, F_OK) == 0) {
+    if (b2_file_exists(path)) {
         *found = true;
         status = b2_part_open(out, path, &work->key, expected, count, false);
     }

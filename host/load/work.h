@@ -20,6 +20,8 @@ typedef struct b2_work {
 blip2_status b2_work_open(b2_work *out, const char *directory, const b2_part_key *key);
 void b2_work_close(b2_work *work); /* all zero is allowed */
 
+/* Where part `number` of a kind is or would be; yours to b2_free, NULL when out of memory. */
+char *b2_work_path(const b2_work *work, const char *kind, size_t number);
 /* Keep part `number` of a kind, as b2_part_write does. Nothing without a folder. */
 blip2_status b2_work_write(const b2_work *work, const char *kind, size_t number,
                            const b2_tensor_shape *tensors, size_t count, const void *const *data);

@@ -1,7 +1,6 @@
 #include "model/digest.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -27,7 +26,7 @@ static blip2_status add_file(b2_sha256 *sha, const char *path, const char *name)
     b2_file_map map;
     blip2_status status;
 
-    if (access(path, F_OK) != 0)
+    if (!b2_file_exists(path))
         return BLIP2_OK;
     if ((status = b2_file_map_open(&map, path)) < 0)
         return status;
