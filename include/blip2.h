@@ -130,6 +130,8 @@ BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
 /* Tells a checkpoint from others, as 64 hexadecimal digits and a zero: SHA-256 of its small files,
  * of all tensors' names and shapes and a sample of their data, and of how pictures are read. */
 BLIP2_API blip2_status blip2_model_digest(const blip2_model *model, char hex[65]);
+/* What contrast is divided by before a softmax: the checkpoint's, or 0.07 where it has none. */
+BLIP2_API float blip2_model_temperature(const blip2_model *model);
 
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */

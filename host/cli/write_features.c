@@ -23,8 +23,8 @@ typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
     b2_texts texts;
-    size_t taken, done; /* pictures that are in a group or behind; inputs that have features */
-    size_t groups, calls, unreadable; /* so far */
+    size_t taken, done;   /* pictures that are in a group or behind; inputs that have features */
+    size_t groups, calls; /* so far */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
@@ -146,7 +146,6 @@ static blip2_status read_group(session *s) {
     blip2_status status = BLIP2_OK;
 
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    s->unreadable += s->group.count - s->group.input_count;
     if (s->group.input_count > 0 && (status = b2_loaded_open(&s->loaded, SIZE_MAX)) == BLIP2_OK)
         status = check_model(s);
     if ((paths = b2_calloc(s->group.count, sizeof *paths)) == NULL)
@@ -179,7 +178,7 @@ static blip2_status restore_group(session *s, const uint8_t *readable, size_t co
             paths[pictures++] = name->path;
             continue;
         }
-        s->unreadable++;
+        s->group.unreadable++;
         s->group.code = b2_exit_code_worse(s->group.code, B2_EXIT_BAD_INPUT);
         status = b2_gallery_tell_again(name, false);
     }
@@ -319,7 +318,7 @@ static blip2_status gather(session *s) {
     while (status == BLIP2_OK && s->taken < s->inputs.count && !s->group.stopped)
         status = run_group(s);
     if (status == BLIP2_OK)
-        b2_complain_unreadable(s->unreadable, s->inputs.count);
+        b2_complain_unreadable(s->group.unreadable, s->inputs.count);
     return status;
 }
 
