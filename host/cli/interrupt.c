@@ -11,12 +11,23 @@ static void on_signal(int number) {
     asked = 1;
 }
 
-void b2_interrupt_catch(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+/* Who started the program may have had it ignore a signal, as a shell does in the background. */
+static void catch_one(int number, sigset_t *caught) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
 
     (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN &&
+        sigaction(number, &action, NULL) == 0)
+        (void)sigaddset(caught, number);
+}
+
+void b2_interrupt_catch(void) {
+    sigset_t caught;
+
+    (void)sigemptyset(&caught);
+    catch_one(SIGINT, &caught);
+    catch_one(SIGTERM, &caught);
+    (void)sigprocmask(SIG_UNBLOCK, &caught, NULL); /* one that has waited comes now */
 }
 
 bool b2_interrupt_asked(void) {
