@@ -17,7 +17,7 @@ typedef struct forward {
     uint32_t max_pages;    /* of one prompt */
     b2_encode_space encode;
     b2_images images; /* picture i at place i */
-    b2_opt_space opt;
+    b2_language_space language;
     b2_batch batch;
     int32_t *logit_rows; /* device [N]: 0, 1, 2, ... */
     void *memory;        /* device: all of the above */
@@ -29,7 +29,7 @@ static void carve(forward *f, b2_carver *carver) {
     b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count,
                     b2_images_keep_cross(f->hf.model));
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
-    b2_opt_carve(&f->opt, carver, &f->hf.model->opt, f->rows, f->rows);
+    b2_language_carve(&f->language, carver, &f->hf.model->language, f->rows, f->rows);
     b2_batch_carve(&f->batch, carver, f->rows, f->hf.count, f->max_pages, 1);
     f->logit_rows = b2_carve(carver, f->rows, sizeof *f->logit_rows);
 }
@@ -66,16 +66,16 @@ static blip2_status open_requests(forward *f) {
 }
 
 static blip2_status allocate(forward *f) {
-    const b2_opt_config *opt = &f->hf.model->config.opt;
+    const b2_writer *writer = &f->hf.model->writer;
     b2_device *device = f->hf.model->device;
-    size_t page = (size_t)opt->layers * 2 * opt->width * PAGE_TOKENS * sizeof(float);
+    size_t page = (size_t)writer->layers * 2 * writer->width * PAGE_TOKENS * sizeof(float);
     b2_carver carver = {0};
     blip2_status status;
 
     f->layout = (b2_kv_layout){.type = B2_F32,
-                               .layers = opt->layers,
-                               .heads = opt->heads,
-                               .head_size = opt->width / opt->heads,
+                               .layers = writer->layers,
+                               .heads = writer->heads,
+                               .head_size = writer->width / writer->heads,
                                .page_tokens = PAGE_TOKENS,
                                .page_bytes = page};
     carve(f, &carver);
@@ -129,7 +129,7 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
     f->batch.packed.kv.layout = f->layout;
     if ((status = b2_batch_send(&f->batch, model->device)) < 0 || (status = want_all_rows(f)) < 0)
         return status;
-    return b2_opt_run(&model->opt, &on, &f->opt, &f->batch.packed, logits);
+    return b2_language_run(&model->language, &on, &f->language, &f->batch.packed, logits);
 }
 
 /* logits: expected [B, T, V] with pads, ours [N, V] without. */

@@ -109,8 +109,9 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
     b2_images_carve(&engine->images, carver, model, limits->image_places);
     if (model->writer.kind == B2_WRITER_NONE)
         return;
-    if (model->writer.kind == B2_WRITER_OPT)
-        b2_opt_carve(&engine->opt, carver, &model->opt, limits->step_rows, limits->max_sequences);
+    if (model->writer.kind == B2_WRITER_LANGUAGE)
+        b2_language_carve(&engine->language, carver, &model->language, limits->step_rows,
+                          limits->max_sequences);
     else
         b2_qformer_carve(&engine->caption, carver, &model->qformer, limits->step_rows,
                          limits->max_sequences);

@@ -46,7 +46,7 @@ struct blip2_engine {
     void *workspace; /* one device allocation: everything below that is device memory */
     void *kv;        /* the KV pool */
     b2_encode_space encode;
-    b2_opt_space opt;
+    b2_language_space language;
     b2_qformer_space caption; /* for the Q-Former where it writes text */
     int32_t *query_slots;     /* host [max_images * Q], where queries' keys and values go */
     b2_images images;

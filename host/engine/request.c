@@ -6,7 +6,7 @@
 
 /* The prompt's ids. Where the Q-Former writes, the token that starts its texts is all. */
 static blip2_status encode_prompt(const blip2_model *model, const char *prompt, b2_tokens *tokens) {
-    if (model->writer.kind == B2_WRITER_OPT)
+    if (model->writer.kind == B2_WRITER_LANGUAGE)
         return b2_tokenizer_encode(model->tokenizer, prompt, strlen(prompt), true, tokens);
     if (*prompt != '\0')
         return b2_fail(
@@ -35,7 +35,7 @@ static blip2_status init_decoding(b2_request *request, const b2_request_options 
         return b2_fail_memory();
     if (whole && config->image_token >= 0 &&
         (uint32_t)config->image_token < request->model->writer.vocab &&
-        request->model->writer.kind == B2_WRITER_OPT)
+        request->model->writer.kind == B2_WRITER_LANGUAGE)
         past[count++] = config->image_token;
     if (whole || request->model->writer.kind == B2_WRITER_QFORMER) {
         memcpy(past + count, request->ids, request->prompt_count * sizeof *past);

@@ -223,8 +223,8 @@ static blip2_status write_text(blip2_engine *engine, b2_mat *logits) {
     const blip2_model *model = engine->model;
     const b2_token_batch *packed = &engine->batch.packed;
 
-    if (model->writer.kind == B2_WRITER_OPT)
-        return b2_opt_run(&model->opt, &engine->run, &engine->opt, packed, logits);
+    if (model->writer.kind == B2_WRITER_LANGUAGE)
+        return b2_language_run(&model->language, &engine->run, &engine->language, packed, logits);
     return b2_qformer_continue(&model->qformer, &engine->run, &engine->caption, packed, logits);
 }
 

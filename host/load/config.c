@@ -1,5 +1,5 @@
-/* The defaults are those of transformers' Blip2Config and OPTConfig: hub files write down only what
- * differs from them. What a file says about training (dropout, initialisers) is not looked at. */
+/* The defaults are those of transformers' Blip2Config: hub files write down only what differs from
+ * them. What a file says about training (dropout, initialisers) is not looked at. */
 #include "load/config.h"
 
 #include <string.h>
@@ -7,22 +7,15 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "load/fields.h"
+#include "load/config_parts.h"
 #include "load/json.h"
 
-/* Far above every published model, far below what could overflow a product of two of them. */
 enum {
-    MAX_WIDTH = 65536,
-    MAX_LAYERS = 1024,
-    MAX_HEADS = 1024,
-    MAX_FFN = 1 << 20,
-    MAX_ROWS = 1 << 20, /* of an embedding table */
     MAX_QUERIES = 4096,
     MAX_IMAGE = 8192,      /* side of a resized picture */
     MAX_PATCHES = 1 << 16, /* of a picture */
     MAX_CONFIG_BYTES = 1 << 20
 };
-static const double MIN_EPS = 1e-30, MAX_EPS = 1;
 
 static const b2_config defaults = {
     .model_type = "",
@@ -51,18 +44,6 @@ static const b2_config defaults = {
     .pad = -1,
     .itc_width = 256,
 };
-static const b2_opt_config opt_defaults = {
-    .vocab = 50272,
-    .width = 768,
-    .layers = 12,
-    .heads = 12,
-    .ffn = 3072,
-    .positions = 2048,
-    .act = B2_ACT_RELU,
-    .eps = 1e-5f,
-    .pre_norm = true,
-};
-
 void b2_config_default(b2_config *out) {
     *out = defaults;
 }
@@ -85,13 +66,13 @@ static void read_vit(b2_fields *f, const json_t *top, b2_vit_config *vit) {
     const json_t *object = b2_field_object(f, top, "vision_config");
 
     f->section = "vision_config.";
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &vit->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &vit->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &vit->heads);
-    b2_field_u32(f, object, "intermediate_size", 1, MAX_FFN, &vit->ffn);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &vit->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &vit->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &vit->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &vit->ffn);
     b2_field_u32(f, object, "image_size", 1, MAX_IMAGE, &vit->image);
     b2_field_u32(f, object, "patch_size", 1, MAX_IMAGE, &vit->patch);
-    b2_field_f32(f, object, "layer_norm_eps", MIN_EPS, MAX_EPS, &vit->block_eps);
+    b2_field_f32(f, object, "layer_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &vit->block_eps);
     b2_field_activation(f, object, "hidden_act", &vit->act);
     b2_field_must_be(f, object, "qkv_bias", true);
     b2_field_heads(f, vit->width, vit->heads);
@@ -105,95 +86,17 @@ static void read_qformer(b2_fields *f, const json_t *top, b2_qformer_config *q) 
 
     b2_field_u32(f, top, "num_query_tokens", 1, MAX_QUERIES, &q->queries);
     f->section = "qformer_config.";
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &q->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &q->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &q->heads);
-    b2_field_u32(f, object, "intermediate_size", 1, MAX_FFN, &q->ffn);
-    b2_field_u32(f, object, "vocab_size", 1, MAX_ROWS, &q->vocab);
-    b2_field_u32(f, object, "max_position_embeddings", 1, MAX_ROWS, &q->positions);
-    b2_field_u32(f, object, "cross_attention_frequency", 1, MAX_LAYERS, &q->cross_every);
-    b2_field_f32(f, object, "layer_norm_eps", MIN_EPS, MAX_EPS, &q->eps);
+    b2_field_u32(f, object, "hidden_size", 1, B2_MAX_WIDTH, &q->width);
+    b2_field_u32(f, object, "num_hidden_layers", 1, B2_MAX_LAYERS, &q->layers);
+    b2_field_u32(f, object, "num_attention_heads", 1, B2_MAX_HEADS, &q->heads);
+    b2_field_u32(f, object, "intermediate_size", 1, B2_MAX_FFN, &q->ffn);
+    b2_field_u32(f, object, "vocab_size", 1, B2_MAX_ROWS, &q->vocab);
+    b2_field_u32(f, object, "max_position_embeddings", 1, B2_MAX_ROWS, &q->positions);
+    b2_field_u32(f, object, "cross_attention_frequency", 1, B2_MAX_LAYERS, &q->cross_every);
+    b2_field_f32(f, object, "layer_norm_eps", B2_MIN_EPS, B2_MAX_EPS, &q->eps);
     b2_field_activation(f, object, "hidden_act", &q->act);
     b2_field_bool(f, object, "use_qformer_text_input", &q->text_input);
     b2_field_heads(f, q->width, q->heads);
-    f->section = "";
-}
-
-static void read_stop_ids(b2_fields *f, const json_t *object, b2_config *config) {
-    const json_t *value = json_object_get(object, "eos_token_id");
-    size_t count = json_is_array(value) ? json_array_size(value) : 1;
-
-    if (f->status < 0 || value == NULL)
-        return;
-    config->stop_count = 0;
-    if (json_is_null(value))
-        return;
-    if (count > B2_MAX_STOP_IDS) {
-        b2_field_fail(f, "eos_token_id", "at most 8 token ids", value);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
-
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            json_integer_value(id) > B2_MAX_TOKEN) {
-            b2_field_fail(f, "eos_token_id", "a token id or a list of them", id);
-            return;
-        }
-        config->stop_ids[config->stop_count++] = (int32_t)json_integer_value(id);
-    }
-}
-
-static void read_tokens(b2_fields *f, const json_t *object, int32_t bos, int32_t pad, int32_t eos,
-                        b2_config *config) {
-    config->bos = bos;
-    config->pad = pad;
-    config->stop_ids[0] = eos;
-    config->stop_count = 1;
-    b2_field_token(f, object, "bos_token_id", &config->bos);
-    b2_field_token(f, object, "pad_token_id", &config->pad);
-    read_stop_ids(f, object, config);
-}
-
-static void read_opt(b2_fields *f, const json_t *object, b2_opt_config *opt) {
-    *opt = opt_defaults;
-    b2_field_u32(f, object, "vocab_size", 1, MAX_ROWS, &opt->vocab);
-    b2_field_u32(f, object, "hidden_size", 1, MAX_WIDTH, &opt->width);
-    b2_field_u32(f, object, "num_hidden_layers", 1, MAX_LAYERS, &opt->layers);
-    b2_field_u32(f, object, "num_attention_heads", 1, MAX_HEADS, &opt->heads);
-    b2_field_u32(f, object, "ffn_dim", 1, MAX_FFN, &opt->ffn);
-    b2_field_u32(f, object, "max_position_embeddings", 1, MAX_ROWS, &opt->positions);
-    b2_field_activation(f, object, "activation_function", &opt->act);
-    b2_field_bool(f, object, "do_layer_norm_before", &opt->pre_norm);
-    b2_field_must_be(f, object, "_remove_final_layer_norm", false);
-    b2_field_must_be(f, object, "enable_bias", true);
-    b2_field_must_be(f, object, "layer_norm_elementwise_affine", true);
-    opt->embed = opt->width;
-    if (!json_is_null(json_object_get(object, "word_embed_proj_dim")))
-        b2_field_u32(f, object, "word_embed_proj_dim", 1, MAX_WIDTH, &opt->embed);
-    b2_field_heads(f, opt->width, opt->heads);
-}
-
-static void read_language(b2_fields *f, const json_t *top, b2_config *config) {
-    const json_t *object = b2_field_object(f, top, "text_config");
-    char type[32] = "opt";
-
-    f->section = "text_config.";
-    b2_field_text(f, object, "model_type", type, sizeof type);
-    if (strcmp(type, "opt") == 0) {
-        config->language = B2_LANGUAGE_OPT;
-        read_opt(f, object, &config->opt);
-        read_tokens(f, object, 2, 1, 2, config);
-    } else if (strcmp(type, "t5") == 0) {
-        config->language = B2_LANGUAGE_T5;
-        read_tokens(f, object, -1, 0, 1, config);
-    } else if (strcmp(type, "llama") == 0) {
-        config->language = B2_LANGUAGE_LLAMA;
-        read_tokens(f, object, 1, -1, 2, config);
-    } else if (f->status == BLIP2_OK) {
-        f->status = b2_fail(BLIP2_ENOTSUP, "%s: text_config.model_type: \"%s\" is not supported",
-                            f->file, type);
-    }
     f->section = "";
 }
 
@@ -243,9 +146,9 @@ blip2_status b2_config_parse(b2_config *out, const char *json, size_t size, cons
     read_qformer(&f, top, &config.qformer);
     config.qformer.vision_width = config.vit.width;
     b2_field_token(&f, top, "image_token_index", &config.image_token);
-    b2_field_u32(&f, top, "image_text_hidden_size", 1, MAX_WIDTH, &config.itc_width);
+    b2_field_u32(&f, top, "image_text_hidden_size", 1, B2_MAX_WIDTH, &config.itc_width);
     if (has_language(config.architecture))
-        read_language(&f, top, &config);
+        b2_config_read_language(&f, top, &config);
     config.image.width = config.image.height = config.vit.image;
     if (f.status == BLIP2_OK)
         *out = config;

@@ -43,27 +43,18 @@ static blip2_status load_parts(blip2_model *model) {
     if (config->language == B2_LANGUAGE_NONE)
         return b2_stage1_load(&model->stage1, loader, config->qformer.width, config->itc_width);
     if ((status = b2_load_dense(loader, &model->projection, B2_PROJ_W, B2_PROJ_B, 0,
-                                config->opt.embed, config->qformer.width)) < 0)
+                                b2_language_embed(config), config->qformer.width)) < 0)
         return status;
     loader->exact = false;
-    return b2_opt_load(&model->opt, loader, &config->opt);
+    return b2_language_load(&model->language, loader, config);
 }
 
 /* After load_parts. */
 static void find_writer(blip2_model *model) {
-    const b2_opt_config *opt = &model->config.opt;
     const b2_qformer_config *qformer = &model->qformer.config;
 
     if (model->config.language != B2_LANGUAGE_NONE)
-        model->writer = (b2_writer){.kind = B2_WRITER_OPT,
-                                    .layers = opt->layers,
-                                    .heads = opt->heads,
-                                    .width = opt->width,
-                                    .kv = model->device->compute,
-                                    .vocab = opt->vocab,
-                                    .positions = opt->positions,
-                                    .position = B2_OPT_POSITION_OFFSET,
-                                    .start = -1};
+        model->writer = b2_language_writer(&model->config, model->device->compute);
     else if (model->qformer.writes_text)
         model->writer = (b2_writer){.kind = B2_WRITER_QFORMER,
                                     .layers = qformer->layers,
@@ -131,7 +122,7 @@ static blip2_status open_tokenizer(blip2_model *model, const char *directory,
                               ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
                               : b2_tokenizer_open(&model->tokenizer, directory);
     bool generates = model->config.language != B2_LANGUAGE_NONE;
-    size_t vocab, most = generates ? model->config.opt.vocab : model->qformer.config.vocab;
+    size_t vocab, most = generates ? model->writer.vocab : model->qformer.config.vocab;
 
     if (status < 0)
         return status;
@@ -236,7 +227,7 @@ void blip2_model_close(blip2_model *model) {
     b2_loader_free(&model->loader);
     b2_vit_free(&model->vit);
     b2_qformer_free(&model->qformer);
-    b2_opt_free(&model->opt);
+    b2_language_free(&model->language);
     b2_tokenizer_close(model->tokenizer);
     b2_weights_close(model->weights);
     b2_device_close(model->device);

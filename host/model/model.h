@@ -9,11 +9,10 @@
 #include <stdatomic.h>
 
 #include "load/config.h"
-#include "model/opt.h"
+#include "model/language.h"
 #include "model/qformer.h"
 #include "model/stage1.h"
 #include "model/vit.h"
-#include "model/writer.h"
 #include "text/tokenizer.h"
 
 struct blip2_model {
@@ -27,7 +26,7 @@ struct blip2_model {
     b2_qformer qformer;
     b2_stage1 stage1;
     b2_dense projection; /* [E, C] */
-    b2_opt opt;
+    b2_language_model language;
     b2_writer writer;
     b2_sha256 digest;   /* of its small files (digest.h) */
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */

@@ -9,7 +9,11 @@
 #define B2_WRITER_H
 #include "device.h"
 
-typedef enum b2_writer_kind { B2_WRITER_NONE, B2_WRITER_OPT, B2_WRITER_QFORMER } b2_writer_kind;
+typedef enum b2_writer_kind {
+    B2_WRITER_NONE,
+    B2_WRITER_LANGUAGE,
+    B2_WRITER_QFORMER
+} b2_writer_kind;
 
 typedef struct b2_writer {
     b2_writer_kind kind;
