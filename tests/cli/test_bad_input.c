@@ -29,6 +29,7 @@ static void run_command(outcome *o, int i, const char *model, const char *texts,
     for (const char *const *word = commands[i]; *word != NULL; word++)
         line[n++] = *word;
     line[n++] = texts;
+    line[n++] = "--threads=1";
     line[n++] = "--model";
     line[n++] = model;
     if (strcmp(commands[i][0], "features") == 0) {
@@ -105,7 +106,7 @@ static void make_headless(const char *head) {
     }
 }
 
-#define QUIET_MODEL "--quiet", "--model", model
+#define QUIET_MODEL "--quiet", "--threads=1", "--model", model
 
 START_TEST(a_head_that_is_not_there) {
     char model[512];

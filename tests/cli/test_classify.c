@@ -6,7 +6,8 @@
 #include "program.h"
 
 #define MATCHER BLIP2_SOURCE_DIR "/models/demo/match"
-#define CLASSIFY "classify", "--model=" MATCHER, "--template=a small {}", "--template=a big {}"
+#define CLASSIFY                                                                                   \
+    "classify", "--threads=1", "--model=" MATCHER, "--template=a small {}", "--template=a big {}"
 
 static const json_t *label(const json_t *line, size_t place) {
     return json_array_get(json_object_get(line, "labels"), place);
@@ -54,8 +55,8 @@ START_TEST(scores_are_those_of_match) {
     json_t *ours, *theirs;
     outcome o, m;
 
-    RUN(&o, "classify", "--model=" MATCHER, PICTURE, "--label=ring", "--template=a red {}",
-        "--json");
+    RUN(&o, "classify", "--threads=1", "--model=" MATCHER, PICTURE, "--label=ring",
+        "--template=a red {}", "--json");
     expect_success(&o);
     RUN(&m, "match", "--model=" MATCHER, PICTURE, "--text=a red ring", "--json");
     expect_success(&m);
@@ -69,8 +70,8 @@ START_TEST(scores_are_those_of_match) {
     ck_assert_double_eq(number(ours, 0, "probability"), 1.0);
     json_decref(ours);
     json_decref(theirs);
-    RUN(&o, "classify", "--model=" MATCHER, PICTURE, "--label=ring", "--template=a red {}",
-        "--json", "--head=itm");
+    RUN(&o, "classify", "--threads=1", "--model=" MATCHER, PICTURE, "--label=ring",
+        "--template=a red {}", "--json", "--head=itm");
     expect_success(&o);
     at = o.out;
     ours = take_line(&at);

@@ -286,17 +286,20 @@ START_TEST(pictures_that_fail_end_the_call) {
 }
 END_TEST
 
+/* One picture and one text: stopped when the picture is kept, then to the end. */
 static blip2_status compute_and_go_on(void) {
     blip2_engine *engine = NULL;
     watched w = nobody();
+    const blip2_similarity_options options = options_of(&w, folder);
     blip2_similarity *s = NULL;
     blip2_status status;
 
-    w.stop_at = TEXTS + TOGETHER;
+    w.stop_at = 2;
     if ((status = open_small_engine(&engine, model)) == BLIP2_OK &&
-        (status = compute(engine, &w, folder, &s)) == BLIP2_ESTOP) {
+        (status = blip2_similarity_compute(engine, NULL, 1, texts, 1, &options, &s)) ==
+            BLIP2_ESTOP) {
         w.stop_at = UINT64_MAX;
-        status = compute(engine, &w, folder, &s);
+        status = blip2_similarity_compute(engine, NULL, 1, texts, 1, &options, &s);
     }
     ck_assert(status == BLIP2_OK || s == NULL);
     blip2_similarity_free(s);
