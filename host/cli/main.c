@@ -42,11 +42,10 @@ static const b2_command commands[] = {
      "too\n"
      "(itm) and put in order by their score: logit of a match + itc, as LAVIS's retrieval does. "
      "The\n"
-     "others follow, by contrast. PICTURE and texts are as with 'blip2 match'. With --work\n"
-     "the job can be stopped (Ctrl-C) and goes on from there. With --json a line is {\"rank\", "
-     "\"file\", \"text\", \"itc\"} and, where it "
-     "was\n"
-     "matched, \"score\".\n",
+     "others follow, by contrast. PICTURE and texts are as with 'blip2 match'. With --work the "
+     "job\n"
+     "can be stopped (Ctrl-C) and goes on from there. With --json a line is {\"rank\", \"file\",\n"
+     "\"text\", \"itc\"} and, where it was matched, \"score\".\n",
      "  blip2 rank picture.png --texts captions.txt\n"
      "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
      b2_rank_run},

@@ -4,11 +4,11 @@
 #include "program.h"
 
 static const char *const helps[][3] = {
-    {"--help", NULL, NULL},    {"-h", NULL, NULL},         {"help", NULL, NULL},
-    {"help", "caption", NULL}, {"help", "info", NULL},     {"caption", "--help", NULL},
-    {"info", "--help", NULL},  {"help", "match", NULL},    {"help", "features", NULL},
-    {"help", "rank", NULL},    {"help", "retrieve", NULL}, {"help", "losses", NULL},
-    {"caption", "-h", NULL},
+    {"--help", NULL, NULL},     {"-h", NULL, NULL},         {"help", NULL, NULL},
+    {"help", "caption", NULL},  {"help", "info", NULL},     {"caption", "--help", NULL},
+    {"info", "--help", NULL},   {"help", "match", NULL},    {"help", "features", NULL},
+    {"help", "rank", NULL},     {"help", "retrieve", NULL}, {"help", "losses", NULL},
+    {"help", "classify", NULL}, {"caption", "-h", NULL},
 };
 
 /* A help text fits a terminal and has no white space at line ends. */
