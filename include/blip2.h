@@ -127,6 +127,11 @@ BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine o
 /* Non-zero if the model can do a task: "caption", "vqa" (blip2_generate), "features", "match",
  * "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
 BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
+/* Tells a checkpoint from others, as 64 hexadecimal digits and a zero: SHA-256 of its small files,
+ * of all tensors' names and shapes and a sample of their data, and of how pictures are read. */
+BLIP2_API blip2_status blip2_model_digest(const blip2_model *model, char hex[65]);
+/* What contrast is divided by before a softmax: the checkpoint's, or 0.07 where it has none. */
+BLIP2_API float blip2_model_temperature(const blip2_model *model);
 
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */
@@ -180,13 +185,14 @@ BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
 /* What an engine has done since it was opened. */
 typedef struct blip2_engine_counts {
-    uint64_t images_encoded; /* runs of the vision tower, a picture each */
-    uint64_t image_hits;     /* requests that found their picture encoded, or about to be */
-    uint64_t texts_scored;   /* texts read by themselves */
-    uint64_t pairs_scored;   /* texts read together with a picture */
-    uint64_t cross_kv_runs;  /* pictures whose keys and values for the Q-Former were computed */
-    uint64_t query_runs;     /* pictures that the Q-Former's queries read without a text */
-    uint64_t query_hits;     /* texts by the Q-Former that went on from queries run before */
+    uint64_t images_encoded;  /* runs of the vision tower, a picture each */
+    uint64_t image_hits;      /* requests that found their picture encoded, or about to be */
+    uint64_t texts_scored;    /* texts read by themselves */
+    uint64_t pairs_scored;    /* texts read together with a picture */
+    uint64_t cross_kv_runs;   /* pictures whose keys and values for the Q-Former were computed */
+    uint64_t query_runs;      /* pictures that the Q-Former's queries read without a text */
+    uint64_t query_hits;      /* texts by the Q-Former that went on from queries run before */
+    uint64_t images_restored; /* pictures that went on from features kept in a work folder */
 } blip2_engine_counts;
 /* Writes size bytes, sizeof *counts: what a program was compiled with. */
 BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
@@ -279,6 +285,13 @@ typedef struct blip2_similarity_options {
     /* Work so far, of a total that is not exceeded; non-zero stops (BLIP2_ESTOP). */
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *payload;
+    /* Instead of images, NULL then: opens picture `index`, which the call frees, when it is needed.
+     * A few are held at a time. Once more only when it has left the engine's image cache. */
+    blip2_status (*open_image)(size_t index, blip2_image **out, void *payload);
+    /* A folder, made if it is not there, that keeps what is finished (docs/api.md): the same call
+     * goes on from it after a stop or the end of the process. NULL: nothing is kept. */
+    const char *work;
+    const char *work_inputs; /* with open_image: a text that tells these pictures from others */
 } blip2_similarity_options;
 BLIP2_API void blip2_similarity_options_init(blip2_similarity_options *options, size_t size);
 

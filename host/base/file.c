@@ -128,9 +128,7 @@ out:
 }
 
 bool b2_file_exists(const char *path) {
-    struct stat info;
-
-    return stat(path, &info) == 0;
+    return access(path, F_OK) == 0;
 }
 
 char *b2_path_join(const char *directory, const char *name) {

@@ -32,6 +32,8 @@ bool b2_file_exists(const char *path); /* of any kind */
  * yours to b2_free; one zero byte follows the data. EIO, or EFORMAT when the file is too large. */
 blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t max_size);
 
+bool b2_file_exists(const char *path);
+
 /* "directory/name"; NULL when out of memory. Yours to b2_free. */
 char *b2_path_join(const char *directory, const char *name);
 

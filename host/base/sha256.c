@@ -81,17 +81,22 @@ void b2_sha256_final(b2_sha256 *sha, uint8_t digest[32]) {
         digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-void b2_sha256_hex(char hex[65], const void *data, size_t size) {
+void b2_sha256_final_hex(b2_sha256 *sha, char hex[B2_SHA256_HEX]) {
     static const char digits[] = "0123456789abcdef";
     uint8_t digest[32];
-    b2_sha256 sha;
 
-    b2_sha256_init(&sha);
-    b2_sha256_update(&sha, data, size);
-    b2_sha256_final(&sha, digest);
+    b2_sha256_final(sha, digest);
     for (int i = 0; i < 32; i++) {
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
     hex[64] = '\0';
+}
+
+void b2_sha256_hex(char hex[B2_SHA256_HEX], const void *data, size_t size) {
+    b2_sha256 sha;
+
+    b2_sha256_init(&sha);
+    b2_sha256_update(&sha, data, size);
+    b2_sha256_final_hex(&sha, hex);
 }

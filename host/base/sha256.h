@@ -15,7 +15,10 @@ void b2_sha256_update(b2_sha256 *sha, const void *data, size_t size);
 /* Ends the message; init before using sha again. */
 void b2_sha256_final(b2_sha256 *sha, uint8_t digest[32]);
 
-/* Digest of data [size] as 64 lower-case hexadecimal digits and a zero. */
-void b2_sha256_hex(char hex[65], const void *data, size_t size);
+/* The digest as 64 lower-case hexadecimal digits and a zero; of data [size], or ending a message.
+ */
+enum { B2_SHA256_HEX = 65 };
+void b2_sha256_hex(char hex[B2_SHA256_HEX], const void *data, size_t size);
+void b2_sha256_final_hex(b2_sha256 *sha, char hex[B2_SHA256_HEX]);
 
 #endif

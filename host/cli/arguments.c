@@ -15,14 +15,18 @@
 #define EXPLAIN B2_COMMAND_EXPLAIN
 #define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES | EXPLAIN)
 #define RETRIEVE B2_COMMAND_RETRIEVE
-#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE)
+#define CLASSIFY B2_COMMAND_CLASSIFY
 #define CONVERT B2_COMMAND_CONVERT
+#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY)
+#define WITH_MODEL_BUT_FEATURES (WITH_MODEL & ~(unsigned)FEATURES)
+#define RESUMED (RANK | RETRIEVE | FEATURES)
 
 /* In the order of blip2_weight_type and blip2_compute. */
 static const char *const weight_types[] = {"auto", "f32", "f16", "bf16", NULL};
 static const char *const compute_types[] = {"auto", "f32", "tf32", "f16", "bf16", NULL};
-static const char *const compats[] = {"auto", "hf", "lavis", NULL};       /* blip2_compat */
-static const char *const heads[] = {"both", "itm", "itc", NULL};          /* b2_head */
+static const char *const compats[] = {"auto", "hf", "lavis", NULL}; /* blip2_compat */
+static const char *const heads[] = {"both", "itm", "itc", NULL};    /* b2_head */
+static const char *const class_heads[] = {"itc", "itm", NULL};
 static const char *const bests[] = {"texts", "pictures", NULL};           /* blip2_direction */
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
@@ -40,16 +44,26 @@ const b2_option b2_options[] = {
      FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"label", "TEXT", "a class; may be given several times", CLASSIFY, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
+    {"labels", "FILE", "a file of classes, a line each; empty lines are left out", CLASSIFY,
+     B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"template", "TEXT",
+     "the text of a class, {} where its name goes; may be given several times; default "
+     "\"a photo of a {}.\"",
+     CLASSIFY, B2_OPTION_TEXTS, FIELD(templates), 0, 0, NULL},
     {"no-clean", NULL,
      "texts as they are; otherwise in lower case and without some punctuation, as LAVIS's "
      "blip_caption has them",
-     WITH_TEXTS | RETRIEVE, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
+     WITH_TEXTS | RETRIEVE | CLASSIFY, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"head", "NAME", "itm (matching), itc (contrast) or both; default both", MATCH,
      B2_OPTION_CHOICE, FIELD(head), 0, 0, heads},
+    {"head", "NAME", "itc (contrast) or itm (matching); default itc", CLASSIFY, B2_OPTION_CHOICE,
+     FIELD(head), 0, 0, class_heads},
     {"best", "NAME", "texts (of every picture) or pictures (of every text); default texts", RANK,
      B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
-    {"top", "N", "how many of each are printed; default 5", RANK, B2_OPTION_COUNT, FIELD(top), 1,
-     1000000000, NULL},
+    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY, B2_OPTION_COUNT,
+     FIELD(top), 1, 1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
      RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
     {"images", "DIR", "where the pictures are; default: beside the file", RETRIEVE, B2_OPTION_TEXT,
@@ -148,6 +162,14 @@ const b2_option b2_options[] = {
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
      CAPTION, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
+    {"work", "DIR",
+     "a folder, made if it is not there, that keeps what is finished: the same command goes on "
+     "from "
+     "it",
+     RESUMED, B2_OPTION_TEXT, FIELD(work), 0, 0, NULL},
+    {"image-cache", "MIB",
+     "memory for pictures that are kept encoded; default 64, at least as many as --batch",
+     WITH_MODEL, B2_OPTION_COUNT, FIELD(image_cache), 1, 16777216, NULL},
     {"batch", "N", "pictures (or pairs) worked on at the same time; default 8", WITH_MODEL,
      B2_OPTION_COUNT, FIELD(batch), 1, 4096, NULL},
     {"threads", "N", "processor threads; default: all cores this process may use", WITH_MODEL,
@@ -165,8 +187,10 @@ const b2_option b2_options[] = {
     {"weights", "TYPE",
      "type of the matrices that are written: auto (as stored), f32, f16, bf16; default auto",
      CONVERT, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
-    {"json", NULL, "JSON for scripts", CAPTION | MATCH | RANK | RETRIEVE | LOSSES | EXPLAIN | INFO,
-     B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
+    {"json", NULL, "JSON for scripts", WITH_MODEL_BUT_FEATURES | INFO, B2_OPTION_FLAG, FIELD(json),
+     0, 0, NULL},
+    {"stats", NULL, "say at the end what was computed and what was found in the picture cache",
+     WITH_MODEL, B2_OPTION_FLAG, FIELD(stats), 0, 0, NULL},
     {"quiet", NULL, "no warnings and no progress; errors only", WITH_MODEL | CONVERT,
      B2_OPTION_FLAG, FIELD(quiet), 0, 0, NULL},
     {"verbose", NULL, "say what is loaded, and every warning", WITH_MODEL | CONVERT, B2_OPTION_FLAG,
@@ -325,8 +349,11 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 }
 
 void b2_settings_free(b2_settings *settings) {
-    b2_free(settings->texts.texts);
-    b2_free(settings->bad_words.texts);
-    b2_free(settings->stops.texts);
-    settings->texts = settings->bad_words = settings->stops = (b2_list){0};
+    b2_list *const lists[] = {&settings->texts, &settings->templates, &settings->bad_words,
+                              &settings->stops};
+
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        b2_free(lists[i]->texts);
+        *lists[i] = (b2_list){0};
+    }
 }

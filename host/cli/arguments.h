@@ -19,17 +19,18 @@ typedef struct b2_list {
 } b2_list;
 
 typedef struct b2_settings {
-    const char *model;                            /* folder; NULL: the demo model */
-    const char *device;                           /* NULL: the library's choice */
-    const char *prompt;                           /* NULL: none */
-    const char *text_file, *out, *images, *split; /* NULL: none */
+    const char *model;                                   /* folder; NULL: the demo model */
+    const char *device;                                  /* NULL: the library's choice */
+    const char *prompt;                                  /* NULL: none */
+    const char *text_file, *out, *images, *split, *work; /* NULL: none */
     const char *checkpoint, *vit, *vocabulary, *language_model;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
-        vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat;
+        vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache;
     float repetition_penalty, length_penalty, temperature, top_p, min_p, typical_p;
-    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample;
-    b2_list texts, bad_words, stops;
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats;
+    b2_list texts, templates; /* each --text (or --label), each --template, in order */
+    b2_list bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
 } b2_settings;
@@ -53,7 +54,8 @@ enum {
     B2_COMMAND_RETRIEVE = 32,
     B2_COMMAND_LOSSES = 64,
     B2_COMMAND_CONVERT = 128,
-    B2_COMMAND_EXPLAIN = 256
+    B2_COMMAND_EXPLAIN = 256,
+    B2_COMMAND_CLASSIFY = 512
 };
 
 #define B2_TOP_K_UNSET UINT32_MAX /* settings.top_k: not given */

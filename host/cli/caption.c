@@ -178,6 +178,8 @@ b2_exit_code b2_caption_run(const b2_settings *settings) {
     b2_progress_erase(&s.progress);
     if (status < 0 && !s.group.stopped)
         s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
+    else if (!settings->json)
+        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
     b2_loaded_close(&s.loaded);
     b2_group_free(&s.group);
     b2_inputs_free(&s.inputs);

@@ -51,6 +51,11 @@ b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b) {
     return a != B2_EXIT_OK ? a : b;
 }
 
+void b2_complain_unreadable(size_t count, size_t total) {
+    if (count > 1)
+        b2_complain("%zu of %zu pictures cannot be read and are left out", count, total);
+}
+
 void b2_print_name(const char *name) {
     for (const char *c = name; *c != '\0'; c++)
         (void)putchar(iscntrl((unsigned char)*c) ? '?' : *c);

@@ -22,6 +22,9 @@ b2_exit_code b2_exit_code_of(blip2_status status);
  * input. */
 b2_exit_code b2_exit_code_worse(b2_exit_code a, b2_exit_code b);
 
+/* How many of the pictures could not be read, where that is more than the one line said already. */
+void b2_complain_unreadable(size_t count, size_t total);
+
 /* A file's name to stdout, as b2_complain shows it. */
 void b2_print_name(const char *name);
 /* Text of a model to stdout, control characters as spaces: it stays one line. */

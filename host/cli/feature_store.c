@@ -1,9 +1,10 @@
 #include "feature_store.h"
 
+#include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -12,7 +13,7 @@
 #include "base/text_buffer.h"
 #include "load/safetensors_write.h"
 
-enum { NAME_BYTES = 40, NPY_ALIGN = 64, NPY_HEADER = 192 };
+enum { NAME_BYTES = 40, NPY_ALIGN = 64, NPY_HEADER = 192, PIECE = 1 << 18 /* floats */ };
 
 /* A larger capacity of at least `needed`; 0: too many. */
 static size_t grown(size_t capacity, size_t needed) {
@@ -23,20 +24,44 @@ static size_t grown(size_t capacity, size_t needed) {
     return b2_size_max(twice, needed);
 }
 
-blip2_status b2_matrices_add(b2_matrices *m, const float *data, size_t rows, size_t cols) {
+static blip2_status fail_errno(const char *path, const char *what) {
+    return b2_fail(BLIP2_EIO, "%s: cannot %s: %s", path, what, strerror(errno != 0 ? errno : EIO));
+}
+
+/* In the folder of the file to be, where room is needed anyway. */
+static blip2_status open_data(FILE **out, const char *path) {
+    b2_text_buffer name = {0};
+    char *text;
+    int fd;
+
+    b2_text_appendf(&name, "%s.data-XXXXXX", path);
+    if ((text = b2_text_take(&name)) == NULL) {
+        b2_text_free(&name);
+        return b2_fail_memory();
+    }
+    if ((fd = mkstemp(text)) >= 0)
+        (void)unlink(text);
+    b2_free(text);
+    if (fd < 0 || (*out = fdopen(fd, "w+b")) == NULL) {
+        blip2_status status = fail_errno(path, "create");
+
+        if (fd >= 0)
+            (void)close(fd);
+        return status;
+    }
+    return BLIP2_OK;
+}
+
+blip2_status b2_feature_store_add(const b2_feature_store *store, b2_matrices *m, const void *data,
+                                  size_t rows, size_t cols) {
     size_t floats, needed, capacity;
     void *larger;
+    blip2_status status;
 
     if (!b2_size_mul(rows, cols, &floats) || !b2_size_add(m->used, floats, &needed))
         return b2_fail_memory();
-    if (needed > m->capacity) {
-        capacity = grown(m->capacity, needed);
-        if (capacity == 0 ||
-            (larger = b2_realloc_array(m->data, capacity, sizeof *m->data)) == NULL)
-            return b2_fail_memory();
-        m->data = larger;
-        m->capacity = capacity;
-    }
+    if (m->data == NULL && (status = open_data(&m->data, store->path)) < 0)
+        return status;
     if (m->count == m->rows_capacity) {
         capacity = grown(m->rows_capacity, m->count + 1);
         if ((larger = b2_realloc_array(m->rows, capacity, sizeof *m->rows)) == NULL)
@@ -44,10 +69,22 @@ blip2_status b2_matrices_add(b2_matrices *m, const float *data, size_t rows, siz
         m->rows = larger;
         m->rows_capacity = capacity;
     }
-    memcpy(m->data + m->used, data, floats * sizeof *data);
+    errno = 0;
+    if (fwrite(data, sizeof(float), floats, m->data) != floats)
+        return fail_errno(store->path, "write");
     m->used = needed;
     m->cols = cols;
     m->rows[m->count++] = rows;
+    return BLIP2_OK;
+}
+
+/* From the start on, or from float number `first` on. */
+static blip2_status read_data(const char *path, b2_matrices *m, size_t first, size_t count,
+                              void *out) {
+    errno = 0;
+    if (fflush(m->data) != 0 || fseeko(m->data, (off_t)(first * sizeof(float)), SEEK_SET) != 0 ||
+        fread(out, sizeof(float), count, m->data) != count)
+        return fail_errno(path, "read what was gathered");
     return BLIP2_OK;
 }
 
@@ -61,7 +98,8 @@ static size_t find_uneven(const b2_matrices *m) {
 }
 
 static void free_matrices(b2_matrices *m) {
-    b2_free(m->data);
+    if (m->data != NULL)
+        (void)fclose(m->data);
     b2_free(m->rows);
     *m = (b2_matrices){0};
 }
@@ -91,15 +129,24 @@ static size_t npy_header(char out[NPY_HEADER], const b2_matrices *m) {
     return length;
 }
 
-static blip2_status write_file(const char *path, const void *const *pieces, const size_t *sizes,
-                               size_t count) {
+/* start [size], then the data of m (NULL: none). */
+static blip2_status write_file(const char *path, const void *start, size_t size, b2_matrices *m) {
     b2_file_writer writer;
-    blip2_status status = b2_file_writer_open(&writer, path);
+    void *piece = b2_alloc(PIECE * sizeof(float));
+    blip2_status status = piece != NULL ? b2_file_writer_open(&writer, path) : b2_fail_memory();
 
-    if (status < 0)
+    if (status < 0) {
+        b2_free(piece);
         return status;
-    for (size_t i = 0; i < count && status == BLIP2_OK; i++)
-        status = b2_file_writer_write(&writer, pieces[i], sizes[i]);
+    }
+    status = b2_file_writer_write(&writer, start, size);
+    for (size_t at = 0; m != NULL && at < m->used && status == BLIP2_OK; at += PIECE) {
+        size_t count = b2_size_min(PIECE, m->used - at);
+
+        if ((status = read_data(path, m, at, count, piece)) == BLIP2_OK)
+            status = b2_file_writer_write(&writer, piece, count * sizeof(float));
+    }
+    b2_free(piece);
     if (status == BLIP2_OK)
         return b2_file_writer_commit(&writer);
     b2_file_writer_abandon(&writer);
@@ -107,26 +154,27 @@ static blip2_status write_file(const char *path, const void *const *pieces, cons
 }
 
 /* path.json, first: whoever sees the matrices finds their names. */
-static blip2_status write_names(const b2_feature_store *store, const char *path) {
-    b2_text_buffer name = {0};
+static blip2_status write_names(const b2_feature_store *store) {
+    b2_text_buffer name = {0}, content = {0};
     json_t *root = json_pack("{s:O}", "names", store->names);
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
     blip2_status status;
 
-    b2_text_appendf(&name, "%s.json", path);
-    if (text == NULL || name.failed)
+    b2_text_appendf(&name, "%s.json", store->path);
+    if (text != NULL)
+        b2_text_appendf(&content, "%s\n", text);
+    if (text == NULL || name.failed || content.failed)
         status = b2_fail_memory();
     else
-        status = write_file(b2_text_data(&name), (const void *const[]){text, "\n"},
-                            (const size_t[]){strlen(text), 1}, 2);
+        status = write_file(b2_text_data(&name), content.data, content.length, NULL);
     b2_text_free(&name);
+    b2_text_free(&content);
     free(text);
     json_decref(root);
     return status;
 }
 
-blip2_status b2_feature_store_write_npy(const b2_feature_store *store, const char *path,
-                                        const b2_matrices *which) {
+blip2_status b2_feature_store_write_npy(const b2_feature_store *store, b2_matrices *which) {
     char header[NPY_HEADER];
     size_t uneven = find_uneven(which);
     blip2_status status;
@@ -135,18 +183,19 @@ blip2_status b2_feature_store_write_npy(const b2_feature_store *store, const cha
         return b2_fail(BLIP2_EINVAL,
                        "%s: input 1 has %zu rows and input %zu has %zu, which one array cannot "
                        "hold; write .safetensors, or only --first-row",
-                       path, which->rows[0], uneven + 1, which->rows[uneven]);
-    if ((status = write_names(store, path)) < 0)
+                       store->path, which->rows[0], uneven + 1, which->rows[uneven]);
+    if ((status = write_names(store)) < 0)
         return status;
-    return write_file(path, (const void *const[]){header, which->data},
-                      (const size_t[]){npy_header(header, which), which->used * sizeof(float)}, 2);
+    return write_file(store->path, header, npy_header(header, which), which);
 }
 
 /* ---- .safetensors ------------------------------------------------------------------------- */
 
 typedef struct tensors {
+    const char *path;
     b2_tensor_shape *shapes; /* [count] */
-    const float **data;      /* [count] */
+    b2_matrices **of;        /* [count] whose data they are in, */
+    size_t *first;           /* [count] from which float on */
     char (*names)[NAME_BYTES];
     size_t count;
 } tensors;
@@ -154,30 +203,31 @@ typedef struct tensors {
 static blip2_status fill(void *payload, size_t index, size_t first, size_t count, void *data) {
     const tensors *t = payload;
 
-    memcpy(data, t->data[index] + first, count * sizeof(float));
-    return BLIP2_OK;
+    return read_data(t->path, t->of[index], t->first[index] + first, count, data);
 }
 
-static void add_tensor(tensors *t, const float *data, const int64_t *dim, uint32_t rank) {
+static void add_tensor(tensors *t, b2_matrices *of, size_t first, const int64_t *dim,
+                       uint32_t rank) {
     b2_tensor_shape *shape = &t->shapes[t->count];
 
     *shape = (b2_tensor_shape){.name = t->names[t->count], .type = B2_F32, .rank = rank};
     memcpy(shape->dim, dim, rank * sizeof *dim);
-    t->data[t->count++] = data;
+    t->of[t->count] = of;
+    t->first[t->count++] = first;
 }
 
-static void add_tensors(tensors *t, const char *kind, const b2_matrices *m) {
-    const float *at = m->data;
+static void add_tensors(tensors *t, const char *kind, b2_matrices *m) {
+    size_t at = 0;
     int64_t cols = (int64_t)m->cols;
 
     if (m->count > 0 && find_uneven(m) >= m->count) {
         (void)snprintf(t->names[t->count], NAME_BYTES, "%s", kind);
-        add_tensor(t, at, (const int64_t[]){(int64_t)m->count, (int64_t)m->rows[0], cols}, 3);
+        add_tensor(t, m, 0, (const int64_t[]){(int64_t)m->count, (int64_t)m->rows[0], cols}, 3);
         return;
     }
     for (size_t i = 0; i < m->count; at += m->rows[i++] * m->cols) {
         (void)snprintf(t->names[t->count], NAME_BYTES, "%s.%zu", kind, i);
-        add_tensor(t, at, (const int64_t[]){(int64_t)m->rows[i], cols}, 2);
+        add_tensor(t, m, at, (const int64_t[]){(int64_t)m->rows[i], cols}, 2);
     }
 }
 
@@ -192,23 +242,27 @@ static char *metadata_of(const b2_feature_store *store) {
     return out;
 }
 
-blip2_status b2_feature_store_write_safetensors(const b2_feature_store *store, const char *path) {
+blip2_status b2_feature_store_write_safetensors(b2_feature_store *store) {
     size_t most = store->hidden.count + store->projected.count;
-    tensors t = {.shapes = b2_calloc(most, sizeof *t.shapes),
-                 .data = b2_calloc(most, sizeof *t.data),
+    tensors t = {.path = store->path,
+                 .shapes = b2_calloc(most, sizeof *t.shapes),
+                 .of = b2_calloc(most, sizeof *t.of),
+                 .first = b2_calloc(most, sizeof *t.first),
                  .names = b2_calloc(most, sizeof *t.names)};
     char *metadata = metadata_of(store);
     blip2_status status;
 
-    if (t.shapes == NULL || t.data == NULL || t.names == NULL || metadata == NULL) {
+    if (t.shapes == NULL || t.of == NULL || t.first == NULL || t.names == NULL ||
+        metadata == NULL) {
         status = b2_fail_memory();
     } else {
         add_tensors(&t, "hidden", &store->hidden);
         add_tensors(&t, "projected", &store->projected);
-        status = b2_safetensors_write(path, t.shapes, t.count, metadata, fill, &t);
+        status = b2_safetensors_write(store->path, t.shapes, t.count, metadata, fill, &t);
     }
     b2_free(t.shapes);
-    b2_free(t.data);
+    b2_free(t.of);
+    b2_free(t.first);
     b2_free(t.names);
     free(metadata);
     return status;

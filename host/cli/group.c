@@ -82,6 +82,7 @@ size_t b2_group_fill(b2_group *group, const b2_inputs *inputs, size_t first) {
             status = blip2_image_open(&item->image, name->path, NULL);
         if (status < 0) {
             set_error(group, item, name->error);
+            group->unreadable++;
             group->code = b2_exit_code_worse(group->code, b2_exit_code_of(status));
             continue;
         }

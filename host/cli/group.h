@@ -28,6 +28,7 @@ typedef struct b2_group {
     blip2_input *inputs; /* [most] for blip2_generate: items with a picture, input_count of them */
     size_t *item_of;     /* [most] of each input */
     size_t input_count;
+    size_t unreadable; /* pictures so far, of all groups */
 
     b2_exit_code code; /* the worst so far, of all groups */
     bool stopped;      /* the output cannot be written */

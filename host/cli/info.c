@@ -112,6 +112,8 @@ static void print_memory(const json_t *root) {
                      rows[i].text);
     }
     (void)printf("  %10s   at most\n", bytes_text(sum, text));
+    (void)printf("  pictures kept encoded: %" JSON_INTEGER_FORMAT "\n",
+                 number(memory, "cached_images"));
 }
 
 /* A list of strings in one line, at most `most` of them. */

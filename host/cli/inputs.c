@@ -152,6 +152,22 @@ blip2_status b2_inputs_expand(b2_inputs *out, char *const *operands, size_t coun
     return status;
 }
 
+void b2_inputs_digest(const b2_inputs *inputs, b2_sha256 *sha) {
+    for (size_t i = 0; i < inputs->count; i++) {
+        const char *path = inputs->names[i].path;
+        struct stat info = {0};
+        int64_t known[3] = {0};
+
+        if (stat(path, &info) == 0) {
+            known[0] = info.st_size;
+            known[1] = info.st_mtim.tv_sec;
+            known[2] = info.st_mtim.tv_nsec;
+        }
+        b2_sha256_update(sha, path, strlen(path) + 1);
+        b2_sha256_update(sha, known, sizeof known);
+    }
+}
+
 void b2_inputs_free(b2_inputs *inputs) {
     for (size_t i = 0; i < inputs->count; i++) {
         b2_free(inputs->names[i].path);

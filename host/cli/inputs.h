@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/sha256.h"
 #include "blip2.h"
 
 typedef struct b2_input_name {
@@ -21,6 +22,9 @@ typedef struct b2_inputs {
 
 /* What cannot be found is a name with an error; the call fails only for want of memory. */
 blip2_status b2_inputs_expand(b2_inputs *out, char *const *operands, size_t count);
+/* Add what tells these pictures from others without reading them: each one's name, size and time of
+ * last change. */
+void b2_inputs_digest(const b2_inputs *inputs, b2_sha256 *sha);
 void b2_inputs_free(b2_inputs *inputs);
 
 #endif

@@ -79,6 +79,7 @@ static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
                                   b2_size_max(loaded->settings->beams, 1),
                               MOST_REQUESTS);
     options.max_tokens = loaded->settings->max_tokens;
+    options.image_cache_bytes = (uint64_t)loaded->settings->image_cache << 20;
     return blip2_engine_open(&loaded->engine, loaded->model, &options);
 }
 
@@ -93,7 +94,20 @@ blip2_status b2_loaded_open(b2_loaded *loaded, size_t max_requests) {
     return status;
 }
 
+static void print_stats(const blip2_engine *engine) {
+    blip2_engine_counts c;
+
+    if (blip2_engine_stats(engine, &c, sizeof c) == BLIP2_OK)
+        b2_complain("%llu pictures encoded, %llu from kept features, %llu found in the cache; %llu "
+                    "texts read, %llu pairs matched",
+                    (unsigned long long)c.images_encoded, (unsigned long long)c.images_restored,
+                    (unsigned long long)c.image_hits, (unsigned long long)c.texts_scored,
+                    (unsigned long long)c.pairs_scored);
+}
+
 void b2_loaded_close(b2_loaded *loaded) {
+    if (loaded->settings->stats && loaded->engine != NULL)
+        print_stats(loaded->engine);
     blip2_engine_close(loaded->engine);
     blip2_model_close(loaded->model);
     loaded->engine = NULL;

@@ -37,7 +37,7 @@ static blip2_status run(b2_comparison *c) {
     blip2_input *pairs;
     blip2_status status;
 
-    if ((status = b2_comparison_read(c)) < 0 || (status = check(c)) < 0 ||
+    if ((status = b2_comparison_read(c, true)) < 0 || (status = check(c)) < 0 ||
         (status = b2_loaded_open(&c->loaded, SIZE_MAX)) < 0)
         return status;
     if ((pairs = b2_calloc(c->gallery.count, sizeof *pairs)) == NULL)

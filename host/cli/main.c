@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "caption.h"
+#include "classify.h"
 #include "convert.h"
 #include "explain.h"
 #include "help.h"
@@ -43,11 +44,10 @@ static const b2_command commands[] = {
      "too\n"
      "(itm) and put in order by their score: logit of a match + itc, as LAVIS's retrieval does. "
      "The\n"
-     "others follow, by contrast. PICTURE and texts are as with 'blip2 match'; the pictures are "
-     "all\n"
-     "held in memory. With --json a line is {\"rank\", \"file\", \"text\", \"itc\"} and, where it "
-     "was\n"
-     "matched, \"score\".\n",
+     "others follow, by contrast. PICTURE and texts are as with 'blip2 match'. With --work the "
+     "job\n"
+     "can be stopped (Ctrl-C) and goes on from there. With --json a line is {\"rank\", \"file\",\n"
+     "\"text\", \"itc\"} and, where it was matched, \"score\".\n",
      "  blip2 rank picture.png --texts captions.txt\n"
      "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
      b2_rank_run},
@@ -65,6 +65,19 @@ static const b2_command commands[] = {
      "  blip2 retrieve dataset_flickr30k.json --images flickr30k-images\n"
      "  blip2 retrieve coco_karpathy_test.json --images coco --rerank 128 --json\n",
      b2_retrieve_run},
+    {"classify", B2_COMMAND_CLASSIFY, "PICTURE... --label TEXT",
+     "Say which of a list of classes pictures show",
+     "A class's name is put into every --template; its vector is the mean of those texts' vectors. "
+     "The\n"
+     "probabilities are the softmax over the classes of the contrast over the checkpoint's\n"
+     "temperature, or with --head itm of the logits of a match. PICTURE is as with 'blip2 "
+     "caption'; the\n"
+     "--top most likely classes are printed, a line each. With --json a picture gives {\"file\",\n"
+     "\"labels\": [{\"label\", \"probability\", \"score\"}]}.\n",
+     "  blip2 classify picture.png --label ring --label star --label square\n"
+     "  blip2 classify photos/ --labels classes.txt --template \"a photo of a {}.\" --top 1 "
+     "--json\n",
+     b2_classify_run},
     {"losses", B2_COMMAND_LOSSES, "PICTURE... --texts FILE",
      "Compute stage 1's losses of a batch of pictures and their texts",
      "The first text belongs to the first picture, and so on; there are as many. Printed are the\n"

@@ -89,7 +89,7 @@ static blip2_status print_all(session *s) {
 
 static blip2_status run(session *s) {
     bool texts = s->direction == BLIP2_TEXTS_OF_IMAGE;
-    blip2_status status = b2_comparison_read(&s->c);
+    blip2_status status = b2_comparison_read(&s->c, false);
 
     if (status < 0 || s->c.gallery.count == 0 ||
         (status = b2_comparison_run(&s->c, texts, !texts)) < 0)

@@ -123,8 +123,7 @@ static blip2_status run(session *s) {
 
     if ((status = b2_annotations_open(&s->annotations, settings->operands[0], settings->images,
                                       settings->split != NULL ? settings->split : "test")) < 0 ||
-        (status = b2_gallery_open(&c->gallery, &s->annotations.pictures, settings, &c->progress)) <
-            0 ||
+        (status = b2_comparison_check(c, &s->annotations.pictures, false)) < 0 ||
         c->gallery.count == 0 || (status = gather_texts(s)) < 0 ||
         (status = b2_comparison_run(c, true, true)) < 0)
         return status;

@@ -1,5 +1,6 @@
-/* blip2 features: matrices of pictures, texts or both, gathered in memory (a picture of ViT-g's
- * takes 0.13 MB) and written as one file, which appears when it is complete. */
+/* blip2 features: matrices of pictures, texts or both, written as one file, which appears when it
+ * is complete. Until then they are gathered on disk (feature_store.h), and with --work kept there
+ * too (features_work.h), so memory does not grow with their number. */
 #include "write_features.h"
 
 #include <string.h>
@@ -8,8 +9,10 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "default_model.h"
-#include "feature_store.h"
+#include "features_work.h"
+#include "gallery.h"
 #include "group.h"
+#include "interrupt.h"
 #include "json.h"
 #include "loaded.h"
 #include "texts.h"
@@ -20,16 +23,23 @@ typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
     b2_texts texts;
-    size_t taken, done; /* pictures that are in a group or behind; inputs that have features */
+    size_t taken, done;   /* pictures that are in a group or behind; inputs that have features */
+    size_t groups, calls; /* so far */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
+    b2_work work;                /* all zero without --work */
     bool npy, hidden, projected; /* the file's kind, and what goes into it */
     blip2_input call[CALL];
     b2_feature_store store;
 } session;
 
 /* ---- gathering ---------------------------------------------------------------------------- */
+
+/* How many inputs a picture makes, or the texts alone. */
+static size_t texts_each(const session *s) {
+    return s->settings->mode != BLIP2_MODE_IMAGE ? s->texts.count : 1;
+}
 
 static blip2_status add_name(session *s, const char *path, const char *text) {
     json_t *name;
@@ -41,52 +51,62 @@ static blip2_status add_name(session *s, const char *path, const char *text) {
     return json_array_append_new(s->store.names, name) == 0 ? BLIP2_OK : b2_fail_memory();
 }
 
-static blip2_status keep(session *s, const blip2_features *features) {
-    bool first = s->settings->first_row;
-    blip2_status status = BLIP2_OK;
-    size_t rows, cols;
+/* Of input `index` of the pictures paths (NULL: of the texts alone). */
+static blip2_status add_name_of(session *s, const char *const *paths, size_t index) {
+    size_t texts = texts_each(s);
 
-    for (size_t i = 0; i < blip2_features_count(features) && status == BLIP2_OK; i++) {
-        const float *hidden = blip2_features_hidden(features, i, &rows, &cols), *projected;
-
-        if (s->hidden)
-            status = b2_matrices_add(&s->store.hidden, hidden, first ? 1 : rows, cols);
-        projected = blip2_features_projected(features, i, &rows, &cols);
-        if (s->projected && projected != NULL && status == BLIP2_OK)
-            status = b2_matrices_add(&s->store.projected, projected, first ? 1 : rows, cols);
-    }
-    return status;
+    return add_name(s, paths != NULL ? paths[index / texts] : NULL,
+                    s->settings->mode != BLIP2_MODE_IMAGE ? s->texts.shown[index % texts] : NULL);
 }
 
-/* The group's pictures (none: texts alone), each with all texts where the mode reads both. */
-static blip2_status extract(session *s) {
-    bool image = s->settings->mode != BLIP2_MODE_TEXT, text = s->settings->mode != BLIP2_MODE_IMAGE;
-    size_t texts = text ? s->texts.count : 1, count = image ? s->group.input_count * texts : texts;
+/* The next call's inputs, s->call [count], were not kept: compute them. */
+static blip2_status run_call(session *s, size_t count) {
     blip2_features_options options;
-    blip2_status status = BLIP2_OK;
+    blip2_features *features = NULL;
+    b2_call_features call = {0};
+    blip2_status status;
 
     blip2_features_options_init(&options, sizeof options);
     options.mode = (blip2_mode)s->settings->mode;
-    for (size_t first = 0; first < count && status == BLIP2_OK; first += CALL) {
+    status = blip2_features_extract(s->loaded.engine, s->call, count, &options, &features);
+    if (status == BLIP2_OK)
+        status =
+            b2_call_features_take(&call, features, s->hidden, s->projected, s->settings->first_row);
+    blip2_features_free(features);
+    if (status == BLIP2_OK)
+        status = b2_features_work_keep(&s->work, s->calls, &call);
+    if (status == BLIP2_OK)
+        status = b2_call_features_store(&call, &s->store);
+    b2_call_features_free(&call);
+    return status;
+}
+
+/* count inputs, those of paths [pictures] (NULL: texts alone), in calls. images: their pictures;
+ * NULL where all calls were kept. */
+static blip2_status extract(session *s, const char *const *paths, const blip2_input *images,
+                            size_t count) {
+    size_t texts = texts_each(s);
+    blip2_status status = BLIP2_OK;
+
+    for (size_t first = 0; first < count && status == BLIP2_OK; first += CALL, s->calls++) {
         size_t n = b2_size_min(CALL, count - first);
-        blip2_features *features = NULL;
+        bool found;
 
-        for (size_t i = 0; i < n && status == BLIP2_OK; i++) {
-            size_t picture = (first + i) / texts, t = (first + i) % texts;
-
-            s->call[i].image = image ? s->group.inputs[picture].image : NULL;
-            s->call[i].prompt = text ? s->texts.read[t] : NULL;
-            status = add_name(s, image ? s->group.items[s->group.item_of[picture]].path : NULL,
-                              text ? s->texts.shown[t] : NULL);
+        if (b2_interrupt_asked())
+            return b2_fail(BLIP2_ESTOP, "stopped");
+        for (size_t i = first; i < first + n && status == BLIP2_OK; i++) {
+            s->call[i - first].image = images != NULL ? images[i / texts].image : NULL;
+            s->call[i - first].prompt =
+                s->settings->mode != BLIP2_MODE_IMAGE ? s->texts.read[i % texts] : NULL;
+            status = add_name_of(s, paths, i);
         }
         if (status == BLIP2_OK)
-            status = blip2_features_extract(s->loaded.engine, s->call, n, &options, &features);
-        if (status == BLIP2_OK)
-            status = keep(s, features);
-        blip2_features_free(features);
+            status = b2_features_work_read(&s->work, s->calls, n, &s->store, &found);
+        if (status == BLIP2_OK && !found)
+            status = run_call(s, n);
         s->done += n;
         b2_progress_show(&s->progress, "%zu of %zu inputs", s->done,
-                         image ? s->inputs.count * texts : texts);
+                         paths != NULL ? s->inputs.count * texts : texts);
     }
     return status;
 }
@@ -101,17 +121,109 @@ static blip2_status check_model(const session *s) {
     return BLIP2_OK;
 }
 
-static blip2_status run_group(session *s) {
+/* ---- groups ------------------------------------------------------------------------------- */
+
+/* Which pictures of the group could be read, for the folder. */
+static blip2_status keep_group(const session *s) {
+    const b2_tensor_shape shape = {"readable", B2_U8, 1, {(int64_t)s->group.count}};
+    uint8_t *readable = b2_alloc(s->group.count);
+    blip2_status status;
+
+    if (readable == NULL)
+        return b2_fail_memory();
+    for (size_t i = 0; i < s->group.count; i++)
+        readable[i] = s->group.items[i].error == NULL;
+    status =
+        b2_work_write(&s->work, "group", s->groups, &shape, 1, (const void *const[]){readable});
+    b2_free(readable);
+    return status;
+}
+
+/* The pictures that the group has been read as. */
+static blip2_status read_group(session *s) {
+    size_t texts = texts_each(s);
+    const char **paths;
     blip2_status status = BLIP2_OK;
 
     s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    if (s->group.input_count > 0 && (status = b2_loaded_open(&s->loaded, SIZE_MAX)) == BLIP2_OK &&
-        (status = check_model(s)) == BLIP2_OK)
-        status = extract(s);
+    if (s->group.input_count > 0 && (status = b2_loaded_open(&s->loaded, SIZE_MAX)) == BLIP2_OK)
+        status = check_model(s);
+    if ((paths = b2_calloc(s->group.count, sizeof *paths)) == NULL)
+        return b2_fail_memory();
+    for (size_t i = 0; i < s->group.input_count; i++)
+        paths[i] = s->group.items[s->group.item_of[i]].path;
+    if (status == BLIP2_OK && !s->group.stopped)
+        status = keep_group(s);
+    if (status == BLIP2_OK && !s->group.stopped)
+        status = extract(s, paths, s->group.inputs, s->group.input_count * texts);
+    b2_free(paths);
     for (size_t i = 0; i < s->group.input_count && status == BLIP2_OK; i++)
         b2_group_finish(&s->group, i, "", 0);
     if (status == BLIP2_OK)
         b2_group_print(&s->group); /* what could not be read */
+    return status;
+}
+
+/* A group whose calls are all in the folder: no picture is opened but those that could not be read,
+ * to say why. *found: it was such a one. */
+static blip2_status restore_group(session *s, const uint8_t *readable, size_t count) {
+    const char **paths = b2_calloc(count, sizeof *paths);
+    size_t pictures = 0;
+    blip2_status status = paths != NULL ? BLIP2_OK : b2_fail_memory();
+
+    for (size_t i = 0; i < count && status == BLIP2_OK; i++) {
+        const b2_input_name *name = &s->inputs.names[s->taken + i];
+
+        if (readable[i] != 0) {
+            paths[pictures++] = name->path;
+            continue;
+        }
+        s->group.unreadable++;
+        s->group.code = b2_exit_code_worse(s->group.code, B2_EXIT_BAD_INPUT);
+        status = b2_gallery_tell_again(name, false);
+    }
+    s->taken += count;
+    if (status == BLIP2_OK)
+        status = extract(s, paths, NULL, pictures * texts_each(s));
+    b2_free(paths);
+    return status;
+}
+
+/* Is the last of a group's calls there? They are kept in order. */
+static blip2_status is_complete(session *s, const b2_part *group, bool *out) {
+    const uint8_t *readable = group->tensors[0].data;
+    size_t pictures = 0, calls;
+    char *path;
+
+    for (size_t i = 0; i < group->tensors[0].count; i++)
+        pictures += readable[i] != 0;
+    calls = (pictures * texts_each(s) + CALL - 1) / CALL;
+    *out = true;
+    if (calls == 0)
+        return BLIP2_OK;
+    if ((path = b2_work_path(&s->work, "call", s->calls + calls - 1)) == NULL)
+        return b2_fail_memory();
+    *out = b2_file_exists(path);
+    b2_free(path);
+    return BLIP2_OK;
+}
+
+static blip2_status run_group(session *s) {
+    const b2_tensor_shape shape = {"readable", B2_U8, 1, {-1}};
+    bool found, complete = false;
+    b2_part part;
+    blip2_status status = b2_work_read(&s->work, "group", s->groups, &shape, 1, &part, &found);
+
+    if (status == BLIP2_OK && found && part.tensors[0].count > s->inputs.count - s->taken)
+        status = b2_fail(BLIP2_EFORMAT, "%s/group-%08zu.safetensors: more pictures than there are",
+                         s->work.directory, s->groups);
+    if (status == BLIP2_OK && found)
+        status = is_complete(s, &part, &complete);
+    if (status == BLIP2_OK)
+        status = complete ? restore_group(s, part.tensors[0].data, part.tensors[0].count)
+                          : read_group(s);
+    b2_part_close(&part);
+    s->groups++;
     return status;
 }
 
@@ -149,35 +261,73 @@ static bool check_line(session *s) {
     return false;
 }
 
+/* The folder of this model, these options and these inputs. */
+static blip2_status open_work(session *s) {
+    const b2_settings *settings = s->settings;
+    const uint32_t options[] = {settings->mode,     s->hidden,         s->projected,
+                                settings->batch,    settings->weights, settings->compute,
+                                settings->first_row};
+    const char *device = settings->device != NULL ? settings->device : "";
+    b2_part_key key;
+    b2_sha256 sha;
+    blip2_status status;
+
+    if (settings->work == NULL)
+        return BLIP2_OK;
+    b2_interrupt_catch();
+    if ((status = b2_loaded_open(&s->loaded, SIZE_MAX)) < 0 || (status = check_model(s)) < 0 ||
+        (status = blip2_model_digest(s->loaded.model, key.model)) < 0)
+        return status;
+    b2_sha256_init(&sha);
+    b2_sha256_update(&sha, options, sizeof options);
+    b2_sha256_update(&sha, device, strlen(device));
+    b2_sha256_final_hex(&sha, key.options);
+    b2_sha256_init(&sha);
+    b2_inputs_digest(&s->inputs, &sha);
+    for (size_t t = 0; t < s->texts.count; t++)
+        b2_sha256_update(&sha, s->texts.read[t], strlen(s->texts.read[t]) + 1);
+    b2_sha256_final_hex(&sha, key.inputs);
+    return b2_work_open(&s->work, settings->work, &key);
+}
+
+static blip2_status gather_texts(session *s) {
+    blip2_status status = open_work(s);
+
+    if (status < 0 || (status = b2_loaded_open(&s->loaded, s->texts.count)) < 0 ||
+        (status = check_model(s)) < 0)
+        return status;
+    return extract(s, NULL, NULL, s->texts.count);
+}
+
 static blip2_status gather(session *s) {
     const b2_settings *settings = s->settings;
-    blip2_status status = BLIP2_OK;
+    blip2_status status;
 
+    s->store.path = settings->out;
     if ((s->store.names = json_array()) == NULL)
         return b2_fail_memory();
     if (settings->mode != BLIP2_MODE_IMAGE && (status = b2_texts_open(&s->texts, settings)) < 0)
         return status;
-    if (settings->mode == BLIP2_MODE_TEXT) {
-        if ((status = b2_loaded_open(&s->loaded, s->texts.count)) == BLIP2_OK &&
-            (status = check_model(s)) == BLIP2_OK)
-            status = extract(s);
-        return status;
-    }
+    if (settings->mode == BLIP2_MODE_TEXT)
+        return gather_texts(s);
     if ((status = b2_inputs_expand(&s->inputs, settings->operands, settings->operand_count)) < 0 ||
-        (status = b2_group_init(&s->group, settings, &s->progress, &s->inputs)) < 0)
+        (status = b2_group_init(&s->group, settings, &s->progress, &s->inputs)) < 0 ||
+        (status = open_work(s)) < 0)
         return status;
     s->group.formatted = true;
     while (status == BLIP2_OK && s->taken < s->inputs.count && !s->group.stopped)
         status = run_group(s);
+    if (status == BLIP2_OK)
+        b2_complain_unreadable(s->group.unreadable, s->inputs.count);
     return status;
 }
 
-static blip2_status write_out(const session *s) {
+static blip2_status write_out(session *s) {
     if (json_array_size(s->store.names) == 0)
         return BLIP2_OK; /* why has been told, picture by picture */
-    return s->npy ? b2_feature_store_write_npy(&s->store, s->settings->out,
+    return s->npy ? b2_feature_store_write_npy(&s->store,
                                                s->hidden ? &s->store.hidden : &s->store.projected)
-                  : b2_feature_store_write_safetensors(&s->store, s->settings->out);
+                  : b2_feature_store_write_safetensors(&s->store);
 }
 
 b2_exit_code b2_features_run(const b2_settings *settings) {
@@ -191,9 +341,12 @@ b2_exit_code b2_features_run(const b2_settings *settings) {
     if ((status = gather(&s)) == BLIP2_OK && !s.group.stopped)
         status = write_out(&s);
     b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
+    if (status == BLIP2_ESTOP && b2_interrupt_asked())
+        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_stopped(settings->work));
+    else if (status < 0 && !s.group.stopped)
         s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
     b2_loaded_close(&s.loaded);
+    b2_work_close(&s.work);
     b2_feature_store_free(&s.store);
     b2_group_free(&s.group);
     b2_inputs_free(&s.inputs);

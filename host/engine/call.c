@@ -13,7 +13,7 @@ blip2_status b2_call_check(const blip2_engine *engine, const char *name) {
 blip2_status b2_call_run(blip2_engine *engine, b2_request **requests, size_t count,
                          const blip2_status *failed) {
     blip2_status status = BLIP2_OK;
-    bool busy = true;
+    bool busy = true, within = engine->in_call;
     size_t submitted = 0;
 
     engine->in_call = true;
@@ -28,6 +28,8 @@ blip2_status b2_call_run(blip2_engine *engine, b2_request **requests, size_t cou
     }
     for (size_t i = 0; i < submitted; i++)
         b2_engine_cancel(engine, requests[i]);
+    if (within)
+        return status;
     engine->in_call = false;
     if (engine->close_wanted)
         blip2_engine_close(engine);

@@ -133,10 +133,10 @@ static blip2_status describe_memory(json_t *out, const blip2_model *model, bool 
     if ((status = b2_engine_plan_make(&plan, model, &defaults)) < 0)
         return status;
     put(out, "memory",
-        json_pack("{s:I, s:I, s:I, s:I}", "mapped_file_bytes",
+        json_pack("{s:I, s:I, s:I, s:I, s:i}", "mapped_file_bytes",
                   (json_int_t)model->loader.total_bytes, "weight_bytes", (json_int_t)weights,
                   "workspace_bytes", (json_int_t)plan.workspace_bytes, "kv_bytes",
-                  (json_int_t)plan.kv_bytes),
+                  (json_int_t)plan.kv_bytes, "cached_images", (int)plan.limits.image_places),
         ok);
     return BLIP2_OK;
 }

@@ -87,6 +87,13 @@ bool b2_images_acquire(b2_images *images, const blip2_image *image, uint32_t *pl
     return true;
 }
 
+void b2_images_renew(b2_images *images, uint32_t place) {
+    b2_image_place *p = &images->places[place];
+
+    images->hits -= p->ready && p->pins == 1;
+    p->ready = p->ready && p->pins > 1;
+}
+
 void b2_images_release(b2_images *images, uint32_t place) {
     b2_image_place *p = &images->places[place];
 

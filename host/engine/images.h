@@ -25,6 +25,7 @@ typedef struct b2_images {
     b2_encode_places where; /* device memory of all places */
     uint64_t now;
     uint64_t hits, encoded; /* pictures found, and pictures encoded */
+    uint64_t restored;      /* pictures whose features had been kept */
 } b2_images;
 
 /* Are keys and values of pictures kept, for texts to come? */
@@ -38,6 +39,8 @@ void b2_images_free(b2_images *images);
 
 /* Pin the picture's place, taking one if it has none. False: every place is pinned. */
 bool b2_images_acquire(b2_images *images, const blip2_image *image, uint32_t *place);
+/* Have it encoded again if nobody else needs it: what comes on the way there is wanted. */
+void b2_images_renew(b2_images *images, uint32_t place);
 /* Unpin. One that was never encoded is free again. */
 void b2_images_release(b2_images *images, uint32_t place);
 

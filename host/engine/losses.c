@@ -19,7 +19,7 @@
 #include "engine/contrast.h"
 
 enum { DEFAULT_TOKENS = 32, KINDS = 6 };
-static const float default_temperature = 0.07f, default_smoothing = 0.1f;
+static const float default_smoothing = 0.1f;
 static const double masked = -10000.0; /* of what must not be drawn */
 
 typedef enum kind {
@@ -83,11 +83,9 @@ static const b2_score *score_of(const job *j, kind k, size_t i) {
 /* ---- contrast ----------------------------------------------------------------------------- */
 
 static double temperature_of(const job *j) {
-    float own = j->engine->model->stage1.temperature;
+    float own = j->options->temperature;
 
-    if (j->options->temperature != 0.0f)
-        return (double)j->options->temperature;
-    return (double)(own > 0.0f ? own : default_temperature);
+    return (double)(own != 0.0f ? own : blip2_model_temperature(j->engine->model));
 }
 
 static double smoothing_of(const job *j) {

@@ -128,6 +128,8 @@ void b2_queue_admit(blip2_engine *engine) {
         if (request->image != NULL &&
             !b2_images_acquire(&engine->images, request->image, &request->image_place))
             return;
+        if (request->kind == B2_REQUEST_SCORE && request->score.wants_features)
+            b2_images_renew(&engine->images, request->image_place);
         (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
         engine->queue = request->next;
         request->next = NULL;

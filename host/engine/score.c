@@ -11,7 +11,8 @@ enum { LOGIT_ROWS = 32 }; /* 4 MB of logits for BERT's vocabulary */
 void b2_score_free(b2_score *score) {
     b2_free(score->rows);
     b2_free(score->contrast);
-    score->rows = score->contrast = NULL;
+    b2_free(score->features);
+    score->rows = score->contrast = score->features = NULL;
 }
 
 blip2_status b2_score_check(const b2_score *score, const blip2_model *model) {

@@ -26,11 +26,13 @@ typedef struct b2_score {
     b2_score_mode mode;
     bool wants_rows;     /* the Q-Former's last hidden states */
     bool wants_contrast; /* IMAGE, TEXT, READ: unit vectors to compare pictures and texts with */
+    bool wants_match;    /* PAIR */
+    bool wants_features; /* IMAGE: what the vision tower makes of it, for keeping */
     uint32_t read_first, read_count; /* READ: rows of the n of the picture's features */
-    bool wants_match;                /* PAIR */
     uint32_t row_count;              /* IMAGE, PAIR, READ: Q; TEXT: its tokens */
     float *rows;                     /* [row_count, C] */
     float *contrast; /* [row_count, W]; a text that wants no rows: [1, W], of its first row */
+    float *features; /* [n, Cv] */
     float match[2];  /* logits: no, yes; mean over the queries */
     /* CAPTION, sums over all tokens but the first: -log p of the token, and the mean of -log p over
      * the vocabulary, which label smoothing wants. */

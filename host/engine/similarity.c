@@ -7,7 +7,8 @@
  *             best of their pictures, picture by picture
  *
  * So the vision tower runs once a picture as long as the cache holds them all, and again for the
- * last step only for those that fell out. LAVIS keeps the features of all pictures instead and
+ * last step only for those that fell out; with a work folder (similarity_work.c) never. Pictures
+ * are opened as they are needed and not held. LAVIS keeps the features of all pictures instead and
  * makes keys and values anew for every pair. */
 #include <string.h>
 
@@ -15,42 +16,29 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "engine/call.h"
-#include "engine/contrast.h"
-#include "engine/similarity_matrix.h"
+#include "engine/similarity_job.h"
 
-enum { DEFAULT_RERANK = 128, DEFAULT_TOKENS = 35, GROUP = 64 };
+enum {
+    DEFAULT_RERANK = 128,
+    DEFAULT_TOKENS = 35,
+    GROUP = B2_SIMILARITY_GROUP,
+    REST = 64 /* pictures of one part of the last step */
+};
 
-typedef struct job {
-    blip2_engine *engine;
-    const blip2_image *const *images; /* [s->images] */
-    const char *const *texts;         /* [s->texts] */
-    const blip2_similarity_options *options;
-    blip2_similarity *s;
-    size_t width;   /* W of the contrast heads */
-    float *vectors; /* [texts, W] of all texts */
-    b2_contrast contrast;
-    size_t *best; /* [rerank] scratch */
-    uint64_t done, total;
-
-    b2_request *requests[GROUP]; /* those of one call */
-    size_t cells[GROUP];         /* of the matrix: a text's or picture's index, or a pair's cell */
-    size_t count;
-} job;
+typedef b2_similarity_job job;
 
 /* ---- calls -------------------------------------------------------------------------------- */
 
-/* Tell how far it is, as in any callback: the engine must not be used there. */
+/* Tell how far it is. */
 static blip2_status tell(job *j, size_t more) {
     const blip2_similarity_options *o = j->options;
-    bool stop;
 
     j->done += more;
     if (o->on_progress == NULL)
         return BLIP2_OK;
-    j->engine->in_call = true;
-    stop = o->on_progress(j->done, j->total, o->payload) != 0 || j->engine->close_wanted;
-    j->engine->in_call = false;
-    return stop ? b2_fail(BLIP2_ESTOP, "the caller's on_progress asked to stop") : BLIP2_OK;
+    if (o->on_progress(j->done, j->total, o->payload) != 0 || j->engine->close_wanted)
+        return b2_fail(BLIP2_ESTOP, "the caller's on_progress asked to stop");
+    return BLIP2_OK;
 }
 
 static blip2_status add(job *j, const blip2_image *image, const char *text, const b2_score *wanted,
@@ -70,66 +58,115 @@ static void drop(job *j) {
     j->count = 0;
 }
 
-/* Run what was added, hand each result to take, and drop it. */
-static blip2_status run(job *j, blip2_status (*take)(job *j, const b2_score *score, size_t cell)) {
+/* Run what was added and hand each result to take. */
+static blip2_status run(job *j, void (*take)(job *j, const b2_score *score, size_t cell)) {
     const blip2_status none = BLIP2_OK;
-    size_t count = j->count;
-    blip2_status status = b2_call_run(j->engine, j->requests, count, &none);
+    blip2_status status = b2_call_run(j->engine, j->requests, j->count, &none);
 
-    for (size_t i = 0; i < count && status == BLIP2_OK; i++)
-        status = take(j, &j->requests[i]->score, j->cells[i]);
-    drop(j);
-    return status < 0 ? status : tell(j, count);
+    for (size_t i = 0; i < j->count && status == BLIP2_OK; i++)
+        take(j, &j->requests[i]->score, j->cells[i]);
+    return status;
 }
 
-/* ---- contrast ----------------------------------------------------------------------------- */
+/* ---- texts -------------------------------------------------------------------------------- */
 
-static blip2_status take_text(job *j, const b2_score *score, size_t text) {
+static void take_text(job *j, const b2_score *score, size_t text) {
     memcpy(j->vectors + text * j->width, score->contrast, j->width * sizeof *j->vectors);
-    return BLIP2_OK;
 }
 
-static blip2_status take_image(job *j, const b2_score *score, size_t image) {
-    return j->s->texts > 0
-               ? b2_contrast_run(&j->contrast, score->contrast, j->s->itc + image * j->s->texts)
-               : BLIP2_OK;
-}
-
-static blip2_status read_texts(job *j) {
+static blip2_status run_texts(job *j, size_t first, size_t count) {
     const b2_score wanted = {.mode = B2_SCORE_TEXT, .wants_contrast = true};
     blip2_status status = BLIP2_OK;
 
-    for (size_t t = 0; t < j->s->texts && status == BLIP2_OK; t++) {
+    for (size_t t = first; t < first + count && status == BLIP2_OK; t++)
         status = add(j, NULL, j->texts[t], &wanted, t);
-        if (status == BLIP2_OK && (j->count == GROUP || t + 1 == j->s->texts))
-            status = run(j, take_text);
-    }
+    if (status == BLIP2_OK && (status = run(j, take_text)) == BLIP2_OK)
+        status = b2_similarity_keep_texts(j, first, count);
+    drop(j);
     return status;
+}
+
+static blip2_status read_texts(job *j) {
+    for (size_t first = 0; first < j->s->texts; first += GROUP) {
+        size_t count = b2_size_min(GROUP, j->s->texts - first);
+        bool found;
+        blip2_status status = b2_similarity_read_texts(j, first, count, &found);
+
+        if ((status == BLIP2_OK && !found && (status = run_texts(j, first, count)) < 0) ||
+            status < 0 || (status = tell(j, count)) < 0)
+            return status;
+    }
+    return BLIP2_OK;
 }
 
 /* ---- matching ----------------------------------------------------------------------------- */
 
-static blip2_status take_pair(job *j, const b2_score *score, size_t cell) {
+static void take_pair(job *j, const b2_score *score, size_t cell) {
     j->s->itm[cell] = score->match[1];
-    return BLIP2_OK;
 }
 
-/* Match the pairs of pictures first .. first + count - 1 that are among the best of a row and were
- * not matched before, picture by picture. */
-static blip2_status match(job *j, size_t first, size_t count) {
-    const b2_score wanted = {.mode = B2_SCORE_PAIR, .wants_match = true};
-    size_t texts = j->s->texts;
-    blip2_status status = BLIP2_OK;
+/* Cells of pictures first .. first + count - 1 that are among the best of a row and were not
+ * matched before, in order; their number. cells NULL: only that. */
+static size_t find_cells(const job *j, size_t first, size_t count, int64_t *cells) {
+    size_t texts = j->s->texts, found = 0;
 
-    for (size_t cell = first * texts; cell < (first + count) * texts && status == BLIP2_OK;
-         cell++) {
+    for (size_t cell = first * texts; cell < (first + count) * texts; cell++) {
         if (j->s->picked[cell] == 0 || !isnan(j->s->itm[cell]))
             continue;
-        status = add(j, j->images[cell / texts], j->texts[cell % texts], &wanted, cell);
-        if (status == BLIP2_OK && j->count == GROUP)
-            status = run(j, take_pair);
+        if (cells != NULL)
+            cells[found] = (int64_t)cell;
+        found++;
     }
-    return status == BLIP2_OK && j->count > 0 ? run(j, take_pair) : status;
+    return found;
+}
+
+/* A picture that has been read: from its features, where it is held, or to be opened again. */
+static const blip2_image *image_of(const job *j, size_t index) {
+    return j->images != NULL && j->features == NULL ? j->images[index] : &j->known[index];
+}
+
+/* Picture by picture. */
+static blip2_status run_pairs(job *j, const int64_t *cells, size_t count) {
+    const b2_score wanted = {.mode = B2_SCORE_PAIR, .wants_match = true};
+    blip2_status status = BLIP2_OK;
+
+    for (size_t i = 0; i < count && status == BLIP2_OK; i++) {
+        size_t cell = (size_t)cells[i];
+
+        status =
+            add(j, image_of(j, cell / j->s->texts), j->texts[cell % j->s->texts], &wanted, cell);
+        if (status == BLIP2_OK && (j->count == GROUP || i + 1 == count)) {
+            size_t more = j->count;
+
+            status = run(j, take_pair);
+            drop(j);
+            if (status == BLIP2_OK)
+                status = tell(j, more);
+        }
+    }
+    drop(j);
+    return status;
+}
+
+/* Match those cells, or take their scores from part `number` of that kind. */
+static blip2_status match(job *j, size_t first, size_t count, const char *kind, size_t number) {
+    size_t cell_count = find_cells(j, first, count, NULL);
+    int64_t *cells;
+    bool found;
+    blip2_status status;
+
+    if (cell_count == 0)
+        return BLIP2_OK;
+    if ((cells = b2_alloc_array(cell_count, sizeof *cells)) == NULL)
+        return b2_fail_memory();
+    (void)find_cells(j, first, count, cells);
+    status = b2_similarity_read_matches(j, kind, number, cells, cell_count, &found);
+    if (status == BLIP2_OK && found)
+        status = tell(j, cell_count);
+    else if (status == BLIP2_OK && (status = run_pairs(j, cells, cell_count)) == BLIP2_OK)
+        status = b2_similarity_keep_matches(j, kind, number, cells, cell_count);
+    b2_free(cells);
+    return status;
 }
 
 static size_t rerank_of(const job *j, blip2_direction direction) {
@@ -143,47 +180,112 @@ static size_t rerank_of(const job *j, blip2_direction direction) {
     return b2_size_min(most, b2_similarity_columns(j->s, direction));
 }
 
-static blip2_status read_images(job *j) {
-    const b2_score wanted = {.mode = B2_SCORE_IMAGE, .wants_contrast = true};
-    /* What is matched right behind must still be there. */
-    size_t together = b2_size_min(GROUP, j->engine->plan.limits.max_images);
+/* ---- pictures ----------------------------------------------------------------------------- */
+
+/* Rows, and features to be kept, of a picture into the group's. */
+static void take_image(job *j, const b2_score *score, size_t image) {
+    size_t i = image % j->together, row = j->queries * j->width,
+           feature = j->feature_rows * j->feature_cols;
+
+    memcpy(j->rows + i * row, score->contrast, row * sizeof *j->rows);
+    if (score->wants_features)
+        memcpy(j->features + i * feature, score->features, feature * sizeof *j->features);
+}
+
+static blip2_status encode(job *j, blip2_image **opened, size_t first, size_t count) {
+    const b2_score wanted = {
+        .mode = B2_SCORE_IMAGE, .wants_contrast = true, .wants_features = j->features != NULL};
     blip2_status status = BLIP2_OK;
 
-    for (size_t first = 0; first < j->s->images && status == BLIP2_OK; first += together) {
-        size_t count = b2_size_min(together, j->s->images - first);
+    for (size_t i = 0; i < count && status == BLIP2_OK; i++) {
+        const blip2_image *image = j->images != NULL ? j->images[first + i] : NULL;
 
-        for (size_t i = first; i < first + count && status == BLIP2_OK; i++)
-            status = add(j, j->images[i], NULL, &wanted, i);
+        if (image == NULL &&
+            (status = b2_similarity_open_image(j, first + i, &opened[i])) == BLIP2_OK)
+            image = opened[i];
         if (status == BLIP2_OK)
-            status = run(j, take_image);
-        if (status < 0)
-            break;
-        for (size_t i = first; i < first + count; i++)
-            b2_similarity_pick(j->s, BLIP2_TEXTS_OF_IMAGE, i, rerank_of(j, BLIP2_TEXTS_OF_IMAGE),
-                               j->best);
-        status = match(j, first, count);
+            status = add(j, image, NULL, &wanted, first + i);
     }
+    if (status == BLIP2_OK && (status = run(j, take_image)) == BLIP2_OK)
+        status = b2_similarity_keep_images(j, first, count);
     return status;
+}
+
+/* Encode a group; its pictures are held no longer than that. */
+static blip2_status run_images(job *j, size_t first, size_t count) {
+    blip2_image *opened[GROUP] = {NULL};
+    blip2_status status = encode(j, opened, first, count);
+
+    drop(j);
+    for (size_t i = 0; i < count; i++)
+        blip2_image_free(opened[i]);
+    return status;
+}
+
+static blip2_status compare(job *j, size_t first, size_t count) {
+    blip2_status status = BLIP2_OK;
+
+    for (size_t i = 0; i < count && j->s->texts > 0 && status == BLIP2_OK; i++)
+        status = b2_contrast_run(&j->contrast, j->rows + i * j->queries * j->width,
+                                 j->s->itc + (first + i) * j->s->texts);
+    return status;
+}
+
+/* Group by group: what is matched right behind must still be in the cache. */
+static blip2_status read_images(job *j) {
+    size_t most = rerank_of(j, BLIP2_TEXTS_OF_IMAGE);
+
+    for (size_t first = 0; first < j->s->images; first += j->together) {
+        size_t count = b2_size_min(j->together, j->s->images - first);
+        bool found;
+        blip2_status status = b2_similarity_read_images(j, first, count, &found);
+
+        if (status == BLIP2_OK && !found)
+            status = run_images(j, first, count);
+        if (status < 0 || (status = compare(j, first, count)) < 0 || (status = tell(j, count)) < 0)
+            return status;
+        for (size_t i = first; i < first + count; i++)
+            b2_similarity_pick(j->s, BLIP2_TEXTS_OF_IMAGE, i, most, j->best);
+        if ((status = match(j, first, count, "match", first / j->together)) < 0)
+            return status;
+    }
+    return BLIP2_OK;
+}
+
+/* Pairs that only the texts want. Without a folder all at once: batches are fuller. */
+static blip2_status match_rest(job *j, size_t most) {
+    size_t step = j->work.directory != NULL ? REST : b2_size_max(j->s->images, 1);
+    blip2_status status = BLIP2_OK;
+
+    for (size_t t = 0; t < j->s->texts; t++)
+        b2_similarity_pick(j->s, BLIP2_IMAGES_OF_TEXT, t, most, j->best);
+    for (size_t first = 0; first < j->s->images && status == BLIP2_OK; first += step)
+        status = match(j, first, b2_size_min(step, j->s->images - first), "rest", first / step);
+    return status;
+}
+
+static blip2_status allocate(job *j, size_t most) {
+    j->vectors = b2_alloc_array(j->s->texts, j->width * sizeof *j->vectors);
+    j->best = b2_alloc_array(most, sizeof *j->best);
+    j->known = b2_calloc(j->s->images, sizeof *j->known);
+    j->rows = b2_alloc_array(j->together * j->queries, j->width * sizeof *j->rows);
+    if (j->vectors == NULL || j->best == NULL || j->known == NULL || j->rows == NULL)
+        return b2_fail_memory();
+    return b2_similarity_open_work(j);
 }
 
 static blip2_status compute(job *j) {
     size_t of_image = rerank_of(j, BLIP2_TEXTS_OF_IMAGE),
-           of_text = rerank_of(j, BLIP2_IMAGES_OF_TEXT), most = b2_size_max(of_image, of_text);
+           of_text = rerank_of(j, BLIP2_IMAGES_OF_TEXT);
     blip2_status status;
 
-    if ((j->vectors = b2_alloc_array(j->s->texts, j->width * sizeof *j->vectors)) == NULL ||
-        (j->best = b2_alloc_array(most, sizeof *j->best)) == NULL)
-        return b2_fail_memory();
     j->total = (uint64_t)j->s->images * (1 + of_image) + (uint64_t)j->s->texts * (1 + of_text);
-    if ((status = read_texts(j)) < 0 ||
+    if ((status = allocate(j, b2_size_max(of_image, of_text))) < 0 ||
+        (status = read_texts(j)) < 0 ||
         (j->s->texts > 0 &&
          (status = b2_contrast_open(&j->contrast, j->engine->model->device, j->vectors, j->s->texts,
-                                    j->width, j->engine->model->config.qformer.queries)) < 0) ||
-        (status = read_images(j)) < 0)
-        return status;
-    for (size_t t = 0; t < j->s->texts; t++)
-        b2_similarity_pick(j->s, BLIP2_IMAGES_OF_TEXT, t, of_text, j->best);
-    if ((status = match(j, 0, j->s->images)) < 0)
+                                    j->width, j->queries)) < 0) ||
+        (status = read_images(j)) < 0 || (status = match_rest(j, of_text)) < 0)
         return status;
     return tell(j, (size_t)(j->total - j->done)); /* pairs that both directions wanted */
 }
@@ -191,10 +293,14 @@ static blip2_status compute(job *j) {
 /* ---- the call ----------------------------------------------------------------------------- */
 
 static blip2_status check_lists(const job *j, size_t image_count, size_t text_count) {
-    if ((image_count > 0 && j->images == NULL) || (text_count > 0 && j->texts == NULL))
+    bool opens = j->options->open_image != NULL;
+
+    if (opens && j->images != NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_similarity_compute: images and open_image: not both");
+    if ((image_count > 0 && j->images == NULL && !opens) || (text_count > 0 && j->texts == NULL))
         return b2_fail(BLIP2_EINVAL, "blip2_similarity_compute: %s is NULL",
                        text_count > 0 && j->texts == NULL ? "texts" : "images");
-    for (size_t i = 0; i < image_count; i++)
+    for (size_t i = 0; i < image_count && !opens; i++)
         if (j->images[i] == NULL)
             return b2_fail(BLIP2_EINVAL, "image %zu is NULL", i);
     for (size_t i = 0; i < text_count; i++)
@@ -212,6 +318,22 @@ static blip2_status check_model(const job *j) {
     if (status == BLIP2_OK && j->options->no_itm == 0)
         status = b2_score_check(&(b2_score){.mode = B2_SCORE_PAIR, .wants_match = true}, model);
     return status;
+}
+
+/* Frees all but the similarity, and closes the engine if a callback asked for it. */
+static void close_job(job *j) {
+    blip2_engine *engine = j->engine;
+
+    drop(j);
+    b2_similarity_close_work(j);
+    b2_contrast_close(&j->contrast);
+    b2_free(j->vectors);
+    b2_free(j->best);
+    b2_free(j->known);
+    b2_free(j->rows);
+    engine->in_call = false;
+    if (engine->close_wanted)
+        blip2_engine_close(engine);
 }
 
 blip2_status blip2_similarity_compute(blip2_engine *engine, const blip2_image *const *images,
@@ -232,14 +354,12 @@ blip2_status blip2_similarity_compute(blip2_engine *engine, const blip2_image *c
     if (known.only_texts_of_image != 0 && known.only_images_of_text != 0)
         return b2_fail(BLIP2_EINVAL, "only_texts_of_image and only_images_of_text: not both");
     j.width = (size_t)engine->model->stage1.text.rows;
+    j.queries = engine->model->config.qformer.queries;
+    j.together = b2_size_min(GROUP, engine->plan.limits.max_images);
+    engine->in_call = true; /* callbacks must not use it */
     if ((status = b2_similarity_open(&j.s, image_count, text_count)) == BLIP2_OK)
         status = compute(&j);
-    drop(&j);
-    b2_contrast_close(&j.contrast);
-    b2_free(j.vectors);
-    b2_free(j.best);
-    if (engine->close_wanted)
-        blip2_engine_close(engine);
+    close_job(&j);
     if (status < 0)
         blip2_similarity_free(j.s);
     else

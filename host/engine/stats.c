@@ -16,7 +16,8 @@ blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts 
                                   .pairs_scored = engine->score.pairs_run,
                                   .cross_kv_runs = engine->encode.cross_runs,
                                   .query_runs = engine->encode.query_runs,
-                                  .query_hits = engine->query_hits};
+                                  .query_hits = engine->query_hits,
+                                  .images_restored = engine->images.restored};
     memset(counts, 0, size);
     memcpy(counts, &known, b2_size_min(size, sizeof known));
     return BLIP2_OK;

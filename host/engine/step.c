@@ -1,4 +1,6 @@
+#include "base/alloc.h"
 #include "engine/queue.h"
+#include "image/image.h"
 
 /* Requests whose pictures are encoded go on. */
 static void advance_encoded(blip2_engine *engine) {
@@ -18,34 +20,94 @@ static bool is_among(const uint32_t *places, uint32_t count, uint32_t place) {
     return false;
 }
 
-/* Encode up to max_images pictures that requests wait for. */
-static blip2_status encode(blip2_engine *engine) {
-    const blip2_model *model = engine->model;
-    b2_images *images = &engine->images;
-    uint32_t *places = images->where.slots, count = 0;
+static bool has_features(const blip2_image *image) {
+    return image->source != NULL && image->source->features != NULL;
+}
+
+/* Picture `index` of the batch: its pixels, or its features where those had been kept. */
+static blip2_status load(blip2_engine *engine, uint32_t index, const blip2_image *image) {
+    const b2_image_source *source = image->source;
+    const float *features;
+    blip2_image *opened;
     blip2_status status;
 
-    advance_encoded(engine);
+    if (source == NULL)
+        return b2_encode_pixels(engine->model, &engine->encode, index, image);
+    if (has_features(image)) {
+        status = source->features(source->payload, image->index, &features);
+        return status < 0 ? status
+                          : b2_encode_put_features(engine->model, &engine->encode, index, features);
+    }
+    if ((status = source->open(source->payload, image->index, &opened)) < 0)
+        return status;
+    status = b2_encode_pixels(engine->model, &engine->encode, index, opened);
+    blip2_image_free(opened);
+    return status;
+}
+
+/* Up to max_images pictures that requests wait for, either such that must be encoded or such that
+ * have features: the first one decides. */
+static blip2_status gather(blip2_engine *engine, uint32_t *out, bool *restored) {
+    const b2_engine_limits *limits = &engine->plan.limits;
+    uint32_t *places = engine->images.where.slots, count = 0;
+    blip2_status status = BLIP2_OK;
+
     for (uint32_t i = 0;
-         i < engine->plan.limits.max_requests && count < engine->plan.limits.max_images; i++) {
-        b2_request *request = engine->running[i];
+         i < limits->max_requests && count < limits->max_images && status == BLIP2_OK; i++) {
+        const b2_request *request = engine->running[i];
 
         if (request == NULL || request->phase != B2_PHASE_ENCODE ||
             is_among(places, count, request->image_place))
             continue;
-        status = b2_encode_pixels(model, &engine->encode, count, request->image);
-        if (status < 0)
-            return status;
+        if (count == 0)
+            *restored = has_features(request->image);
+        if (has_features(request->image) != *restored)
+            continue;
+        status = load(engine, count, request->image);
         places[count++] = request->image_place;
     }
-    if (count == 0)
-        return BLIP2_OK;
-    status = b2_encode_run(model, &engine->run, &engine->encode, count, &images->where);
+    *out = count;
+    return status;
+}
+
+/* The features of picture `index` of the batch, at `place`, to those who want them. */
+static blip2_status hand_features(blip2_engine *engine, uint32_t index, uint32_t place) {
+    size_t count = (size_t)engine->model->vit.tokens * engine->model->config.vit.width;
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests && status == BLIP2_OK; i++) {
+        b2_request *request = engine->running[i];
+
+        if (request == NULL || request->phase != B2_PHASE_ENCODE || request->image_place != place ||
+            !request->score.wants_features)
+            continue;
+        if ((request->score.features = b2_alloc_array(count, sizeof(float))) == NULL)
+            return b2_fail_memory();
+        status =
+            b2_encode_get_features(engine->model, &engine->encode, index, request->score.features);
+    }
+    return status;
+}
+
+/* Encode up to max_images pictures that requests wait for. */
+static blip2_status encode(blip2_engine *engine) {
+    b2_images *images = &engine->images;
+    uint32_t count = 0;
+    bool restored = false;
+    blip2_status status;
+
+    advance_encoded(engine);
+    if ((status = gather(engine, &count, &restored)) < 0 || count == 0)
+        return status;
+    status = (restored ? b2_encode_run_features : b2_encode_run)(
+        engine->model, &engine->run, &engine->encode, count, &images->where);
+    for (uint32_t i = 0; i < count && status == BLIP2_OK; i++) {
+        status = hand_features(engine, i, images->where.slots[i]);
+        images->places[images->where.slots[i]].ready = true;
+    }
     if (status < 0)
         return status;
-    for (uint32_t i = 0; i < count; i++)
-        images->places[places[i]].ready = true;
-    images->encoded += count;
+    *(restored ? &images->restored : &images->encoded) += count;
     advance_encoded(engine);
     return BLIP2_OK;
 }

@@ -11,10 +11,26 @@
 
 #include "base/status.h"
 
+/* Goes up when the steps from a file's bytes to normalised pixels give other numbers: what was
+ * computed from those and kept is not used any more. */
+enum { B2_IMAGE_PREPROCESSING = 1 };
+
+/* Where a picture comes from that is told by its sum and not held. One of the two is there; what
+ * comes must be of that picture. */
+typedef struct b2_image_source {
+    /* The picture, yours to free. */
+    blip2_status (*open)(void *payload, size_t index, blip2_image **out);
+    /* What the vision tower made of it [n, Cv] (model/vit.h); holds until the next call. */
+    blip2_status (*features)(void *payload, size_t index, const float **out);
+    void *payload;
+} b2_image_source;
+
 struct blip2_image {
-    uint32_t width, height; /* pixels, both > 0 */
-    uint8_t *rgb;           /* [height, width, 3] */
-    uint8_t sha256[32];     /* of size and pixels: the same picture wherever it came from */
+    uint32_t width, height;        /* pixels, both > 0 */
+    uint8_t *rgb;                  /* [height, width, 3]; NULL where there is a source */
+    uint8_t sha256[32];            /* of size and pixels: the same picture wherever it came from */
+    const b2_image_source *source; /* NULL: the pixels are here */
+    size_t index;                  /* what the source calls it */
 };
 
 /* out [height, width, 3] = rgb [in_height, in_width, 3] resized as Pillow 13's 8-bit

@@ -208,12 +208,12 @@ out:
     return status;
 }
 
-blip2_status b2_safetensors_parse(b2_tensor_list *list, const b2_file_map *map, const char *file) {
+/* The JSON of the file, and where its data are. */
+static blip2_status read_header(json_t **out, const uint8_t **data, size_t *data_bytes,
+                                const b2_file_map *map, const char *file) {
     const uint8_t *bytes = map->data;
     size_t rest = map->size - LENGTH_BYTES;
     uint64_t length;
-    json_t *header;
-    blip2_status status;
 
     if (map->size < LENGTH_BYTES)
         return b2_fail(BLIP2_EFORMAT, "%s: file has %zu bytes, a safetensors file has at least 8",
@@ -228,10 +228,39 @@ blip2_status b2_safetensors_parse(b2_tensor_list *list, const b2_file_map *map, 
                        (unsigned long long)length, rest);
     if (length == 0 || bytes[LENGTH_BYTES] != '{')
         return b2_fail(BLIP2_EFORMAT, "%s: header does not start with '{'", file);
-    status = b2_json_parse(&header, (const char *)bytes + LENGTH_BYTES, (size_t)length, file);
+    *data = bytes + LENGTH_BYTES + length;
+    *data_bytes = rest - (size_t)length;
+    return b2_json_parse(out, (const char *)bytes + LENGTH_BYTES, (size_t)length, file);
+}
+
+blip2_status b2_safetensors_parse(b2_tensor_list *list, const b2_file_map *map, const char *file) {
+    const uint8_t *data = NULL;
+    size_t bytes = 0;
+    json_t *header;
+    blip2_status status = read_header(&header, &data, &bytes, map, file);
+
     if (status < 0)
         return status;
-    status = read_entries(list, header, bytes + LENGTH_BYTES + length, rest - (size_t)length, file);
+    status = read_entries(list, header, data, bytes, file);
+    json_decref(header);
+    return status;
+}
+
+blip2_status b2_safetensors_metadata(json_t **out, const b2_file_map *map, const char *file) {
+    const uint8_t *data = NULL;
+    size_t bytes = 0;
+    json_t *header, *metadata;
+    blip2_status status = read_header(&header, &data, &bytes, map, file);
+
+    *out = NULL;
+    if (status < 0)
+        return status;
+    metadata = json_object_get(header, "__metadata__");
+    if ((status = check_metadata(metadata, file)) == BLIP2_OK) {
+        *out = json_is_object(metadata) ? json_incref(metadata) : json_object();
+        if (*out == NULL)
+            status = b2_fail_memory();
+    }
     json_decref(header);
     return status;
 }

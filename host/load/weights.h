@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/sha256.h"
 #include "base/status.h"
 #include "base/type.h"
 
@@ -224,5 +225,9 @@ bool b2_weights_used(const b2_weights *weights, size_t index);  /* taken or skip
 bool b2_weights_taken(const b2_weights *weights, size_t index); /* part of a model */
 /* Any tensor by its name in the file; NULL if there is none. */
 const b2_tensor *b2_weights_find(const b2_weights *weights, const char *name);
+/* Add what tells these weights from others: every tensor's name, type, shape and a sample of its
+ * data, by name. Training changes every number, so the sample (all of a small tensor, 64 pieces of
+ * a large one) tells checkpoints apart; a few numbers changed by hand it may miss. */
+void b2_weights_digest(const b2_weights *weights, b2_sha256 *sha);
 
 #endif

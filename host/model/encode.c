@@ -136,16 +136,41 @@ static blip2_status keep(const blip2_model *model, b2_mat to, b2_mat x, uint32_t
     return status;
 }
 
+blip2_status b2_encode_get_features(const blip2_model *model, const b2_encode_space *space,
+                                    uint32_t index, float *features) {
+    b2_mat rows = rows_of(space->vit.features, index, model->vit.tokens);
+
+    return model->device->ops->download(model->device, features, rows.data,
+                                        (size_t)(rows.rows * rows.cols) * sizeof *features);
+}
+
+blip2_status b2_encode_put_features(const blip2_model *model, const b2_encode_space *space,
+                                    uint32_t index, const float *features) {
+    b2_mat rows = rows_of(space->vit.features, index, model->vit.tokens);
+
+    return model->device->ops->upload(model->device, rows.data, features,
+                                      (size_t)(rows.rows * rows.cols) * sizeof *features);
+}
+
 blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                            uint32_t images, const b2_encode_places *places) {
+    b2_mat features; /* those of space->vit */
+    blip2_status status =
+        b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features);
+
+    return status < 0 ? status : b2_encode_run_features(model, run, space, images, places);
+}
+
+blip2_status b2_encode_run_features(const blip2_model *model, const b2_run *run,
+                                    b2_encode_space *space, uint32_t images,
+                                    const b2_encode_places *places) {
     int64_t rows = (int64_t)images * model->config.qformer.queries;
-    b2_mat features, cross_kv, queries, soft = b2_mat_rows(space->soft, 0, rows);
+    b2_mat features = b2_mat_rows(space->vit.features, 0, (int64_t)images * model->vit.tokens);
+    b2_mat cross_kv, queries, soft = b2_mat_rows(space->soft, 0, rows);
     b2_mat contrast = b2_mat_rows(space->contrast, 0, rows);
     blip2_status status;
 
-    if ((status = b2_vit_run(&model->vit, run, &space->vit, space->pixels, images, &features)) <
-            0 ||
-        (status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
+    if ((status = read_images(model, run, space, images, places, features, &cross_kv)) < 0 ||
         model->config.instructed ||
         (status = run_queries(model, run, space, images, places, cross_kv, &queries)) < 0)
         return status;

@@ -62,4 +62,15 @@ blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *s
 blip2_status b2_encode_run(const blip2_model *model, const b2_run *run, b2_encode_space *space,
                            uint32_t images, const b2_encode_places *places);
 
+/* What the vision tower made of picture number `index` of the batch [n, Cv]: that of the last
+ * b2_encode_run, which the host can keep, and back. */
+blip2_status b2_encode_get_features(const blip2_model *model, const b2_encode_space *space,
+                                    uint32_t index, float *features);
+blip2_status b2_encode_put_features(const blip2_model *model, const b2_encode_space *space,
+                                    uint32_t index, const float *features);
+/* Encode the pictures whose features are there. */
+blip2_status b2_encode_run_features(const blip2_model *model, const b2_run *run,
+                                    b2_encode_space *space, uint32_t images,
+                                    const b2_encode_places *places);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "model/digest.h"
 
 static blip2_status check_language(const b2_config *config, const char *directory) {
     if (config->language != B2_LANGUAGE_NONE && config->qformer.text_input && !config->instructed)
@@ -180,7 +181,7 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
     if (!make)
         return BLIP2_OK;
     if ((status = b2_model_open_tokenizers(model)) < 0 ||
-        (status = b2_loader_begin_make(loader)) < 0)
+        (status = b2_model_digest_files(model)) < 0 || (status = b2_loader_begin_make(loader)) < 0)
         return status;
     return load_parts(model);
 }

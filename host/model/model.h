@@ -33,6 +33,7 @@ struct blip2_model {
     b2_dense projection; /* [E, C] */
     b2_language_model language;
     b2_writer writer;
+    b2_sha256 digest;   /* of its small files (digest.h) */
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */
 };
 

@@ -1,5 +1,7 @@
 #include "model/stage1.h"
 
+#include "model/model.h"
+
 static bool has(const b2_loader *loader, b2_weight_id id) {
     return b2_weights_has(loader->weights, id, 0);
 }
@@ -35,4 +37,10 @@ blip2_status b2_stage1_project(const b2_run *run, const b2_dense *head, b2_mat y
     return status < 0
                ? status
                : run->device->ops->l2_normalise(run->device, &(b2_l2_normalise){.x = y, .y = y});
+}
+
+float blip2_model_temperature(const blip2_model *model) {
+    float own = model != NULL ? model->stage1.temperature : 0.0f;
+
+    return own > 0.0f ? own : 0.07f;
 }

@@ -1,7 +1,6 @@
 #define _XOPEN_SOURCE 700 /* terminals */
 #include "program.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,6 +37,15 @@ static void start(stdout_kind kind, int out, int err, const char *const *argumen
 
     for (size_t i = 0; arguments[i] != NULL && i < 62; i++)
         argv[i + 1] = arguments[i];
+    if (kind == STDOUT_INTERRUPTED) { /* waits across exec */
+        sigset_t interrupt;
+
+        (void)sigemptyset(&interrupt);
+        (void)sigaddset(&interrupt, SIGINT);
+        (void)signal(SIGINT, SIG_DFL);
+        (void)sigprocmask(SIG_BLOCK, &interrupt, NULL);
+        (void)raise(SIGINT);
+    }
     (void)signal(SIGPIPE, kind == STDOUT_BROKEN_QUIET ? SIG_IGN : SIG_DFL);
     (void)dup2(err, STDERR_FILENO);
     if (kind == STDOUT_CLOSED)
@@ -136,19 +144,7 @@ void make_folder(void) {
 }
 
 void remove_folder(void) {
-    DIR *stream = opendir(folder);
-    const struct dirent *entry;
-
-    ck_assert_ptr_nonnull(stream);
-    while ((entry = readdir(stream)) != NULL) {
-        char path[600];
-
-        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] != '.' || strlen(entry->d_name) > 2)
-            (void)remove(path);
-    }
-    (void)closedir(stream);
-    ck_assert_int_eq(rmdir(folder), 0);
+    remove_tree(folder);
 }
 
 const char *in_folder(const char *name) {

@@ -19,13 +19,14 @@ typedef enum stdout_kind {
     STDOUT_CLOSED,       /* no stdout at all */
     STDOUT_BROKEN,       /* a pipe that nobody reads */
     STDOUT_BROKEN_QUIET, /* the same, with SIGPIPE ignored by the parent */
+    STDOUT_INTERRUPTED,  /* read by the test; SIGINT comes as soon as the program takes it */
     STDOUT_TERMINAL      /* stdout and stderr are one terminal; all of it lands in out */
 } stdout_kind;
 
 typedef struct outcome {
     int code;   /* exit code; -1: ended by a signal */
     int signal; /* that signal, or 0 */
-    char out[64 * 1024], err[16 * 1024];
+    char out[64 * 1024], err[320 * 1024];
 } outcome;
 
 /* Can this machine give terminals? A chroot without /dev/pts cannot. */
@@ -72,5 +73,8 @@ TCase *convert_tests(void);
 TCase *interrupt_tests(void);
 TCase *explain_tests(void);
 TCase *sample_tests(void);
+TCase *work_tests(void);
+TCase *classify_tests(void);
+TCase *bad_input_tests(void);
 
 #endif

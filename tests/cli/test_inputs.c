@@ -148,7 +148,7 @@ START_TEST(many_pictures_keep_their_order) {
     RUN(&o, "caption", "--model=" TINY_MODEL, "--max-new-tokens=6", "--min-new-tokens=6",
         "--batch=3", in_folder("."));
     ck_assert_int_eq(o.code, 2);
-    ck_assert_uint_eq(count_lines(o.err), 7);
+    ck_assert_uint_eq(count_lines(o.err), 8);
     for (int i = 0; i < COUNT; i++) {
         char name[16], text[200];
         size_t prefix;

@@ -8,7 +8,8 @@ static const char *const helps[][3] = {
     {"help", "caption", NULL}, {"help", "info", NULL},     {"caption", "--help", NULL},
     {"info", "--help", NULL},  {"help", "match", NULL},    {"help", "features", NULL},
     {"help", "rank", NULL},    {"help", "retrieve", NULL}, {"help", "losses", NULL},
-    {"help", "convert", NULL}, {"caption", "-h", NULL},
+    {"help", "convert", NULL}, {"help", "explain", NULL},  {"help", "classify", NULL},
+    {"caption", "-h", NULL},
 };
 
 /* A help text fits a terminal and has no white space at line ends. */
