@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "blip2_index.h"
 
 blip2_status b2_options_copy(void *out, size_t size, const void *options, const char *name) {
     const unsigned char *bytes = options;
@@ -59,5 +60,17 @@ void blip2_losses_options_init(blip2_losses_options *options, size_t size) {
 }
 
 void blip2_similarity_options_init(blip2_similarity_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_index_options_init(blip2_index_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_index_build_options_init(blip2_index_build_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_search_options_init(blip2_search_options *options, size_t size) {
     init(options, size);
 }
