@@ -24,10 +24,11 @@ typedef struct b2_settings {
     const char *device;                                  /* NULL: the library's choice */
     const char *prompt;                                  /* NULL: none */
     const char *text_file, *out, *images, *split, *work; /* NULL: none */
+    const char *picture;                                 /* NULL: none */
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
-        mode, what, best, beams, top, rerank, seed, image_cache;
+        mode, what, best, beams, top, rerank, match_found, seed, image_cache;
     float repetition_penalty;
-    bool json, quiet, verbose, help, version, no_clean, first_row, stats;
+    bool json, quiet, verbose, help, version, no_clean, first_row, stats, half, ann;
     b2_words texts, templates; /* each --text (or --label), each --template, in order */
     char **operands;           /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
@@ -51,7 +52,9 @@ enum {
     B2_COMMAND_RANK = 16,
     B2_COMMAND_RETRIEVE = 32,
     B2_COMMAND_LOSSES = 64,
-    B2_COMMAND_CLASSIFY = 128
+    B2_COMMAND_CLASSIFY = 128,
+    B2_COMMAND_INDEX = 1024,
+    B2_COMMAND_SEARCH = 2048
 };
 
 typedef enum b2_option_kind {

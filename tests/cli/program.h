@@ -69,6 +69,7 @@ TCase *features_tests(void);
 TCase *rank_tests(void);
 TCase *retrieve_tests(void);
 TCase *losses_tests(void);
+TCase *search_tests(void);
 TCase *work_tests(void);
 TCase *classify_tests(void);
 TCase *bad_input_tests(void);
