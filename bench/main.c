@@ -15,6 +15,7 @@ static const char usage[] =
     "  score FOLDER         count right captions and answers about pictures\n"
     "  make-model DIR       write a checkpoint of true shapes with random weights\n"
     "  run                  measure loading, encoding and generating\n"
+    "  search               measure the search in an index of random pictures\n"
     "  kernels              measure single operations of the CUDA device\n"
     "\n"
     "  --help, --version    of the program; every command has its own --help\n";
@@ -34,11 +35,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"verify", verify_main},
-                    {"score", score_main},
-                    {"make-model", make_model_main},
-                    {"run", run_main},
-                    {"kernels", kernels_main}};
+    } commands[] = {{"verify", verify_main},         {"score", score_main},
+                    {"make-model", make_model_main}, {"run", run_main},
+                    {"search", search_main},         {"kernels", kernels_main}};
 
     if (argc < 2)
         return bench_complain("a command is missing; see blip2-bench --help");
