@@ -5,7 +5,6 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "gallery.h"
-#include "load/safetensors_write.h"
 #include "run.h"
 
 enum { PICTURES = 3 };
@@ -25,11 +24,11 @@ static void teardown(void) {
 }
 
 static void write_bytes(const char *name, const uint8_t *data, size_t size) {
-    b2_file_writer writer;
+    FILE *file = fopen(temporary(name), "wb");
 
-    ck_assert_status_ok(b2_file_writer_open(&writer, temporary(name)));
-    ck_assert_status_ok(b2_file_writer_write(&writer, data, size));
-    ck_assert_status_ok(b2_file_writer_commit(&writer));
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(data, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
 }
 
 static void expect_refused(const char *name, blip2_status expected, const char *about) {
@@ -59,7 +58,7 @@ START_TEST(what_was_written_is_read) {
 END_TEST
 
 START_TEST(a_file_cut_short_is_refused) {
-    for (size_t size = 0; size < good_size; size += size < 1024 ? 1 : 97) {
+    for (size_t size = 0; size < good_size; size += size < 1024 ? 3 : 97) {
         write_bytes("cut.index", good, size);
         expect_refused("cut.index", BLIP2_EFORMAT, "");
     }
