@@ -8,6 +8,7 @@ int verify_main(int argc, char **argv);
 int make_model_main(int argc, char **argv);
 int score_main(int argc, char **argv);
 int run_main(int argc, char **argv);
+int search_main(int argc, char **argv);
 int kernels_main(int argc, char **argv);
 int rerank_main(int argc, char **argv);
 

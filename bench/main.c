@@ -16,6 +16,7 @@ static const char usage[] =
     "  make-model DIR       write a checkpoint of true shapes with random weights\n"
     "  run                  measure loading, encoding and generating\n"
     "  rerank               measure matching of pictures with texts\n"
+    "  search               measure the search in an index of random pictures\n"
     "  kernels              measure single operations of the CUDA device\n"
     "\n"
     "  --help, --version    of the program; every command has its own --help\n";
@@ -37,7 +38,8 @@ int main(int argc, char **argv) {
         int (*run)(int argc, char **argv);
     } commands[] = {{"verify", verify_main},         {"score", score_main},
                     {"make-model", make_model_main}, {"run", run_main},
-                    {"rerank", rerank_main},         {"kernels", kernels_main}};
+                    {"rerank", rerank_main},         {"search", search_main},
+                    {"kernels", kernels_main}};
 
     if (argc < 2)
         return bench_complain("a command is missing; see blip2-bench --help");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench.h"
 
@@ -25,6 +26,13 @@ bool bench_read_compute(const char *text, blip2_compute *out, const char **name)
             return true;
         }
     return false;
+}
+
+double bench_now(void) {
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int compare_numbers(const void *a, const void *b) {

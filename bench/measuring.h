@@ -11,6 +11,8 @@ bool bench_read_count(const char *text, uint32_t most, uint32_t *out);
 /* auto, f32, tf32, f16 or bf16; *name: the same, as static text. False: text is none. */
 bool bench_read_compute(const char *text, blip2_compute *out, const char **name);
 
+/* Seconds of a clock that only goes on. */
+double bench_now(void);
 /* numbers [count], which are put in order. */
 double bench_median(double *numbers, size_t count);
 

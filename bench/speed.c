@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "bench.h"
@@ -68,13 +67,6 @@ typedef struct speed {
     double first;   /* when the last request had its first token */
 } speed;
 
-static double now(void) {
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- measuring ---------------------------------------------------------------------------- */
 
 static void see_encoded(void *payload, const char *name, uint32_t index, const b2_mat *mat) {
@@ -85,7 +77,7 @@ static void see_encoded(void *payload, const char *name, uint32_t index, const b
     if (strcmp(name, "soft_prompt") != 0)
         return;
     (void)s->model->device->ops->sync(s->model->device);
-    s->encoded = now();
+    s->encoded = bench_now();
     s->engine->run.trace = NULL;
 }
 
@@ -94,7 +86,7 @@ static void see_logits(b2_request *request, const b2_mat *row, void *payload) {
 
     (void)row;
     (void)s->model->device->ops->sync(s->model->device);
-    s->first = now();
+    s->first = bench_now();
     request->on_logits = NULL;
 }
 
@@ -103,7 +95,7 @@ static blip2_status open_all(speed *s) {
     blip2_model_options model;
     blip2_engine_options engine;
     b2_tokens prompt = {0};
-    double start = now();
+    double start = bench_now();
     blip2_status status;
 
     blip2_model_options_init(&model, sizeof model);
@@ -112,7 +104,7 @@ static blip2_status open_all(speed *s) {
     model.compute = w->compute;
     if ((status = blip2_model_open(&s->model, w->model, &model)) < 0)
         return status;
-    s->load = now() - start;
+    s->load = bench_now() - start;
     if ((status = blip2_image_open(&s->image, w->image, NULL)) < 0)
         return status;
     if (s->model->tokenizer == NULL)
@@ -161,10 +153,10 @@ static blip2_status measure(speed *s, phases *out) {
     double start, end;
     blip2_status status = submit_all(s);
 
-    start = now();
+    start = bench_now();
     while (status == BLIP2_OK && busy)
         status = b2_engine_step(s->engine, &busy);
-    end = now();
+    end = bench_now();
     *out = (phases){s->encoded - start, s->first - s->encoded, end - s->first, end - start};
     for (uint32_t i = 0; i < s->wish->requests; i++) {
         if (s->requests[i] != NULL && status == BLIP2_OK)

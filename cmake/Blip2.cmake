@@ -1,8 +1,8 @@
 # Compiler flags and the one way to declare a room.
 
 add_library(blip2_flags INTERFACE)
-target_compile_options(blip2_flags INTERFACE -Wall -Wextra -Wconversion -Wmissing-prototypes
-  -Wstrict-prototypes)
+target_compile_options(blip2_flags INTERFACE -Wall -Wextra -Wconversion
+  $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>)
 target_compile_definitions(blip2_flags INTERFACE _POSIX_C_SOURCE=200809L
   BLIP2_VERSION="${PROJECT_VERSION}")
 target_include_directories(blip2_flags INTERFACE ${CMAKE_SOURCE_DIR}/include

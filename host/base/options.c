@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "blip2.h"
 
 blip2_status b2_options_copy(void *out, size_t size, const void *options, const char *name) {
     const unsigned char *bytes = options;
@@ -67,5 +68,17 @@ void blip2_similarity_options_init(blip2_similarity_options *options, size_t siz
 }
 
 void blip2_explain_options_init(blip2_explain_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_index_options_init(blip2_index_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_index_build_options_init(blip2_index_build_options *options, size_t size) {
+    init(options, size);
+}
+
+void blip2_search_options_init(blip2_search_options *options, size_t size) {
     init(options, size);
 }

@@ -13,11 +13,13 @@
 #define RANK B2_COMMAND_RANK
 #define LOSSES B2_COMMAND_LOSSES
 #define EXPLAIN B2_COMMAND_EXPLAIN
-#define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES | EXPLAIN)
+#define INDEX B2_COMMAND_INDEX
+#define SEARCH B2_COMMAND_SEARCH
+#define WITH_TEXTS (MATCH | FEATURES | RANK | LOSSES | EXPLAIN | SEARCH)
 #define RETRIEVE B2_COMMAND_RETRIEVE
 #define CLASSIFY B2_COMMAND_CLASSIFY
 #define CONVERT B2_COMMAND_CONVERT
-#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY)
+#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY | INDEX)
 #define WITH_MODEL_BUT_FEATURES (WITH_MODEL & ~(unsigned)FEATURES)
 #define RESUMED (RANK | RETRIEVE | FEATURES)
 
@@ -62,10 +64,18 @@ const b2_option b2_options[] = {
      FIELD(head), 0, 0, class_heads},
     {"best", "NAME", "texts (of every picture) or pictures (of every text); default texts", RANK,
      B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
-    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY, B2_OPTION_COUNT,
-     FIELD(top), 1, 1000000000, NULL},
+    {"picture", "FILE", "a picture to find others that are like it", SEARCH, B2_OPTION_TEXT,
+     FIELD(picture), 0, 0, NULL},
+    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY | SEARCH,
+     B2_OPTION_COUNT, FIELD(top), 1, 1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
      RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
+    {"rerank", "N",
+     "how many pictures of each text, best by contrast, are opened again and matched; default 0: "
+     "none",
+     SEARCH, B2_OPTION_COUNT, FIELD(match_found), 0, 1000000000, NULL},
+    {"ann", NULL, "approximate search by faiss, where this build has it; default: exact", SEARCH,
+     B2_OPTION_FLAG, FIELD(ann), 0, 0, NULL},
     {"images", "DIR", "where the pictures are; default: beside the file", RETRIEVE, B2_OPTION_TEXT,
      FIELD(images), 0, 0, NULL},
     {"split", "NAME", "pictures of this split only; default test", RETRIEVE, B2_OPTION_TEXT,
@@ -109,6 +119,10 @@ const b2_option b2_options[] = {
     {"tokens", NULL,
      "the text, or else the caption that the model writes, token by token: a map for each", EXPLAIN,
      B2_OPTION_FLAG, FIELD(tokens), 0, 0, NULL},
+    {"out", "FILE", "the index to write, or to bring up to date", INDEX, B2_OPTION_TEXT, FIELD(out),
+     0, 0, NULL},
+    {"half", NULL, "vectors in 16 bits: half the size", INDEX, B2_OPTION_FLAG, FIELD(half), 0, 0,
+     NULL},
     {"what", "NAME",
      "hidden (last hidden states), projected (unit vectors for comparing) or all; default all; "
      ".npy holds one: projected ones unless asked otherwise",

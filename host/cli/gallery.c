@@ -8,8 +8,7 @@
 #include "interrupt.h"
 #include "json.h"
 
-/* error: why there is no such picture; NULL: the library's message. */
-static blip2_status tell(const char *path, const char *error, bool as_json) {
+blip2_status b2_gallery_tell(const char *path, const char *error, bool as_json) {
     b2_text_buffer text = {0};
     blip2_status status = BLIP2_OK;
 
@@ -35,7 +34,7 @@ blip2_status b2_gallery_tell_again(const b2_input_name *name, bool as_json) {
     if (why == NULL && blip2_image_open(&image, name->path, NULL) == BLIP2_OK)
         why = "left out: it could not be read when this work was begun";
     blip2_image_free(image);
-    return tell(name->path, why, as_json);
+    return b2_gallery_tell(name->path, why, as_json);
 }
 
 typedef struct check {
@@ -75,7 +74,7 @@ static blip2_status check_one(check *c, const b2_input_name *name, uint8_t *read
         return BLIP2_OK;
     b2_progress_erase(c->progress);
     gallery->code = b2_exit_code_worse(gallery->code, b2_exit_code_of(read));
-    return tell(name->path, name->error, c->settings->json);
+    return b2_gallery_tell(name->path, name->error, c->settings->json);
 }
 
 static blip2_status check_all(check *c, const b2_inputs *inputs, const b2_work *work) {

@@ -21,6 +21,9 @@ blip2_status b2_gallery_open(b2_gallery *out, const b2_inputs *inputs, const b2_
                              b2_progress *progress, bool hold, const b2_work *work);
 /* Why a picture is not there that could not be read when the work was begun. */
 blip2_status b2_gallery_tell_again(const b2_input_name *name, bool as_json);
+/* Say, as a line of either kind, why a picture cannot be used. error NULL: the library's message.
+ */
+blip2_status b2_gallery_tell(const char *path, const char *error, bool as_json);
 void b2_gallery_free(b2_gallery *gallery);
 
 #endif

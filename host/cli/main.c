@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "build_index.h"
 #include "caption.h"
 #include "classify.h"
 #include "convert.h"
@@ -12,6 +13,7 @@
 #include "match.h"
 #include "rank.h"
 #include "retrieve.h"
+#include "search.h"
 #include "write_features.h"
 
 static const b2_command commands[] = {
@@ -124,6 +126,35 @@ static const b2_command commands[] = {
      "  blip2 explain picture.png --text \"red circle\" --out heat.png\n"
      "  blip2 explain picture.png --tokens --out tokens.png\n",
      b2_explain_run},
+    {"index", B2_COMMAND_INDEX, "PICTURE... --out FILE",
+     "Embed pictures into one file, in which 'blip2 search' finds them",
+     "PICTURE is as with 'blip2 caption', and paths are kept as they are given. If FILE is an "
+     "index\n"
+     "already, it is brought up to date: pictures that have not changed (size and time of the "
+     "file, "
+     "or\n"
+     "else the pixels) are not embedded again, and those that are not named any more leave it. A "
+     "run\n"
+     "that was stopped leaves FILE.part1 and so on, and the next one goes on from there. A picture "
+     "that\n"
+     "cannot be read is told and left out; the exit code is 2 then. With --json the summary is "
+     "one\n"
+     "object: {\"index\", \"pictures\", \"embedded\", \"kept\", \"removed\", \"unreadable\"}.\n",
+     "  blip2 index photos/ --out photos.index\n", b2_index_run},
+    {"search", B2_COMMAND_SEARCH, "INDEX --text TEXT",
+     "Find the pictures of an index that fit a text, or a picture",
+     "The pictures of INDEX nearest to each text (or to --picture), by contrast (itc): the cosine "
+     "of\n"
+     "the text and the best of a picture's vectors, all of them compared. With --rerank N the "
+     "first "
+     "N\n"
+     "are opened again, matched and put in order by their score, as 'blip2 rank' has it; one that "
+     "has\n"
+     "gone or changed is told and keeps its place. Lines are those of 'blip2 rank'.\n",
+     "  blip2 search photos.index --text \"a big red star\" --top 3\n"
+     "  blip2 search photos.index --texts captions.txt --rerank 16 --json\n"
+     "  blip2 search photos.index --picture star.png\n",
+     b2_search_run},
     {"info", B2_COMMAND_INFO, "[DIR]", "Say what a checkpoint folder holds and the memory it needs",
      "The checkpoint is checked (names, types and shapes of all tensors) but not loaded. DIR is\n"
      "by default the model that 'blip2 caption' uses.\n",

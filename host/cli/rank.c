@@ -2,14 +2,12 @@
  * is known when all have been compared, so nothing is printed before. */
 #include "rank.h"
 
-#include <stdio.h>
-
 #include "base/alloc.h"
 #include "base/size.h"
 #include "base/status.h"
 #include "comparison.h"
 #include "default_model.h"
-#include "json.h"
+#include "ranked.h"
 
 typedef struct session {
     b2_comparison c;
@@ -20,34 +18,9 @@ typedef struct session {
     bool stopped; /* the output cannot be written */
 } session;
 
-/* One place of one row. score: -100 where it was not matched. */
-static bool print_json(size_t place, const char *path, const char *text, float score, float itc) {
-    json_t *line = json_pack("{s:I, s:o, s:o, s:f}", "rank", (json_int_t)place, "file",
-                             b2_json_text(path), "text", b2_json_text(text), "itc", (double)itc);
-
-    if (score > -100.0f && json_object_set_new(line, "score", json_real((double)score)) != 0) {
-        json_decref(line);
-        line = NULL;
-    }
-    return b2_json_print_line(line);
-}
-
-static void print_plain(size_t place, bool show_name, const char *name, const char *what,
-                        float score, float itc) {
-    if (show_name) {
-        b2_print_name(name);
-        (void)fputs(": ", stdout);
-    }
-    (void)printf("%2zu.  ", place);
-    if (score > -100.0f)
-        (void)printf("score %8.4f  ", (double)score);
-    (void)printf("itc %7.4f  ", (double)itc);
-    b2_print_name(what);
-    (void)putchar('\n');
-}
-
 static blip2_status print_row(session *s, size_t row) {
-    bool texts = s->direction == BLIP2_TEXTS_OF_IMAGE;
+    bool texts = s->direction == BLIP2_TEXTS_OF_IMAGE,
+         named = texts ? s->c.inputs.many : s->c.texts.count > 1;
     size_t count = blip2_similarity_best(s->c.similarity, s->direction, row, s->top, s->order);
     const float *itc = blip2_similarity_itc(s->c.similarity);
     blip2_status status = blip2_similarity_scores(s->c.similarity, s->direction, row, s->scores);
@@ -62,9 +35,9 @@ static blip2_status print_row(session *s, size_t row) {
         float cosine = itc[image * s->c.texts.count + text];
 
         if (!s->c.settings->json)
-            print_plain(i + 1, texts ? s->c.inputs.many : s->c.texts.count > 1,
-                        texts ? path : shown, texts ? shown : path, s->scores[column], cosine);
-        else if (!print_json(i + 1, path, shown, s->scores[column], cosine))
+            b2_ranked_print(i + 1, named ? (texts ? path : shown) : NULL, texts ? shown : path,
+                            s->scores[column], cosine);
+        else if (!b2_ranked_print_json(i + 1, path, "text", shown, s->scores[column], cosine))
             return b2_fail_memory();
     }
     s->stopped = !b2_flush_output();

@@ -47,6 +47,12 @@ typedef struct piece {
     int64_t n0, n, m0, m;
 } piece;
 
+/* Columns that the kernel makes for m: whole vectors. For a single text, or the two logits of a
+ * match, a quarter of a panel. */
+static int64_t whole_vectors(int64_t m) {
+    return (m + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+}
+
 /* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. */
 static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t stride,
                           const piece *p, int64_t first) {
@@ -64,7 +70,7 @@ static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t
     if (as_stored)
         job->kernels->dot(tile, stride, x, ldx, t->rows, w->type, p->n, p->m, k);
     else
-        job->kernels->gemm_panel(tile, stride, x, ldx, t->panel, p->n, B2_PANEL, k);
+        job->kernels->gemm_panel(tile, stride, x, ldx, t->panel, p->n, whole_vectors(p->m), k);
 }
 
 /* The same for any kind of weight; the result is where in tile the products stand. Up halves may
@@ -79,9 +85,13 @@ static const float *multiply(const linear_job *job, worker *t, float *tile, int6
         multiply_rows(job, t, tile, stride, p, first);
         return tile;
     }
-    for (int64_t c = 0; c < shift + p->m; c += B2_PANEL)
+    for (int64_t c = 0; c < shift + p->m; c += B2_PANEL) {
+        int64_t left = whole_vectors(shift + p->m - c);
+
         job->kernels->gemm_panel(tile + c, stride, b2_cpu_row(op->x, p->n0), op->x.stride,
-                                 op->w->panels + (first - shift + c) * k, p->n, B2_PANEL, k);
+                                 op->w->panels + (first - shift + c) * k, p->n,
+                                 left < B2_PANEL ? left : B2_PANEL, k);
+    }
     return tile + shift;
 }
 

@@ -1,36 +1,54 @@
 /* Operations that move rows: embedding look-up, row copies, keys and values into pages, pages onto
  * pages. They are a few megabytes at most beside the gigabytes of a GEMM, and run on the calling
- * thread. */
+ * thread; but for the look-up that reads the pictures of a whole index (host/index). */
 #include <string.h>
 
 #include "cpu/cpu.h"
 
-blip2_status b2_cpu_embed(b2_device *device, const b2_embed *op) {
+/* Elements below which waking the other threads costs more than it saves. */
+enum { PARALLEL_ELEMENTS = 1 << 16 };
+
+/* One row of the table into y [cols], or added to it. */
+static void embed_row(const b2_cpu *cpu, const b2_embed *op, int64_t id, float *y) {
     const b2_weight *table = op->table;
     float part[256];
+    const void *row;
 
-    (void)device;
+    b2_cpu_weight_rows(&row, table, id, 1);
+    if (!op->accumulate && table->cols % B2_VECTOR_MAX == 0) {
+        cpu->kernels->unpack_rows(y, table->cols, &row, table->type, 1, table->cols);
+        return;
+    }
+    for (int64_t j = 0; j < table->cols; j += 256) {
+        size_t n = (size_t)(table->cols - j < 256 ? table->cols - j : 256);
+
+        b2_to_f32(part, (const char *)row + (size_t)j * b2_type_size(table->type), table->type, n);
+        for (size_t c = 0; c < n; c++)
+            y[j + (int64_t)c] = op->accumulate ? y[j + (int64_t)c] + part[c] : part[c];
+    }
+}
+
+blip2_status b2_cpu_embed(b2_device *device, const b2_embed *op) {
+    const b2_cpu *cpu = b2_cpu_of(device);
+    const b2_weight *table = op->table;
+    bool parallel;
+
     if (table == NULL || (table->uses & B2_USE_ROWS) == 0 || table->cols != op->y.cols)
         return b2_cpu_refuse("embed", "the table was not made for it or differs in width");
     if (op->count > 0 && (!b2_cpu_is(op->y, op->y.rows, table->cols) || op->ids == NULL))
         return b2_cpu_refuse("embed", "no ids or y");
     for (uint32_t i = 0; i < op->count; i++) {
-        int64_t id = op->ids[i], row = op->rows != NULL ? op->rows[i] : (int64_t)i;
+        int64_t row = op->rows != NULL ? op->rows[i] : (int64_t)i;
 
-        if (id < 0 || id >= table->rows || row < 0 || row >= op->y.rows)
+        if (op->ids[i] < 0 || op->ids[i] >= table->rows || row < 0 || row >= op->y.rows)
             return b2_cpu_refuse("embed", "an id or row is outside its matrix");
-        for (int64_t j = 0; j < table->cols; j += 256) {
-            size_t n = (size_t)(table->cols - j < 256 ? table->cols - j : 256);
-            float *y = b2_cpu_row(op->y, row) + j;
-
-            b2_to_f32(part,
-                      (const char *)table->data +
-                          (size_t)(id * table->cols + j) * b2_type_size(table->type),
-                      table->type, n);
-            for (size_t c = 0; c < n; c++)
-                y[c] = op->accumulate ? y[c] + part[c] : part[c];
-        }
     }
+    /* Rows that are named may be named twice. */
+    parallel = op->rows == NULL && (int64_t)op->count * table->cols >= PARALLEL_ELEMENTS;
+#pragma omp parallel for num_threads(cpu->threads) if (parallel)
+    for (uint32_t i = 0; i < op->count; i++)
+        embed_row(cpu, op, op->ids[i],
+                  b2_cpu_row(op->y, op->rows != NULL ? op->rows[i] : (int64_t)i));
     return BLIP2_OK;
 }
 

@@ -41,11 +41,14 @@ static blip2_status tell(job *j, size_t more) {
     return BLIP2_OK;
 }
 
+static uint32_t max_tokens(const job *j) {
+    return j->options->max_text_tokens != 0 ? j->options->max_text_tokens : DEFAULT_TOKENS;
+}
+
 static blip2_status add(job *j, const blip2_image *image, const char *text, const b2_score *wanted,
                         size_t cell) {
-    uint32_t most = j->options->max_text_tokens != 0 ? j->options->max_text_tokens : DEFAULT_TOKENS;
-    blip2_status status =
-        b2_request_open_score(&j->requests[j->count], j->engine->model, image, text, wanted, most);
+    blip2_status status = b2_request_open_score(&j->requests[j->count], j->engine->model, image,
+                                                text, wanted, max_tokens(j));
 
     if (status == BLIP2_OK)
         j->cells[j->count++] = cell;
@@ -70,20 +73,11 @@ static blip2_status run(job *j, void (*take)(job *j, const b2_score *score, size
 
 /* ---- texts -------------------------------------------------------------------------------- */
 
-static void take_text(job *j, const b2_score *score, size_t text) {
-    memcpy(j->vectors + text * j->width, score->contrast, j->width * sizeof *j->vectors);
-}
-
 static blip2_status run_texts(job *j, size_t first, size_t count) {
-    const b2_score wanted = {.mode = B2_SCORE_TEXT, .wants_contrast = true};
-    blip2_status status = BLIP2_OK;
+    blip2_status status = b2_contrast_texts(j->engine, j->texts + first, count, max_tokens(j),
+                                            j->vectors + first * j->width);
 
-    for (size_t t = first; t < first + count && status == BLIP2_OK; t++)
-        status = add(j, NULL, j->texts[t], &wanted, t);
-    if (status == BLIP2_OK && (status = run(j, take_text)) == BLIP2_OK)
-        status = b2_similarity_keep_texts(j, first, count);
-    drop(j);
-    return status;
+    return status == BLIP2_OK ? b2_similarity_keep_texts(j, first, count) : status;
 }
 
 static blip2_status read_texts(job *j) {
@@ -284,7 +278,7 @@ static blip2_status compute(job *j) {
         (status = read_texts(j)) < 0 ||
         (j->s->texts > 0 &&
          (status = b2_contrast_open(&j->contrast, j->engine->model->device, j->vectors, j->s->texts,
-                                    j->width, j->queries)) < 0) ||
+                                    j->width, j->queries, 1)) < 0) ||
         (status = read_images(j)) < 0 || (status = match_rest(j, of_text)) < 0)
         return status;
     return tell(j, (size_t)(j->total - j->done)); /* pairs that both directions wanted */

@@ -77,6 +77,8 @@ START_TEST(embed) {
                   i % 2 == 0, i / 2 % 2 == 0);
         op_clear(&t);
     }
+    run_embed(&t, B2_F16, B2_F16, 64, 1100, false, false); /* enough to be shared out */
+    op_clear(&t);
     op_close(&t);
 }
 END_TEST
