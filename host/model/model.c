@@ -219,9 +219,8 @@ static blip2_status load(blip2_model *model, const char *directory,
     if ((model->config.language != B2_LANGUAGE_NONE || model->qformer.reads_text) &&
         (status = open_tokenizer(model, directory, files)) < 0)
         return status;
-    if (model->config.instructed && (status = open_instructions(model, directory, files)) < 0)
-        return status;
-    if ((status = b2_loader_begin_make(loader)) < 0)
+    if ((status = b2_loader_begin_make(loader)) < 0 ||
+        (model->config.instructed && (status = open_instructions(model, directory, files)) < 0))
         return status;
     return load_parts(model);
 }
