@@ -56,6 +56,10 @@ static blip2_status read_texts(rerank *r) {
 
     if (status < 0)
         return status;
+    if (map.size == 0) {
+        b2_file_map_close(&map);
+        return b2_fail(BLIP2_EINVAL, "%s: no texts", r->texts_path);
+    }
     most = map.size + 1;
     r->lines = b2_calloc(most, 1);
     r->texts = b2_alloc_array(most, sizeof *r->texts);
@@ -80,11 +84,13 @@ static blip2_status open_all(rerank *r, char **paths) {
     size_t pairs;
     blip2_status status = read_texts(r);
 
+    if (status < 0)
+        return status;
     pairs = r->image_count * r->text_count;
     r->images = b2_calloc(r->image_count, sizeof *r->images);
     r->pairs = b2_calloc(pairs, sizeof *r->pairs);
     r->scores = b2_calloc(pairs, sizeof *r->scores);
-    if (status == BLIP2_OK && (r->images == NULL || r->pairs == NULL || r->scores == NULL))
+    if (r->images == NULL || r->pairs == NULL || r->scores == NULL)
         status = b2_fail_memory();
     for (size_t i = 0; i < r->image_count && status == BLIP2_OK; i++)
         status = blip2_image_open(&r->images[i], paths[i], NULL);

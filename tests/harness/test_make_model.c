@@ -121,6 +121,10 @@ START_TEST(tiny_model_matches) {
     ck_assert_uint_eq(count_lines(o.err), 1);
     RUN(&o, "rerank", "--model", folder, "--texts", in_folder("none"), GOLDEN "/images/p0.png");
     ck_assert_int_eq(o.code, 2);
+    write_file("empty", "", 0);
+    RUN(&o, "rerank", "--model", folder, "--texts", in_folder("empty"), GOLDEN "/images/p0.png");
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_ptr_nonnull(strstr(o.err, "no texts"));
     RUN(&o, "rerank", "--model", folder, "--texts", texts);
     ck_assert_int_eq(o.code, 2);
     ck_assert_ptr_nonnull(strstr(o.err, "expected --model DIR"));
