@@ -30,8 +30,17 @@ static blip2_status check_prompt(const blip2_model *model, const b2_tokens *toke
     return BLIP2_OK;
 }
 
+/* What is left are the first token, [CLS], and the last limit - 1. */
+static void cut_left(b2_tokens *tokens, size_t limit) {
+    if (tokens->count <= limit)
+        return;
+    memmove(tokens->ids + 1, tokens->ids + tokens->count - (limit - 1),
+            (limit - 1) * sizeof *tokens->ids);
+    tokens->count = limit;
+}
+
 /* The same prompt for the Q-Former, which has positions for so many tokens. */
-static blip2_status encode_instruction(b2_request *request, const char *prompt) {
+static blip2_status encode_instruction(b2_request *request, const char *prompt, b2_beam_rule rule) {
     const blip2_model *model = request->model;
     b2_tokens *tokens = &request->instruction;
     blip2_status status;
@@ -39,6 +48,8 @@ static blip2_status encode_instruction(b2_request *request, const char *prompt) 
     if (model->instructions == NULL)
         return BLIP2_OK;
     status = b2_tokenizer_encode(model->instructions, prompt, strlen(prompt), true, tokens);
+    if (status == BLIP2_OK && rule == B2_BEAM_LAVIS)
+        cut_left(tokens, model->config.instruction);
     if (status == BLIP2_OK && tokens->count > model->config.qformer.positions)
         status = b2_fail(BLIP2_EINVAL,
                          "prompt: %zu tokens as the Q-Former reads it, expected at most %u",
@@ -164,7 +175,7 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
     if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
-        (status = encode_instruction(request, prompt)) < 0)
+        (status = encode_instruction(request, prompt, options->rule)) < 0)
         goto out;
     if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
         tokens.count = options->max_prompt_tokens;

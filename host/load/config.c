@@ -42,6 +42,7 @@ static const b2_config defaults = {
     .image_token = -1,
     .bos = -1,
     .pad = -1,
+    .instruction = 128,
     .itc_width = 256,
 };
 void b2_config_default(b2_config *out) {

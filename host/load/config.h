@@ -109,6 +109,8 @@ typedef struct b2_config {
     b2_t5_config t5;       /* when it is T5 */
     b2_llama_config llama; /* when it is LLAMA */
     bool instructed;       /* InstructBLIP: the Q-Former reads the prompt as well */
+    uint32_t instruction;  /* LAVIS's max_txt_len, 128: where its rules hold, longer prompts are cut
+                              on the left for the Q-Former. Hugging Face has no such limit */
     b2_image_config image;
     int32_t image_token;               /* image_token_index; -1: none */
     int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */

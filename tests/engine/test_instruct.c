@@ -51,7 +51,7 @@ static void assert_as_alone(blip2_model *model, uint32_t requests, const blip2_i
     ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
     blip2_engine_close(engine);
     engine = engine_of(model, 1);
-    for (size_t i = 0; i < INPUTS; i++) {
+    for (size_t i = INPUTS; i-- > 0;) { /* so that pictures get other places */
         ck_assert_status_ok(blip2_generate(engine, &inputs[i], 1, &options, &alone));
         assert_same(together, i, alone, 0);
         blip2_result_free(alone);
@@ -121,6 +121,43 @@ START_TEST(each_prompt_is_read) {
 }
 END_TEST
 
+static b2_request *request_of(const fixture *f, const char *prompt, b2_beam_rule rule) {
+    const b2_request_options options = {
+        .prompt = prompt, .max_new_tokens = NEW_TOKENS, .repetition_penalty = 1.0f, .rule = rule};
+    b2_request *request;
+
+    ck_assert_status_ok(b2_request_open(&request, f->model, f->images[0], &options));
+    return request;
+}
+
+/* LAVIS keeps the end of a long prompt, of which the language model reads everything. */
+START_TEST(lavis_cuts_on_the_left) {
+    enum { LIMIT = 7 };
+    const char *prompt = "which city is this? is the tower standing?";
+    b2_request *whole, *cut;
+    fixture f;
+
+    ck_assert_status_ok(fixture_open_model(&f, folders[0]));
+    ck_assert_uint_eq(f.model->config.instruction, 128);
+    f.model->config.instruction = LIMIT;
+    whole = request_of(&f, prompt, B2_BEAM_HF);
+    cut = request_of(&f, prompt, B2_BEAM_LAVIS);
+    ck_assert_uint_gt(whole->instruction.count, LIMIT);
+    ck_assert_uint_eq(cut->instruction.count, LIMIT);
+    ck_assert_int_eq(cut->instruction.ids[0], whole->instruction.ids[0]);
+    ck_assert_mem_eq(cut->instruction.ids + 1,
+                     whole->instruction.ids + whole->instruction.count - (LIMIT - 1),
+                     (LIMIT - 1) * sizeof(int32_t));
+    ck_assert_uint_eq(cut->prompt_count, whole->prompt_count);
+    b2_request_close(whole);
+    b2_request_close(cut);
+    whole = request_of(&f, "what", B2_BEAM_LAVIS); /* short ones stay as they are */
+    ck_assert_uint_lt(whole->instruction.count, LIMIT);
+    b2_request_close(whole);
+    fixture_close(&f);
+}
+END_TEST
+
 static void refuse_prompt(blip2_engine *engine, const fixture *f, const char *prompt,
                           const char *message) {
     blip2_generate_options options = generate_options(0);
@@ -161,8 +198,6 @@ END_TEST
 
 /* A stopped request leaves nothing behind, wherever it stands. */
 START_TEST(cancelled_requests_leave_nothing) {
-    const b2_request_options options = {
-        .prompt = "a photo of", .max_new_tokens = NEW_TOKENS, .repetition_penalty = 1.0f};
     blip2_engine *engine;
     b2_request *request;
     bool busy;
@@ -170,7 +205,7 @@ START_TEST(cancelled_requests_leave_nothing) {
 
     ck_assert_status_ok(fixture_open_model(&f, folders[_i % FOLDERS]));
     engine = engine_of(f.model, 1);
-    ck_assert_status_ok(b2_request_open(&request, f.model, f.images[0], &options));
+    request = request_of(&f, "a photo of", B2_BEAM_HF);
     ck_assert_status_ok(b2_engine_submit(engine, request));
     for (int i = 0; i < _i / FOLDERS; i++)
         ck_assert_status_ok(b2_engine_step(engine, &busy));
@@ -217,6 +252,7 @@ int main(void) {
     tcase_add_loop_test(tests, packing_changes_nothing, 0, 3 * FOLDERS);
     tcase_add_test(tests, long_prompts_take_turns);
     tcase_add_loop_test(tests, each_prompt_is_read, 0, FOLDERS);
+    tcase_add_test(tests, lavis_cuts_on_the_left);
     tcase_add_test(tests, bad_prompts);
     tcase_add_loop_test(tests, cancelled_requests_leave_nothing, 0, 3 * FOLDERS);
     tcase_set_timeout(faults, 240);

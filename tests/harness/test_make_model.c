@@ -19,7 +19,8 @@ static void remove_model(const char *path) {
         char file[1024];
 
         (void)snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        (void)unlink(file);
+        if (unlink(file) != 0 && entry->d_name[0] != '.')
+            remove_model(file);
     }
     (void)closedir(stream);
     ck_assert_int_eq(rmdir(path), 0);
@@ -207,6 +208,7 @@ START_TEST(bad_requests_leave_nothing) {
 END_TEST
 
 /* No file may become larger than a part of the weights, as on a full disk. */
+/* With what stands in a folder of its own. */
 START_TEST(half_a_model_is_removed) {
     const struct rlimit limit = {1 << 20, 1 << 20};
     int before = count_entries(in_folder(""));
@@ -214,7 +216,7 @@ START_TEST(half_a_model_is_removed) {
 
     ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    RUN(&o, "make-model", "--shape", "tiny", in_folder("m"));
+    RUN(&o, "make-model", "--shape", _i == 0 ? "tiny" : "tiny-instructblip", in_folder("m"));
     ck_assert_int_eq(o.code, 2);
     ck_assert_uint_eq(count_lines(o.err), 1);
     ck_assert_int_eq(count_entries(in_folder("")), before);
@@ -231,6 +233,6 @@ TCase *make_model_tests(void) {
     tcase_add_test(tests, a_seed_gives_its_model);
     tcase_add_loop_test(tests, layers_can_be_fewer, 0, 2);
     tcase_add_test(tests, bad_requests_leave_nothing);
-    tcase_add_test(tests, half_a_model_is_removed);
+    tcase_add_loop_test(tests, half_a_model_is_removed, 0, 2);
     return tests;
 }

@@ -17,7 +17,7 @@ static const char *const supported[] = {
     "pre_gray_png",          "pre_rgb_odd_png",    "pre_jpeg_420_jpg", "tok_opt_tiny",
     "vit_eva_posinterp",     "vit_clip",           "qformer_image",    "qformer_causal_past",
     "qformer_causal_nopast", "qformer_multimodal", "hf_opt_forward",   "hf_opt_greedy",
-    "hf_opt_rep_greedy",     "hf_opt_nret3",       "itg_beam3"};
+    "hf_opt_rep_greedy",     "hf_opt_nret3",       "itg_beam3",        "hf_illama_greedy"};
 enum { SUPPORTED = sizeof supported / sizeof *supported };
 
 static bool is_unsupported(const char *name) {

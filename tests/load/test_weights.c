@@ -93,7 +93,7 @@ static void names_of(int id, const char *names[4]) {
 
 /* Language models may call their heads alike: a checkpoint has one of them. */
 static bool is_head(int id) {
-    return id == B2_OPT_HEAD_W || id == B2_T5_HEAD;
+    return id == B2_OPT_HEAD_W || id == B2_T5_HEAD || id == B2_LLAMA_HEAD;
 }
 
 START_TEST(every_weight_has_names) {
