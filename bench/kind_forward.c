@@ -262,8 +262,7 @@ static blip2_status compare_loss(const forward *f, verdict *v, const float *got,
         row += ids->count;
     }
     b2_tokens_free(&prompt);
-    return status < 0 ? status
-                      : verdict_numbers(v, "loss", json_real(sum / (double)count), "loss_abs");
+    return status < 0 ? status : verdict_numbers(v, "loss", json_real(sum / (double)count), "loss");
 }
 
 /* logits: expected [B, T, V] with pads, ours [N, V] without. */

@@ -239,9 +239,10 @@ static blip2_status open_source(conversion *c, const char *directory) {
         .device = "cpu", .log = options->log, .log_payload = options->log_payload};
     blip2_status status = b2_model_load(&c->model, &source, &model, false);
 
-    if (status < 0 || (status = b2_weights_finish(c->model->weights)) < 0)
+    if (status < 0 || (status = b2_weights_finish(c->model->weights)) < 0 ||
+        (status = b2_model_open_tokenizer(c->model)) < 0)
         return status;
-    return b2_model_open_tokenizers(c->model);
+    return b2_model_open_instructions(c->model);
 }
 
 static blip2_status check_options(const char *directory, const char *out,

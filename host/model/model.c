@@ -180,8 +180,10 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
     find_writer(model);
     if (!make)
         return BLIP2_OK;
-    if ((status = b2_model_open_tokenizers(model)) < 0 ||
-        (status = b2_model_digest_files(model)) < 0 || (status = b2_loader_begin_make(loader)) < 0)
+    if ((status = b2_model_open_tokenizer(model)) < 0 ||
+        (status = b2_model_digest_files(model)) < 0 ||
+        (status = b2_loader_begin_make(loader)) < 0 ||
+        (status = b2_model_open_instructions(model)) < 0)
         return status;
     return load_parts(model);
 }

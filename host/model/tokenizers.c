@@ -48,22 +48,6 @@ static blip2_status check_vocabulary(const b2_tokenizer *tokenizer, const char *
     return BLIP2_OK;
 }
 
-/* Of prompts as the Q-Former reads them. */
-static blip2_status open_instructions(blip2_model *model) {
-    const char *vocabulary = model->files.vocabulary;
-    char *folder = b2_path_join(model->directory, "qformer_tokenizer");
-    blip2_status status = folder != NULL ? BLIP2_OK : b2_fail_memory();
-
-    if (status == BLIP2_OK)
-        status = vocabulary != NULL ? b2_tokenizer_open_bert(&model->instructions, vocabulary)
-                                    : b2_tokenizer_open(&model->instructions, folder);
-    if (status == BLIP2_OK)
-        status =
-            check_vocabulary(model->instructions, folder, "Q-Former", model->qformer.config.vocab);
-    b2_free(folder);
-    return status;
-}
-
 /* Of the language model. */
 static blip2_status open_language(blip2_model *model) {
     const char *place = model->files.language != NULL ? model->files.language : model->directory;
@@ -97,12 +81,27 @@ static blip2_status open_texts(blip2_model *model) {
     return BLIP2_OK;
 }
 
-blip2_status b2_model_open_tokenizers(blip2_model *model) {
-    blip2_status status = BLIP2_OK;
+blip2_status b2_model_open_tokenizer(blip2_model *model) {
+    if (model->config.language != B2_LANGUAGE_NONE)
+        return open_language(model);
+    return model->qformer.reads_text ? open_texts(model) : BLIP2_OK;
+}
 
-    if (model->config.language == B2_LANGUAGE_NONE)
-        return model->qformer.reads_text ? open_texts(model) : BLIP2_OK;
-    if ((status = open_language(model)) < 0 || !model->config.instructed)
-        return status;
-    return open_instructions(model);
+blip2_status b2_model_open_instructions(blip2_model *model) {
+    const char *vocabulary = model->files.vocabulary;
+    char *folder;
+    blip2_status status;
+
+    if (!model->config.instructed)
+        return BLIP2_OK;
+    folder = b2_path_join(model->directory, "qformer_tokenizer");
+    status = folder != NULL ? BLIP2_OK : b2_fail_memory();
+    if (status == BLIP2_OK)
+        status = vocabulary != NULL ? b2_tokenizer_open_bert(&model->instructions, vocabulary)
+                                    : b2_tokenizer_open(&model->instructions, folder);
+    if (status == BLIP2_OK)
+        status =
+            check_vocabulary(model->instructions, folder, "Q-Former", model->qformer.config.vocab);
+    b2_free(folder);
+    return status;
 }

@@ -74,8 +74,7 @@ START_TEST(shipped_cases_pass) {
     const json_t *sums;
 
     RUN(&o, "verify", "--json", "--device", "cpu", GOLDEN);
-    ck_assert_msg(o.code == 0 && o.err[0] == '\0', "code %d, output '%s', errors '%s'", o.code,
-                  o.out, o.err);
+    ck_assert_msg(o.code == 0 && o.err[0] == '\0', "code %d, errors '%s'", o.code, o.err);
     lines = parse_lines(o.out, &count);
     ck_assert_int_eq((json_int_t)count, count_cases() + 1);
     for (size_t i = 0; i + 1 < count; i++)
