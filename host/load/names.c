@@ -5,20 +5,20 @@
 
 /* BOTH: the .weight and the .bias of one module; VIT: of one that a CLIP tower calls otherwise;
  * LAVIS_BOTH: of one that Hugging Face lacks. */
-#define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis}
+#define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis, NULL}
 #define VIT(id, meaning, hf, lavis, clip)                                                          \
     [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", clip ".weight"},           \
     [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", clip ".bias"}
 #define LAVIS_BOTH(id, meaning, lavis)                                                             \
-    [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight"},                                   \
-    [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias"}
+    [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight", NULL},                             \
+    [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias", NULL}
 #define BOTH(id, meaning, hf, lavis)                                                               \
-    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight"},                           \
-    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias"}
+    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", NULL},                     \
+    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", NULL}
 
 /* A .weight of T5, which has no biases: the same name in LAVIS's T5. */
 #define T5(id, meaning, name)                                                                      \
-    [id] = {"T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight"}
+    [id] = {"T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight", NULL}
 
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
