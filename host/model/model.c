@@ -128,7 +128,6 @@ static blip2_status read_config(blip2_model *model) {
 /* Of files alone, once their tensors are known. */
 static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes) {
     b2_config *config = &model->config;
-    bool reads = b2_weights_has(model->weights, B2_QF_WORDS, 0);
     blip2_status status = b2_lavis_infer(config, model->weights, sizes);
 
     if (status < 0)
@@ -138,7 +137,7 @@ static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes
         config->qformer.text_input = true;
         return BLIP2_OK;
     }
-    status = b2_lavis_read_language(config, model->files.language, reads);
+    status = b2_lavis_read_language(config, model->files.language, config->qformer.text_input);
     return status < 0 ? status : check_language(config, b2_model_place(model));
 }
 
