@@ -15,8 +15,7 @@ typedef struct class_case {
 
 /* samples.key, of picture i; NULL: there is none. */
 static const char *sample(const class_case *k, const char *key, size_t i) {
-    const json_t *value =
-        json_object_get(json_object_get(k->c.golden->inputs, "samples"), key);
+    const json_t *value = json_object_get(json_object_get(k->c.golden->inputs, "samples"), key);
 
     return json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
 }
@@ -68,18 +67,17 @@ static blip2_status read_inputs(class_case *k) {
         const json_t *list = list_of(k, i);
 
         if (list != last) /* one list stays one */
-            json_array_foreach((json_t *)(uintptr_t)list, at, entry)
-                k->texts[count++] = json_string_value(entry);
+            json_array_foreach((json_t *)(uintptr_t)list, at, entry) k->texts[count++] =
+                json_string_value(entry);
         last = list;
         if (sample(k, "prompt", i) == NULL)
             return golden_bad(golden, "inputs.samples.prompt", "texts", NULL);
         if ((k->prompts[i] = make_prompt(k, i)) == NULL)
             return b2_fail_memory();
-        k->candidates[i] =
-            (blip2_candidates){.image = k->c.images[i],
-                               .prompt = k->prompts[i],
-                               .texts = k->texts + count - json_array_size(list),
-                               .text_count = json_array_size(list)};
+        k->candidates[i] = (blip2_candidates){.image = k->c.images[i],
+                                              .prompt = k->prompts[i],
+                                              .texts = k->texts + count - json_array_size(list),
+                                              .text_count = json_array_size(list)};
     }
     return golden_check(&fields);
 }

@@ -36,7 +36,7 @@ static const char *const bests[] = {"texts", "pictures", NULL};           /* bli
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
 
-static const char *const ends[] = {"auto", "with", "without", NULL}; /* blip2_end_token */
+static const char *const ends[] = {"auto", "with", "without", NULL};  /* blip2_end_token */
 static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_map */
 
 /* clang-format off: a table is read by its columns */
@@ -45,8 +45,7 @@ const b2_option b2_options[] = {
     {"model", "DIR", "checkpoint folder; default: $BLIP2_MODEL, or else the demo model", WITH_MODEL,
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
     {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption",
-     CAPTION | LIKELIHOODS,
-     B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+     CAPTION | LIKELIHOODS, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
     {"text", "TEXT", "a text; may be given several times", WITH_TEXTS | LOGITS, B2_OPTION_TEXTS,
      FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS | LOGITS,
@@ -83,8 +82,7 @@ const b2_option b2_options[] = {
      B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
     {"picture", "FILE", "a picture to find others that are like it", SEARCH, B2_OPTION_TEXT,
      FIELD(picture), 0, 0, NULL},
-    {"top", "N", "how many of each are printed; default 5",
-     RANK | CLASSIFY | SEARCH | ANSWERS,
+    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY | SEARCH | ANSWERS,
      B2_OPTION_COUNT, FIELD(top), 1, 1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
      RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},

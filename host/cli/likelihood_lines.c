@@ -122,15 +122,13 @@ static void tokens_json(const b2_likelihood_lines *l, b2_text_buffer *out, size_
     for (size_t i = 0; i < count; i++, row += columns) {
         json_t *token = token_object(l, row);
 
-        if ((columns > 1 && !add_top(l, token, row, columns)) ||
-            json_array_append(list, token) < 0)
+        if ((columns > 1 && !add_top(l, token, row, columns)) || json_array_append(list, token) < 0)
             out->failed = true;
         json_decref(token);
     }
     if (json_object_set_new(object, "text", b2_json_text(l->texts->shown[text])) +
-            json_object_set_new(
-                object, "logprob",
-                json_real(blip2_likelihood_sum(l->likelihood, l->index, text))) +
+            json_object_set_new(object, "logprob",
+                                json_real(blip2_likelihood_sum(l->likelihood, l->index, text))) +
             json_object_set_new(object, "tokens", list) <
         0)
         out->failed = true;
@@ -165,8 +163,8 @@ static void tokens_plain(const b2_likelihood_lines *l, b2_text_buffer *out, size
     }
     from = out->length;
     name_line(l, out);
-    b2_text_appendf(out, "    sum  %9.4f  %s",
-                    blip2_likelihood_sum(l->likelihood, l->index, text), l->texts->shown[text]);
+    b2_text_appendf(out, "    sum  %9.4f  %s", blip2_likelihood_sum(l->likelihood, l->index, text),
+                    l->texts->shown[text]);
     end_line(out, from);
 }
 

@@ -35,11 +35,10 @@ static blip2_status compute(session *s, blip2_likelihood **out) {
     options.segments = settings->segments;
     options.compat = (blip2_compat)settings->compat;
     for (size_t i = 0; i < s->group.input_count; i++)
-        s->candidates[i] =
-            (blip2_candidates){.image = s->group.inputs[i].image,
-                               .prompt = settings->prompt,
-                               .texts = (const char *const *)s->texts.shown,
-                               .text_count = s->texts.count};
+        s->candidates[i] = (blip2_candidates){.image = s->group.inputs[i].image,
+                                              .prompt = settings->prompt,
+                                              .texts = (const char *const *)s->texts.shown,
+                                              .text_count = s->texts.count};
     return blip2_likelihood_compute(s->loaded.engine, s->candidates, s->group.input_count, &options,
                                     out);
 }
@@ -87,8 +86,8 @@ static blip2_status open_session(session *s, bool ranked) {
     blip2_status status;
 
     b2_progress_start(&s->progress, s->settings.quiet);
-    s->loaded = (b2_loaded){
-        .settings = &s->settings, .progress = &s->progress, .demo = B2_DEMO_CAPTION};
+    s->loaded =
+        (b2_loaded){.settings = &s->settings, .progress = &s->progress, .demo = B2_DEMO_CAPTION};
     if ((status = b2_texts_open(&s->texts, &s->settings)) < 0 ||
         (status = b2_inputs_expand(&s->inputs, s->settings.operands, s->settings.operand_count)) <
             0 ||

@@ -109,7 +109,7 @@ static void add_cross(b2_batch *batch, const b2_request *request, uint32_t s) {
 }
 
 void b2_batch_add_segment(b2_batch *batch, const b2_request *request, const int32_t *pages,
-                        uint32_t count, uint32_t last, uint32_t page_tokens) {
+                          uint32_t count, uint32_t last, uint32_t page_tokens) {
     b2_batch_arrays *a = &batch->host;
     b2_token_batch *packed = &batch->packed;
     uint32_t s = packed->segments++, keys = last + 1;
@@ -126,7 +126,7 @@ void b2_batch_add_segment(b2_batch *batch, const b2_request *request, const int3
 }
 
 void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
-                   int32_t slot) {
+                     int32_t slot) {
     b2_batch_arrays *a = &batch->host;
 
     a->ids[batch->packed.id_count] = id;
@@ -172,7 +172,8 @@ void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t s
         if (r < reading->soft_count)
             add_soft(batch, request, soft_row + r, r, first + r, slot);
         else
-            b2_batch_add_id(batch, request, reading->ids[r - reading->soft_count], r, first + r, slot);
+            b2_batch_add_id(batch, request, reading->ids[r - reading->soft_count], r, first + r,
+                            slot);
     }
     b2_batch_add_segment(batch, request, pages, rows, rows - 1, page_tokens);
 }
@@ -248,7 +249,7 @@ void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, ui
         uint32_t left = rows - p * page_tokens;
 
         b2_batch_add_copy(batch, first + (int32_t)p, request->pages[p],
-                 left < page_tokens ? left : page_tokens);
+                          left < page_tokens ? left : page_tokens);
     }
     request->fed = rows;
 }
@@ -263,7 +264,7 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
         return;
     for (uint32_t i = 0; i < branches->copy_count; i++)
         b2_batch_add_copy(batch, request->pages[branches->copy_from[i]],
-                 request->pages[branches->copy_to[i]], r % page_tokens);
+                          request->pages[branches->copy_to[i]], r % page_tokens);
     branches->copy_count = 0;
     for (uint32_t b = 0; b < branches->forked; b++) {
         const int32_t *table = b2_branches_table(branches, b);
@@ -271,8 +272,8 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
 
         for (uint32_t p = 0; p < branches->used; p++)
             pages[p] = request->pages[table[p]];
-        b2_batch_add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r, batch->packed.rows,
-               b2_slot_of(pages, r, page_tokens));
+        b2_batch_add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r,
+                        batch->packed.rows, b2_slot_of(pages, r, page_tokens));
         b2_batch_add_segment(batch, request, pages, 1, r, page_tokens);
         add_beam(batch, request);
     }

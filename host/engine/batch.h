@@ -44,7 +44,7 @@ typedef struct b2_batch {
     b2_request **chosen; /* [R] whose each row of logits is: beams, choices, then given tokens */
     uint32_t chosen_count, beam_count;
     uint32_t scored_count; /* rows of given tokens (candidates.h) */
-    uint32_t best_count; /* continuations of each beam: as the greediest request wants */
+    uint32_t best_count;   /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
     int32_t *pages;      /* host [max_pages] scratch */
     b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */

@@ -65,9 +65,8 @@ static blip2_status check_tokens(const call *c, const b2_tokens *tokens, size_t 
                        tokens->count, most);
     for (size_t i = 0; i < tokens->count; i++)
         if ((uint32_t)tokens->ids[i] >= model->writer.vocab)
-            return b2_fail(BLIP2_EINVAL,
-                           "input %zu, text %zu: token %d, the language model has %u", input, t,
-                           tokens->ids[i], model->writer.vocab);
+            return b2_fail(BLIP2_EINVAL, "input %zu, text %zu: token %d, the language model has %u",
+                           input, t, tokens->ids[i], model->writer.vocab);
     return BLIP2_OK;
 }
 
@@ -177,9 +176,8 @@ static blip2_status open_request(call *c, size_t i) {
     b2_request_options options = c->request;
     b2_candidates *candidates;
     b2_request *request;
-    blip2_status status =
-        b2_candidates_open(&candidates, input->text_count, c->options->top_logprobs,
-                           model->writer.vocab);
+    blip2_status status = b2_candidates_open(&candidates, input->text_count,
+                                             c->options->top_logprobs, model->writer.vocab);
 
     if (status < 0)
         return status;
@@ -290,8 +288,8 @@ blip2_status blip2_likelihood_compute(blip2_engine *engine, const blip2_candidat
 }
 
 static const scored *find(const blip2_likelihood *likelihood, size_t input, size_t text) {
-    bool there = likelihood != NULL && input < likelihood->count &&
-                 text < likelihood->inputs[input].count;
+    bool there =
+        likelihood != NULL && input < likelihood->count && text < likelihood->inputs[input].count;
 
     return there ? &likelihood->inputs[input].texts[text] : NULL;
 }
@@ -321,8 +319,8 @@ const blip2_logprob *blip2_likelihood_tokens(const blip2_likelihood *likelihood,
 
 size_t blip2_likelihood_best(const blip2_likelihood *likelihood, size_t input, size_t most,
                              size_t *order) {
-    const scored *texts = find(likelihood, input, 0) != NULL ? likelihood->inputs[input].texts
-                                                             : NULL;
+    const scored *texts =
+        find(likelihood, input, 0) != NULL ? likelihood->inputs[input].texts : NULL;
     size_t count = 0;
 
     for (size_t t = 0; texts != NULL && order != NULL && t < likelihood->inputs[input].count; t++) {

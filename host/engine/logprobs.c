@@ -17,7 +17,7 @@ void b2_row_look_at(b2_row_look *look, const float *row, uint32_t vocab, uint32_
 void b2_row_look_put(const b2_row_look *look, int32_t token, blip2_logprob *out) {
     out[0] = (blip2_logprob){token, look->row[token] - look->most - look->log_sum};
     for (uint32_t i = 0; i < look->wanted; i++)
-        out[1 + i] = i < look->top ? (blip2_logprob){look->ids[i], look->best[i] - look->most -
-                                                                       look->log_sum}
-                                   : (blip2_logprob){-1, -INFINITY};
+        out[1 + i] = i < look->top
+                         ? (blip2_logprob){look->ids[i], look->best[i] - look->most - look->log_sum}
+                         : (blip2_logprob){-1, -INFINITY};
 }

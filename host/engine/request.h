@@ -70,8 +70,8 @@ struct b2_request {
     b2_rules rules;
     b2_choice choice;
     b2_decoding decoding;
-    b2_branches *branches; /* NULL: no beams. Else `decoding` only holds options and what came
-                              before, and `ids` the prompt */
+    b2_branches *branches;     /* NULL: no beams. Else `decoding` only holds options and what came
+                                  before, and `ids` the prompt */
     b2_candidates *candidates; /* NULL: new tokens are chosen. Else they are given, and
                                   max_new_tokens is the longest candidate's */
     b2_detokenizer stream;

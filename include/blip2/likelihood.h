@@ -24,14 +24,14 @@ typedef enum blip2_end_token {
 } blip2_end_token;
 
 typedef struct blip2_likelihood_options {
-    size_t size;             /* set by _init */
-    uint32_t top_logprobs;   /* keep the best so many tokens of each place too, at most 64 */
-    blip2_end_token end;     /* default AUTO */
-    int verbatim;            /* non-zero: texts follow as they are. Default: where tokens hold the
-                                space before a word (OPT's), one is put between prompt and text that
-                                have no white space there */
-    uint32_t segments;       /* LAVIS's n_segments, which changes losses only; default 1 */
-    blip2_compat compat;     /* how InstructBLIP's Q-Former reads long prompts; default AUTO */
+    size_t size;           /* set by _init */
+    uint32_t top_logprobs; /* keep the best so many tokens of each place too, at most 64 */
+    blip2_end_token end;   /* default AUTO */
+    int verbatim;          /* non-zero: texts follow as they are. Default: where tokens hold the
+                              space before a word (OPT's), one is put between prompt and text that
+                              have no white space there */
+    uint32_t segments;     /* LAVIS's n_segments, which changes losses only; default 1 */
+    blip2_compat compat;   /* how InstructBLIP's Q-Former reads long prompts; default AUTO */
 } blip2_likelihood_options;
 BLIP2_API void blip2_likelihood_options_init(blip2_likelihood_options *options, size_t size);
 

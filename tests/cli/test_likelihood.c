@@ -1,4 +1,5 @@
-/* Given texts and how likely they are: the shipped model of captions knows what its pictures show. */
+/* Given texts and how likely they are: the shipped model of captions knows what its pictures show.
+ */
 #include <stdlib.h>
 #include <string.h>
 

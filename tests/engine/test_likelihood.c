@@ -14,14 +14,16 @@
 
 enum { MODELS = 4, TEXTS = 7, MANY = 50, TOKENS = 128, OPT = 0, T5 = 1, LLAMA = 2 };
 
-static const char *const folders[MODELS] = {
-    MODEL, GOLDEN "/models/hf_blip2_t5", GOLDEN "/models/hf_instructblip_llama",
-    GOLDEN "/models/hf_instructblip_t5"};
+static const char *const folders[MODELS] = {MODEL, GOLDEN "/models/hf_blip2_t5",
+                                            GOLDEN "/models/hf_instructblip_llama",
+                                            GOLDEN "/models/hf_instructblip_t5"};
 
 /* Of one token, of many, of more than a step has logits (16 with one request), over pages. */
 static const char *const texts[TEXTS] = {
-    "x", "a cat", "no", "the woman is sleeping near the fountain, and the dog is not",
-    "a", "Question: is it a bicycle, or is it a horse that is running in the street?", "yes"};
+    "x",  "a cat",
+    "no", "the woman is sleeping near the fountain, and the dog is not",
+    "a",  "Question: is it a bicycle, or is it a horse that is running in the street?",
+    "yes"};
 
 static fixture f;
 
@@ -78,11 +80,10 @@ static const struct {
     [OPT] = {GOLDEN "/hf_opt_forward/expect.safetensors",
              {{"p5", "a photo of", {0}},
               {"p0", "Question: what is the mountain doing? Answer:", {0}}}},
-    [T5] = {GOLDEN "/hf_t5_forward/expect.safetensors",
-            {{"p4", "where is the broken chair?", {66, 196, 187, 160, 40}},
-             {"p6",
-              "Question: who is sleeping near the fountain? Answer:",
-              {228, 8, 175, 14, 169}}}},
+    [T5] =
+        {GOLDEN "/hf_t5_forward/expect.safetensors",
+         {{"p4", "where is the broken chair?", {66, 196, 187, 160, 40}},
+          {"p6", "Question: who is sleeping near the fountain? Answer:", {228, 8, 175, 14, 169}}}},
     [LLAMA] = {GOLDEN "/hf_illama_forward/expect.safetensors",
                /* the other row has pads, which transformers' forward counts as positions */
                {{"p6", "this is a picture of the woman", {0}}, {NULL, NULL, {0}}}}};
@@ -129,8 +130,8 @@ static void assert_as_golden(const b2_request *request, const float *logits, siz
         const float *row = logits + (first + i) * vocab;
         float most, sum = b2_log_sum(row, (uint32_t)vocab, &most);
 
-        ck_assert_float_eq_tol(text->logprob[i].log_prob,
-                               row[text->tokens.ids[i]] - most - sum, 1e-3f);
+        ck_assert_float_eq_tol(text->logprob[i].log_prob, row[text->tokens.ids[i]] - most - sum,
+                               1e-3f);
     }
 }
 
@@ -510,9 +511,11 @@ START_TEST(what_cannot_be_is_told) {
     open_model(OPT);
     engine = engine_of(1, TOKENS);
     input = candidates_of(0, texts, 0);
-    assert_refused(engine, &input, NULL, BLIP2_EINVAL, "input 0 has no texts, expected at least one");
+    assert_refused(engine, &input, NULL, BLIP2_EINVAL,
+                   "input 0 has no texts, expected at least one");
     input = candidates_of(0, NULL, 3);
-    assert_refused(engine, &input, NULL, BLIP2_EINVAL, "input 0 has no texts, expected at least one");
+    assert_refused(engine, &input, NULL, BLIP2_EINVAL,
+                   "input 0 has no texts, expected at least one");
     input = candidates_of(0, empty, 2);
     assert_refused(engine, &input, NULL, BLIP2_EINVAL, "input 0, text 1 is empty, expected a text");
     input = candidates_of(0, none, 1);
@@ -538,8 +541,7 @@ START_TEST(what_cannot_be_is_told) {
                    "top_logprobs: got 65, expected at most 64 of 416 tokens");
     options = likelihood_options(0);
     options.end = (blip2_end_token)3;
-    assert_refused(engine, &input, &options, BLIP2_EINVAL,
-                   "end: 3 is none of AUTO, WITH, WITHOUT");
+    assert_refused(engine, &input, &options, BLIP2_EINVAL, "end: 3 is none of AUTO, WITH, WITHOUT");
     ck_assert_status(blip2_likelihood_compute(engine, &input, 1, NULL, NULL), BLIP2_EINVAL);
     assert_refused(engine, NULL, NULL, BLIP2_EINVAL, "blip2_likelihood_compute: inputs is NULL");
     assert_refused(NULL, &input, NULL, BLIP2_EINVAL, "blip2_likelihood_compute: engine is NULL");
@@ -552,8 +554,8 @@ START_TEST(it_takes_a_language_model) {
     blip2_candidates input;
     blip2_engine *engine;
 
-    ck_assert_status_ok(fixture_open_device(&f, GOLDEN "/models/hf_blip2_itm",
-                                            getenv("BLIP2_TEST_DEVICE")));
+    ck_assert_status_ok(
+        fixture_open_device(&f, GOLDEN "/models/hf_blip2_itm", getenv("BLIP2_TEST_DEVICE")));
     ck_assert_status_ok(blip2_engine_open(&engine, f.model, NULL));
     input = candidates_of(0, texts, 1);
     assert_refused(engine, &input, NULL, BLIP2_ENOTSUP,
@@ -603,8 +605,7 @@ static blip2_status compute(const char *folder) {
     if ((status = fixture_open_model(&own, folder)) == BLIP2_OK &&
         (status = blip2_engine_open(&engine, own.model, &limits)) == BLIP2_OK) {
         for (int i = 0; i < 2; i++)
-            inputs[i] =
-                (blip2_candidates){own.inputs[i].image, own.inputs[i].prompt, texts, TEXTS};
+            inputs[i] = (blip2_candidates){own.inputs[i].image, own.inputs[i].prompt, texts, TEXTS};
         status = blip2_likelihood_compute(engine, inputs, 2, &options, &likelihood);
     }
     if (status == BLIP2_OK) {
