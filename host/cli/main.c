@@ -137,7 +137,9 @@ static const b2_command commands[] = {
      "  blip2 convert --checkpoint blip2_pretrained.pth --vit eva_vit_g.pth \\\n"
      "      --vocab vocab.txt --out pretrain\n"
      "  blip2 convert --checkpoint blip2_pretrained_opt2.7b.pth --vit eva_vit_g.pth \\\n"
-     "      --language-model opt-2.7b --weights f16 --out opt2.7b\n",
+     "      --language-model opt-2.7b --weights f16 --out opt2.7b\n"
+     "  blip2 convert --checkpoint instruct_blip_vicuna7b_trimmed.pth --vit eva_vit_g.pth \\\n"
+     "      --vocab vocab.txt --language-model vicuna-7b-v1.1 --out instruct\n",
      b2_convert_run},
     {"explain", B2_COMMAND_EXPLAIN, "PICTURE... --out FILE",
      "Paint where the model looks in a picture for a text",

@@ -61,10 +61,10 @@ static blip2_status gather(blip2_engine *engine, uint32_t *out, bool *restored) 
             is_among(places, count, request->image_place))
             continue;
         if (count == 0)
-            *restored = has_features(request->image);
-        if (has_features(request->image) != *restored)
+            *restored = has_features(b2_request_picture(request));
+        if (has_features(b2_request_picture(request)) != *restored)
             continue;
-        status = load(engine, count, request->image);
+        status = load(engine, count, b2_request_picture(request));
         places[count++] = request->image_place;
     }
     *out = count;
@@ -161,24 +161,34 @@ static void take_queries(blip2_engine *engine, b2_request *request) {
     engine->query_hits++;
 }
 
+/* The first row of a request's soft prompt: with its picture, or its own. */
+static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
+    if (engine->model->config.instructed)
+        return b2_instruct_row(&engine->instruct, request->place);
+    return request->image_place * engine->model->config.qformer.queries;
+}
+
 /* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
 static blip2_status instruct_qformer(blip2_engine *engine) {
     b2_instruct *instruct = &engine->instruct;
+    uint32_t queries = engine->model->config.qformer.queries;
+    blip2_status status = BLIP2_OK;
 
     if (!engine->model->config.instructed)
         return BLIP2_OK;
     b2_instruct_begin(instruct);
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests && status == BLIP2_OK; i++) {
         b2_request *request = engine->running[i];
         const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
 
         if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
-            !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
+            !b2_instruct_add(instruct, soft_row(engine, request) + request->frame * queries,
+                             request->image_place, ids->ids, (uint32_t)ids->count))
             continue;
-        request->phase = b2_after_instruction(request);
+        status = b2_queue_instructed(engine, request);
     }
-    if (instruct->pack.batch.segments == 0)
-        return BLIP2_OK;
+    if (status < 0 || instruct->pack.batch.segments == 0)
+        return status;
     return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
 }
 
@@ -190,14 +200,6 @@ static void bind(blip2_engine *engine) {
         engine->model->config.instructed ? engine->instruct.soft : engine->images.where.soft;
     packed->kv.pages = engine->kv;
     packed->kv.layout = engine->plan.kv;
-}
-
-/* The first row of a request's soft prompt: with its picture, or its own. */
-static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
-    bool instructed = engine->model->config.instructed;
-
-    return (instructed ? request->place : request->image_place) *
-           engine->model->config.qformer.queries;
 }
 
 /* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
@@ -300,7 +302,6 @@ static blip2_status queue(void *context) {
 
     if (status == BLIP2_OK)
         status = write_text(engine, &logits);
-
     if (status < 0 || batch->chosen_count == 0)
         return status;
     show_logits(engine, logits);
