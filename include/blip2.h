@@ -357,6 +357,7 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #ifdef __cplusplus
 }
 #endif
-#include "blip2/explain.h" /* where the Q-Former looks in a picture */
-#include "blip2/index.h"   /* a big gallery, searched by text or picture */
+#include "blip2/explain.h"    /* where the Q-Former looks in a picture */
+#include "blip2/index.h"      /* a big gallery, searched by text or picture */
+#include "blip2/likelihood.h" /* how likely given texts are */
 #endif

@@ -19,7 +19,10 @@
 #define RETRIEVE B2_COMMAND_RETRIEVE
 #define CLASSIFY B2_COMMAND_CLASSIFY
 #define CONVERT B2_COMMAND_CONVERT
-#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY | INDEX)
+#define ANSWERS B2_COMMAND_RANK_ANSWERS
+#define LOGITS B2_COMMAND_LOGITS
+#define LIKELIHOODS (ANSWERS | LOGITS)
+#define WITH_MODEL (CAPTION | WITH_TEXTS | RETRIEVE | CLASSIFY | INDEX | LIKELIHOODS)
 #define WITH_MODEL_BUT_FEATURES (WITH_MODEL & ~(unsigned)FEATURES)
 #define RESUMED (RANK | RETRIEVE | FEATURES)
 
@@ -33,6 +36,7 @@ static const char *const bests[] = {"texts", "pictures", NULL};           /* bli
 static const char *const modes[] = {"image", "text", "multimodal", NULL}; /* blip2_mode */
 static const char *const whats[] = {"all", "hidden", "projected", NULL};  /* b2_what */
 
+static const char *const ends[] = {"auto", "with", "without", NULL};  /* blip2_end_token */
 static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_map */
 
 /* clang-format off: a table is read by its columns */
@@ -40,16 +44,28 @@ static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_m
 const b2_option b2_options[] = {
     {"model", "DIR", "checkpoint folder; default: $BLIP2_MODEL, or else the demo model", WITH_MODEL,
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
-    {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
-     B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
-    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS, B2_OPTION_TEXTS,
+    {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption",
+     CAPTION | LIKELIHOODS, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"text", "TEXT", "a text; may be given several times", WITH_TEXTS | LOGITS, B2_OPTION_TEXTS,
      FIELD(texts), 0, 0, NULL},
-    {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS,
+    {"texts", "FILE", "a file of texts, a line each; empty lines are left out", WITH_TEXTS | LOGITS,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
     {"label", "TEXT", "a class; may be given several times", CLASSIFY, B2_OPTION_TEXTS,
      FIELD(texts), 0, 0, NULL},
     {"labels", "FILE", "a file of classes, a line each; empty lines are left out", CLASSIFY,
      B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"answer", "TEXT", "an answer; may be given several times", ANSWERS, B2_OPTION_TEXTS,
+     FIELD(texts), 0, 0, NULL},
+    {"answers", "FILE", "a file of answers, a line each; empty lines are left out", ANSWERS,
+     B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"top-logprobs", "N", "tell the best N tokens of each place too", LOGITS, B2_OPTION_COUNT,
+     FIELD(logprobs), 1, 64, NULL},
+    {"end", "NAME", "does the end token count: with, without, or auto (with T5); default auto",
+     LIKELIHOODS, B2_OPTION_CHOICE, FIELD(end), 0, 0, ends},
+    {"verbatim", NULL, "put no space between prompt and text, where tokens hold it (OPT)",
+     LIKELIHOODS, B2_OPTION_FLAG, FIELD(verbatim), 0, 0, NULL},
+    {"segments", "N", "LAVIS's n_segments, which changes losses of Vicuna; default 1", ANSWERS,
+     B2_OPTION_COUNT, FIELD(segments), 1, 1000000, NULL},
     {"template", "TEXT",
      "the text of a class, {} where its name goes; may be given several times; default "
      "\"a photo of a {}.\"",
@@ -66,7 +82,7 @@ const b2_option b2_options[] = {
      B2_OPTION_CHOICE, FIELD(best), 0, 0, bests},
     {"picture", "FILE", "a picture to find others that are like it", SEARCH, B2_OPTION_TEXT,
      FIELD(picture), 0, 0, NULL},
-    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY | SEARCH,
+    {"top", "N", "how many of each are printed; default 5", RANK | CLASSIFY | SEARCH | ANSWERS,
      B2_OPTION_COUNT, FIELD(top), 1, 1000000000, NULL},
     {"rerank", "N", "how many of each, best by contrast, are matched too; 0: none; default 128",
      RANK | RETRIEVE, B2_OPTION_COUNT, FIELD(rerank), 0, 1000000000, NULL},
@@ -144,7 +160,7 @@ const b2_option b2_options[] = {
      "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's "
      "for "
      "captions by the Q-Former",
-     CAPTION, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
+     CAPTION | LIKELIHOODS, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
     {"sample", NULL,
      "draw tokens by their probabilities; with --beams, LAVIS's use_nucleus_sampling", CAPTION,
      B2_OPTION_FLAG, FIELD(sample), 0, 0, NULL},
@@ -175,7 +191,7 @@ const b2_option b2_options[] = {
     {"max-tokens", "N",
      "room for picture, prompt and answer together; default 256, or less "
      "where the model ends earlier",
-     CAPTION, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
+     CAPTION | LIKELIHOODS, B2_OPTION_COUNT, FIELD(max_tokens), 1, 1000000, NULL},
     {"work", "DIR",
      "a folder, made if it is not there, that keeps what is finished: the same command goes on "
      "from "

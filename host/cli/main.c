@@ -9,6 +9,7 @@
 #include "explain.h"
 #include "help.h"
 #include "info.h"
+#include "likelihoods.h"
 #include "losses.h"
 #include "match.h"
 #include "rank.h"
@@ -53,6 +54,32 @@ static const b2_command commands[] = {
      "  blip2 rank picture.png --texts captions.txt\n"
      "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
      b2_rank_run},
+    {"rank-answers", B2_COMMAND_RANK_ANSWERS, "PICTURE... --prompt TEXT --answer TEXT",
+     "Put given answers in order by how likely they are",
+     "The language model reads each picture and the prompt once and says how likely each answer "
+     "goes\n"
+     "on from there, as LAVIS's predict_class does. 'logprob' is the sum of the log-probabilities "
+     "of\n"
+     "the answer's tokens, 'loss' what LAVIS ranks by. PICTURE is as with 'blip2 caption'; a "
+     "picture\n"
+     "gives its --top answers, best first. With --json it gives {\"file\", \"prompt\", "
+     "\"answers\":\n[{\"rank\", \"answer\", \"logprob\", \"loss\", \"tokens\"}]}.\n",
+     "  blip2 rank-answers picture.png --prompt \"Question: what colour is it? Answer:\" \\\n"
+     "      --answer red --answer blue\n"
+     "  blip2 rank-answers photos/ --answers captions.txt --top 1 --json\n",
+     b2_rank_answers_run},
+    {"logits", B2_COMMAND_LOGITS, "PICTURE... --text TEXT",
+     "Say how likely a text is, token by token",
+     "The text is given to the language model behind picture and prompt. Each of its tokens gives "
+     "a\n"
+     "line: id, log-probability and what it says; the last line is their sum. With --json a text "
+     "gives\n"
+     "{\"file\", \"prompt\", \"text\", \"logprob\", \"tokens\": [{\"token\", \"text\", "
+     "\"logprob\", \"top\"}]}.\n",
+     "  blip2 logits picture.png --text \"a small red ring\"\n"
+     "  blip2 logits picture.png --prompt \"Question: what colour is it? Answer:\" --text red "
+     "\\\n      --top-logprobs 5 --json\n",
+     b2_logits_run},
     {"retrieve", B2_COMMAND_RETRIEVE, "FILE",
      "Measure how often pictures and their captions find each other",
      "FILE holds the captions of pictures: COCO or Flickr in Karpathy's split\n"

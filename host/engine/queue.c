@@ -72,6 +72,11 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
     request->reading.page_count = (read + limits->page_tokens - 1) / limits->page_tokens;
     if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
         return status;
+    if (request->candidates != NULL)
+        request->page_count = b2_candidates_plan(
+            request->candidates, request->soft_count + request->prompt_count, rows,
+            limits->page_tokens, limits->page_count - request->reading.page_count,
+            limits->max_sequences);
     request->page_count += request->reading.page_count;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
     return request->pages != NULL ? BLIP2_OK : b2_fail_memory();

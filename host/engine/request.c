@@ -301,6 +301,7 @@ void b2_request_close(b2_request *request) {
     b2_choice_free(&request->choice);
     b2_decoding_free(&request->decoding);
     b2_branches_close(request->branches);
+    b2_candidates_close(request->candidates);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);
     b2_free(request->reading.ids);

@@ -12,7 +12,8 @@
  * READ    waits for the encoder's pass over [soft; prompt], into pages of their own.
  * FEED    has rows that are not yet in its pages: first [soft; prompt], [queries; start] or [start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
- *         (branches.h). A step that feeds the last row chooses the next token.
+ *         (branches.h). A step that feeds the last row chooses the next token. With candidates
+ *         nothing is chosen: their rows follow the prompt's (candidates.h).
  *
  * SCORE   waits for a common pass of the Q-Former.
  *
@@ -22,6 +23,7 @@
 #include "decode/decoding.h"
 #include "decode/process.h"
 #include "engine/branches.h"
+#include "engine/candidates.h"
 #include "engine/choice.h"
 #include "engine/rules.h"
 #include "engine/score.h"
@@ -70,8 +72,10 @@ struct b2_request {
     b2_rules rules;
     b2_choice choice;
     b2_decoding decoding;
-    b2_branches *branches; /* NULL: no beams. Else `decoding` only holds options and what came
-                              before, and `ids` the prompt */
+    b2_branches *branches;     /* NULL: no beams. Else `decoding` only holds options and what came
+                                  before, and `ids` the prompt */
+    b2_candidates *candidates; /* NULL: new tokens are chosen. Else they are given, and
+                                  max_new_tokens is the longest candidate's */
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 

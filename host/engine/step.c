@@ -1,4 +1,5 @@
 #include "base/alloc.h"
+#include "engine/hand_over.h"
 #include "engine/queue.h"
 #include "image/image.h"
 
@@ -239,21 +240,34 @@ static blip2_status read_first(blip2_engine *engine) {
     return status;
 }
 
+/* In which order rows are packed, which is that of their logits. */
+typedef enum order { WITH_BEAMS, WITH_CHOICES, WITH_PREFIXES, WITH_CANDIDATES, ORDERS } order;
+
+static order order_of(const b2_request *request) {
+    if (request->branches != NULL)
+        return WITH_BEAMS;
+    if (request->candidates == NULL)
+        return WITH_CHOICES;
+    return request->candidates->begun ? WITH_CANDIDATES : WITH_PREFIXES;
+}
+
 /* Pack what the running requests have pending. */
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_batch *batch = &engine->batch;
 
     b2_batch_begin(batch);
-    for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
+    for (uint32_t i = 0; i < ORDERS * limits->max_requests && !batch->full; i++) {
         b2_request *request = engine->running[i % limits->max_requests];
-        bool beams = i < limits->max_requests; /* those with beams come first */
+        order now = (order)(i / limits->max_requests);
 
-        if (request == NULL || request->phase != B2_PHASE_FEED ||
-            (request->branches != NULL) != beams)
+        if (request == NULL || request->phase != B2_PHASE_FEED || order_of(request) != now)
             continue;
         take_queries(engine, request);
-        b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
+        if (now == WITH_CANDIDATES)
+            b2_batch_add_candidates(batch, request, limits->page_tokens);
+        else
+            b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
     }
     bind(engine);
 }
@@ -304,7 +318,7 @@ static bool is_watched(const blip2_engine *engine) {
         if (batch->chosen[i]->on_logits != NULL)
             return true;
     return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0 ||
-           batch->host_count > 0;
+           batch->host_count > 0 || batch->scored_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -323,54 +337,6 @@ static blip2_status run(blip2_engine *engine) {
     return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
-/* Hand the best continuations to their requests, which have a row for each running beam. */
-static blip2_status hand_over_beams(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
-    uint32_t i = 0;
-
-    while (i < batch->beam_count) {
-        b2_request *request = batch->chosen[i];
-        uint32_t rows = request->branches->beams.running;
-        size_t first = (size_t)i * batch->best_count;
-        blip2_status status =
-            b2_request_continue(request, batch->host_best + first, batch->host_best_ids + first,
-                                batch->best_count, b2_mat_rows(batch->logits, i, rows));
-
-        if (status < 0)
-            return status;
-        i += rows;
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
-    }
-    return BLIP2_OK;
-}
-
-/* Hand the chosen tokens to their requests. */
-static blip2_status hand_over(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
-    blip2_status status = b2_batch_fetch(batch, engine->model->device);
-
-    if (status < 0)
-        return status;
-    if ((status = hand_over_beams(engine)) < 0)
-        return status;
-    for (uint32_t i = batch->beam_count; i < batch->chosen_count; i++) {
-        b2_request *request = batch->chosen[i];
-        int32_t token = batch->host_tokens[i];
-
-        if (request->choice.on_host &&
-            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
-            return status;
-        if (token < 0)
-            return b2_fail(BLIP2_EFORMAT,
-                           "the language model's scores are not numbers: are the weights sound?");
-        b2_request_push(request, token);
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
-    }
-    return BLIP2_OK;
-}
-
 static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
     blip2_status status;
@@ -384,7 +350,7 @@ static blip2_status advance(blip2_engine *engine) {
         return BLIP2_OK;
     if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
         return status;
-    return batch->chosen_count > 0 ? hand_over(engine) : BLIP2_OK;
+    return batch->chosen_count > 0 ? b2_hand_over(engine) : BLIP2_OK;
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {

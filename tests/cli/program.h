@@ -73,6 +73,7 @@ TCase *convert_tests(void);
 TCase *interrupt_tests(void);
 TCase *explain_tests(void);
 TCase *sample_tests(void);
+TCase *likelihood_tests(void);
 TCase *search_tests(void);
 TCase *work_tests(void);
 TCase *classify_tests(void);
