@@ -153,7 +153,7 @@ static char *make_prompt(session *s, const char *question) {
         b2_conversation_forget_oldest(&s->conversation);
     }
     if (before > s->conversation.count)
-        b2_complain("the context is full: the oldest %zu of %zu turns have left the conversation",
+        b2_complain("the context is full: the oldest turns (%zu of %zu) have left the conversation",
                     before - s->conversation.count, before);
     return prompt;
 }
@@ -182,7 +182,8 @@ static void answer(session *s, const char *question) {
     s->started = false;
     b2_interrupt_catch_key();
     status = blip2_generate(s->loaded.engine, &input, 1, &s->options, &result);
-    b2_interrupt_release_key();
+    if (!s->terminal)
+        b2_interrupt_release_key();
     if (status == BLIP2_OK || s->started) {
         (void)putchar('\n');
         if (!s->ended)
