@@ -90,6 +90,21 @@ START_TEST(a_picture_is_encoded_once) {
 }
 END_TEST
 
+START_TEST(texts_find_their_picture_and_question) {
+    outcome one, both;
+
+    RUN(&one, "ask", TINY, OTHER_PICTURE, "--question=a", "--question=b", "--sequences=2",
+        "--json");
+    expect_success(&one);
+    ck_assert_uint_eq(count_lines(one.out), 4);
+    RUN(&both, "ask", TINY, PICTURE, OTHER_PICTURE, "--question=a", "--question=b", "--sequences=2",
+        "--json");
+    expect_success(&both);
+    ck_assert_uint_eq(count_lines(both.out), 8);
+    ck_assert_str_eq(strstr(both.out, "{\"file\":\"" OTHER_PICTURE), one.out);
+}
+END_TEST
+
 /* More questions than one call of the library takes pairs. */
 START_TEST(very_many_questions) {
     static char text[300 * 2 + 1];
@@ -250,6 +265,7 @@ TCase *ask_tests(void) {
     tcase_add_test(tests, a_question_stays_in_its_line);
     tcase_add_test(tests, a_file_without_questions);
     tcase_add_test(tests, a_picture_is_encoded_once);
+    tcase_add_test(tests, texts_find_their_picture_and_question);
     tcase_add_test(tests, very_many_questions);
     tcase_add_test(tests, json_lines_tell_everything);
     tcase_add_loop_test(tests, defaults_are_those_of_lavis, 0, sizeof families / sizeof *families);
