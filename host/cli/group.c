@@ -106,7 +106,7 @@ static bool print_json(const b2_group *group, const b2_group_item *item) {
     json_t *line;
 
     if (item->error == NULL) {
-        line = b2_json_answer(item->path, group->settings->prompt, item->text, item->tokens);
+        line = b2_json_answer(item->path, NULL, group->settings->prompt, item->text, item->tokens);
     } else if ((line = json_object()) != NULL &&
                json_object_set_new(line, "file", b2_json_text(item->path)) +
                        json_object_set_new(line, "error", b2_json_text(item->error)) <

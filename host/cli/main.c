@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask.h"
 #include "build_index.h"
 #include "caption.h"
+#include "chat.h"
 #include "classify.h"
 #include "convert.h"
 #include "explain.h"
@@ -30,6 +32,30 @@ static const b2_command commands[] = {
      "  blip2 caption photos/ 'more/*.jpg' --json > captions.jsonl\n"
      "  blip2 caption picture.png --prompt \"Question: how many shapes are there? Answer:\"\n",
      b2_caption_run},
+    {"ask", B2_COMMAND_ASK, "PICTURE... --question TEXT", "Answer questions about pictures",
+     "Every picture is asked every question, as LAVIS's predict_answers does: the question is\n"
+     "cleaned and put into a prompt, and the best of 5 beams is the answer, 10 tokens at most. A\n"
+     "picture is encoded once for all questions. PICTURE is as with 'blip2 caption'; a line is\n"
+     "'name: question answer', without the name where one picture is meant, without the question\n"
+     "where one is asked. With --json a line is {\"file\", \"question\", \"answer\", "
+     "\"prompt\", \"tokens\",\n\"score\"}, or {\"file\", \"error\"}.\n",
+     "  blip2 ask picture.png --question \"how many shapes are there?\"\n"
+     "  blip2 ask photos/ --questions questions.txt --json > answers.jsonl\n"
+     "  blip2 ask picture.png --prompt \"Question: {} Short answer:\" --question \"is it red?\"\n",
+     b2_ask_run},
+    {"chat", B2_COMMAND_CHAT, "PICTURE", "Talk about a picture",
+     "Each line of standard input is a question, and the conversation so far is part of its "
+     "prompt:\n"
+     "\"Question: ... Answer: .... Question: ... Answer:\". Answers are printed as they come. "
+     "Where\n"
+     "there is no room for the whole conversation the oldest turns leave it, which is told.\n"
+     "  /picture FILE  go on with another picture, from the beginning\n"
+     "  /reset         forget what has been said\n"
+     "  /quit          end, as the end of the input does\n"
+     "Ctrl-C stops an answer.\n",
+     "  blip2 chat picture.png\n"
+     "  printf 'is there a ring?\\nwhat colour is the ring?\\n' | blip2 chat picture.png\n",
+     b2_chat_run},
     {"match", B2_COMMAND_MATCH, "PICTURE... --text TEXT", "Say how well pictures and texts match",
      "Every picture is scored with every text: 'itm', the probability that they match (and its "
      "two\n"
