@@ -46,10 +46,14 @@ struct b2_pickle_list {
     size_t count, capacity;
 };
 
+/* torch's keys are numbers of at most 20 digits. A key may be mentioned by every third byte of a
+ * pickle: without a limit, looking all of them up would have none either. */
+enum { B2_PICKLE_MAX_KEY = 100 };
+
 /* A mention of a storage: torch names one buffer by a key and says what it holds. */
 struct b2_pickle_storage {
-    const char *key; /* [key_length] */
-    size_t key_length;
+    const char *key;       /* [key_length] */
+    size_t key_length;     /* <= B2_PICKLE_MAX_KEY */
     const char *type_name; /* "F32" */
     b2_type type;
     bool usable;

@@ -128,6 +128,9 @@ blip2_status b2_pickle_persistent(b2_pickle_machine *m, const b2_pickle_value *i
         (key = item(id, 2, B2_PICKLE_TEXT)) == NULL ||
         (count = item(id, 4, B2_PICKLE_INT)) == NULL || count->integer < 0)
         return b2_pickle_fail(m, "a persistent id that is no storage");
+    if (key->length > B2_PICKLE_MAX_KEY)
+        return b2_pickle_fail(m, "a storage key of %u bytes, expected at most %d", key->length,
+                              B2_PICKLE_MAX_KEY);
     /* Before torch 0.4 a sixth element could describe a view of a storage. */
     if (id->list->count > 6 || (id->list->count == 6 && item(id, 5, B2_PICKLE_NONE) == NULL))
         return b2_pickle_fail(m, "a storage that is a view");

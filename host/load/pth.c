@@ -35,8 +35,7 @@ bool b2_pth_is(const b2_file_map *map) {
 
 static blip2_status storage_size_fail(const b2_pickle_storage *s, const char *file, size_t got) {
     return b2_fail(BLIP2_EFORMAT, "%s: storage \"%.*s\": expected %zu bytes (%zu of %s), got %zu",
-                   file, (int)b2_size_min(s->key_length, 100), s->key, s->bytes, s->count,
-                   s->type_name, got);
+                   file, (int)s->key_length, s->key, s->bytes, s->count, s->type_name, got);
 }
 
 /* The one entry NAME/data.pkl. */
@@ -61,35 +60,30 @@ static blip2_status find_pickle(const b2_zip_entry **out, const b2_zip *zip, con
     return BLIP2_OK;
 }
 
-/* *out: the entry NAME/middle+key, where `pickle` is NAME/data.pkl; NULL if there is none. */
-static blip2_status find_entry(const b2_zip_entry **out, const b2_zip *zip, b2_arena *arena,
-                               const b2_zip_entry *pickle, const char *middle, const char *key,
-                               size_t key_length) {
+/* The entry NAME/middle+key, where `pickle` is NAME/data.pkl; NULL if there is none, or if NAME is
+ * longer than a file's can be. */
+static const b2_zip_entry *find_entry(const b2_zip *zip, const b2_zip_entry *pickle,
+                                      const char *middle, const char *key, size_t key_length) {
+    char name[512];
     size_t head = pickle->name_length - strlen("data.pkl"), body = strlen(middle);
-    char *name = b2_arena_alloc(arena, head + body + key_length, 1);
 
-    *out = NULL;
-    if (name == NULL)
-        return b2_fail_memory();
+    if (head > sizeof name - B2_PICKLE_MAX_KEY - body)
+        return NULL;
     memcpy(name, pickle->name, head);
     memcpy(name + head, middle, body);
     memcpy(name + head + body, key, key_length);
-    *out = b2_zip_find(zip, name, head + body + key_length);
-    return BLIP2_OK;
+    return b2_zip_find(zip, name, head + body + key_length);
 }
 
-static blip2_status resolve_zip(b2_pickle *pickle, const b2_zip *zip, b2_arena *arena,
-                                const b2_zip_entry *entry, const char *file) {
+static blip2_status resolve_zip(b2_pickle *pickle, const b2_zip *zip, const b2_zip_entry *entry,
+                                const char *file) {
     for (size_t i = 0; i < pickle->storage_count; i++) {
         b2_pickle_storage *s = pickle->storage[i];
-        const b2_zip_entry *data;
-        blip2_status status;
+        const b2_zip_entry *data = find_entry(zip, entry, "data/", s->key, s->key_length);
 
-        if ((status = find_entry(&data, zip, arena, entry, "data/", s->key, s->key_length)) < 0)
-            return status;
         if (data == NULL)
             return b2_fail(BLIP2_EFORMAT, "%s: storage \"%.*s\" is not in the archive", file,
-                           (int)b2_size_min(s->key_length, 100), s->key);
+                           (int)s->key_length, s->key);
         if (data->size != s->bytes)
             return storage_size_fail(s, file, data->size);
         s->data = data->data;
@@ -104,14 +98,14 @@ static blip2_status open_zip(b2_pickle *pickle, b2_arena *arena, const b2_file_m
     blip2_status status;
 
     if ((status = b2_zip_read(&zip, arena, map, file)) < 0 ||
-        (status = find_pickle(&entry, &zip, file)) < 0 ||
-        (status = find_entry(&order, &zip, arena, entry, "byteorder", "", 0)) < 0)
+        (status = find_pickle(&entry, &zip, file)) < 0)
         return status;
+    order = find_entry(&zip, entry, "byteorder", "", 0);
     if (order != NULL && (order->size != 6 || memcmp(order->data, "little", 6) != 0))
         return b2_fail(BLIP2_EFORMAT, "%s: byteorder: expected \"little\"", file);
     status = b2_pickle_run(pickle, arena, entry->data, entry->size,
                            (size_t)(entry->data - map->data), file);
-    return status < 0 ? status : resolve_zip(pickle, &zip, arena, entry, file);
+    return status < 0 ? status : resolve_zip(pickle, &zip, entry, file);
 }
 
 static int compare_keys(const b2_pickle_storage *a, const b2_pickle_storage *b) {
@@ -151,12 +145,12 @@ static blip2_status place_storage(b2_pickle *pickle, const b2_pickle_value *key,
     if (count != wanted->count || wanted->bytes > left)
         return b2_fail(BLIP2_EFORMAT,
                        "%s: storage \"%.*s\": expected %zu of %s, got %llu and %zu bytes of file",
-                       file, (int)b2_size_min(wanted->key_length, 100), wanted->key, wanted->count,
-                       wanted->type_name, (unsigned long long)count, left);
+                       file, (int)wanted->key_length, wanted->key, wanted->count, wanted->type_name,
+                       (unsigned long long)count, left);
     for (; mention < end && compare_keys(*mention, wanted) == 0; mention++) {
         if ((*mention)->data != NULL)
             return b2_fail(BLIP2_EFORMAT, "%s: storage \"%.*s\" is listed twice", file,
-                           (int)b2_size_min(wanted->key_length, 100), wanted->key);
+                           (int)wanted->key_length, wanted->key);
         if ((*mention)->bytes != wanted->bytes || (*mention)->element != wanted->element)
             return storage_size_fail(*mention, file, wanted->bytes);
         (*mention)->data = map->data + *at + sizeof count;
@@ -190,8 +184,7 @@ static blip2_status resolve_legacy(b2_pickle *pickle, b2_arena *arena, const b2_
     for (size_t i = 0; i < pickle->storage_count && status == BLIP2_OK; i++)
         if (pickle->storage[i]->data == NULL)
             status = b2_fail(BLIP2_EFORMAT, "%s: storage \"%.*s\" is not in the file", file,
-                             (int)b2_size_min(pickle->storage[i]->key_length, 100),
-                             pickle->storage[i]->key);
+                             (int)pickle->storage[i]->key_length, pickle->storage[i]->key);
     if (status == BLIP2_OK && at != map->size)
         status =
             b2_fail(BLIP2_EFORMAT, "%s: %zu bytes follow the last storage", file, map->size - at);

@@ -341,6 +341,17 @@ START_TEST(survives_bombs) {
         check(&object, "more or less than one value");
         free(code);
     }
+    { /* one long key that is mentioned again and again */
+        char key[102];
+        bytes object = {0};
+
+        memset(key, '7', sizeof key - 1);
+        key[sizeof key - 1] = '\0';
+        add_storage(&object, key + 1, "FloatStorage", 4);
+        check_object(&object, false, "is not in the file");
+        add_storage(&object, key, "FloatStorage", 4);
+        check_object(&object, false, "a storage key of 101 bytes, expected at most 100");
+    }
     { /* a list that contains itself */
         bytes object = {0};
 
