@@ -89,7 +89,7 @@ def random_options(r: random.Random) -> dict:
     if r.random() < 0.3:
         options["no_repeat_ngram_size"] = r.choice([2, 2, 3])
     if r.random() < 0.3:
-        options["bad_words_ids"] = [[r.randint(3, 400) for _ in range(r.choice([1, 1, 2]))]
+        options["bad_words_ids"] = [[r.randint(3, 399) for _ in range(r.choice([1, 1, 2]))]
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
         options["stop_strings"] = r.choices(STOPS, k=r.randint(1, 3))
