@@ -132,7 +132,7 @@ END_TEST
 
 /* ---- batches ------------------------------------------------------------------------------ */
 
-/* All inputs with all given_texts, in engines of several sizes, and each pair alone. */
+/* All inputs with all texts, in engines of several sizes, and each pair alone. */
 START_TEST(packing_changes_nothing) {
     static const uint32_t sizes[] = {8, 3, 1};
     const blip2_likelihood_options options = likelihood_options(2);

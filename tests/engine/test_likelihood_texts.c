@@ -173,10 +173,10 @@ START_TEST(what_cannot_be_is_told) {
     engine = open_engine_of(&f, 1, TOKENS);
     input = candidates_of(&f, 0, given_texts, 0);
     assert_refused(engine, &input, NULL, BLIP2_EINVAL,
-                   "input 0 has no given_texts, expected at least one");
+                   "input 0 has no texts, expected at least one");
     input = candidates_of(&f, 0, NULL, 3);
     assert_refused(engine, &input, NULL, BLIP2_EINVAL,
-                   "input 0 has no given_texts, expected at least one");
+                   "input 0 has no texts, expected at least one");
     input = candidates_of(&f, 0, empty, 2);
     assert_refused(engine, &input, NULL, BLIP2_EINVAL, "input 0, text 1 is empty, expected a text");
     input = candidates_of(&f, 0, none, 1);
