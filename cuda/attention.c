@@ -17,6 +17,10 @@ static bool is_paged(const b2_attention *op) {
     return op->kv.pages != NULL;
 }
 
+static uint32_t kv_heads(const b2_attention *op) {
+    return op->kv_heads != 0 ? op->kv_heads : op->heads;
+}
+
 static b2_type kv_type(const b2_attention *op) {
     return is_paged(op) ? op->kv.layout.type : op->k.type;
 }
@@ -156,7 +160,8 @@ static b2_attention_args make_args(const b2_attention *op) {
                               .kv_type = (int32_t)kv_type(op),
                               .rule = (int32_t)op->rule,
                               .scale = op->scale,
-                              .splits = 1};
+                              .splits = 1,
+                              .group = (int32_t)(op->heads / kv_heads(op))};
 
     if (is_paged(op)) {
         args.pool = pool_of(&op->kv);
@@ -211,7 +216,7 @@ static blip2_status check_keys(const b2_cuda *cuda, const b2_attention *op, int6
             (op->k.data == NULL || op->v.data == NULL || op->k.cols != cols || op->v.cols != cols ||
              op->k.type != op->v.type || op->k_first == NULL))
             return b2_cuda_refuse(cuda, "k or v do not fit the heads");
-    } else if (layout->heads != op->heads || layout->head_size != op->head_size ||
+    } else if (layout->heads != kv_heads(op) || layout->head_size != op->head_size ||
                layout->page_tokens == 0 || op->kv.layer >= layout->layers ||
                op->kv.page_table == NULL || layout->page_bytes % b2_type_size(layout->type) != 0) {
         return b2_cuda_refuse(cuda, "the pages do not fit the heads");
@@ -236,7 +241,9 @@ static blip2_status check(const b2_cuda *cuda, const b2_attention *op) {
     if (op->bias != NULL &&
         (op->bias_span == 0 || op->bias_span > INT32_MAX || op->bias_zero >= op->bias_span))
         return b2_cuda_refuse(cuda, "distance 0 is outside the bias");
-    return check_keys(cuda, op, cols);
+    if (op->heads == 0 || op->heads % kv_heads(op) != 0)
+        return b2_cuda_refuse(cuda, "heads of keys and values do not divide those of queries");
+    return check_keys(cuda, op, (int64_t)kv_heads(op) * op->head_size);
 }
 
 blip2_status b2_cuda_attention(b2_device *device, const b2_attention *op) {

@@ -258,7 +258,7 @@ template <typename T, int width> __device__ inline void attend(const b2_attentio
         fragments<width> f;
 
         load_group<T, width>(&f, a, p, j, lane);
-        if (j + GROUP > p.old)
+        if (j + GROUP > p.old && b2_stores(a, p))
             store_new<T, width>(f, a, p, j, lane);
 #pragma unroll
         for (int i = 0; i < width / 16; i++)
@@ -362,7 +362,7 @@ __device__ inline void attend_f32(const b2_attention_args &a) {
              j += j % GROUP == 0 ? BATCH : (WARPS - 1) * GROUP + BATCH) {
             float4 k[BATCH], v[BATCH];
 
-            load_batch(k, v, a, p, j, d, first == 0);
+            load_batch(k, v, a, p, j, d, first == 0 && b2_stores(a, p));
 #pragma unroll
             for (int r = 0; r < PASS; r++)
                 if (first + r < p.n)

@@ -40,15 +40,14 @@ template <typename T>
 __device__ inline void load_tile(const b2_attention_args &a, tiles *t, int which, int j, int last,
                                  int d, int warp, int lane) {
     const T *from[KEYS / WARPS];
+    int head = (int)blockIdx.y / a.group;
 #pragma unroll
     for (int i = 0; i < KEYS / WARPS; i++) {
         int key = j + i * WARPS + warp;
 
         from[i] = NULL;
         if (key < last)
-            from[i] = b2_rows_at<T>(a, b2_place_of(a, (int)blockIdx.z, key), which, (int)blockIdx.y)
-                          .first +
-                      d;
+            from[i] = b2_rows_at<T>(a, b2_place_of(a, (int)blockIdx.z, key), which, head).first + d;
     }
 #pragma unroll
     for (int i = 0; i < KEYS / WARPS; i++)

@@ -225,6 +225,7 @@ __device__ inline void attend(const b2_attention_args &a) {
     __shared__ uint4 shared[2][tile_units];
     int lane = threadIdx.x & (B2_LANES - 1), warp = threadIdx.x / B2_LANES;
     int s = (int)blockIdx.z, h = (int)blockIdx.y, n = a.q_start[s + 1] - a.q_start[s];
+    int kv = h / a.group; /* the head of keys and values */
     int block_row = (int)blockIdx.x * B2_ATTENTION_ROWS, row = block_row + warp * 16;
     bool idle = row >= n; /* this warp has no rows and only copies */
     rows<units> r = {{}, {}, {b2_softmax_none(), b2_softmax_none()}};
@@ -241,7 +242,7 @@ __device__ inline void attend(const b2_attention_args &a) {
     copy_queries<T, units>(a, p, q, warp, lane);
     b2_copy_commit();
     if (first < last)
-        copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[0]), first, last, warp, lane);
+        copy_tile<T, units, keys>(a, s, kv, b2_shared_address(shared[0]), first, last, warp, lane);
     b2_copy_commit();
     b2_copy_wait<1>();
     __syncwarp(); /* orders the copies of Q by all lanes before the reads below */
@@ -254,8 +255,8 @@ __device__ inline void attend(const b2_attention_args &a) {
          * Q, the first time) before the copies that now replace it. */
         __syncthreads();
         if (j + keys < last)
-            copy_tile<T, units, keys>(a, s, h, b2_shared_address(shared[stage ^ 1]), j + keys, last,
-                                      warp, lane);
+            copy_tile<T, units, keys>(a, s, kv, b2_shared_address(shared[stage ^ 1]), j + keys,
+                                      last, warp, lane);
         b2_copy_commit();
         if (!idle)
             see<T, units, keys>(a, p, r, b2_shared_address(shared[stage]), j, lane);

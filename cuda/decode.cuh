@@ -9,7 +9,7 @@ enum { WARPS = B2_ATTENTION_THREADS / B2_LANES, GROUP = B2_ATTENTION_GROUP, ROWS
 
 /* What a block works on. */
 struct part {
-    int s, h;
+    int s, h, kv; /* kv: the head of keys and values */
     int start, n; /* query rows */
     int old;      /* keys that stand in pages, before the new ones */
     int first, last;
@@ -22,7 +22,15 @@ __device__ inline part part_of(const b2_attention_args &a) {
     int first = (int)blockIdx.x * size;
     int old = a.slots != NULL ? m - n : m, parts = max((m + size - 1) / size, 1);
 
-    return {s, (int)blockIdx.y, start, n, old, first, min(first + size, m), parts};
+    int h = (int)blockIdx.y;
+
+    return {s, h, h / a.group, start, n, old, first, min(first + size, m), parts};
+}
+
+/* Of the blocks that share a head of keys and values one stores the new ones; all read them where
+ * they come from. */
+__device__ inline bool b2_stores(const b2_attention_args &a, const part &p) {
+    return p.kv * a.group == p.h;
 }
 
 /* ---- keys and values: one group of 16 ------------------------------------------------------ */
@@ -39,8 +47,8 @@ __device__ inline group<T> group_at(const b2_attention_args &a, const part &p, i
 
     if (j < p.old)
         place = b2_place_of(a, p.s, j);
-    return {{b2_rows_at<T>(a, place, B2_KEYS, p.h).first,
-             b2_rows_at<T>(a, place, B2_VALUES, p.h).first},
+    return {{b2_rows_at<T>(a, place, B2_KEYS, p.kv).first,
+             b2_rows_at<T>(a, place, B2_VALUES, p.kv).first},
             j};
 }
 
@@ -51,7 +59,7 @@ __device__ inline const T *key_row(const b2_attention_args &a, const part &p, co
         return g.rows[which] + (key - g.j) * a.head_size;
     return (const T *)(which == B2_KEYS ? a.k : a.v) +
            (p.start + key - p.old) * (which == B2_KEYS ? a.k_stride : a.v_stride) +
-           p.h * a.head_size;
+           p.kv * a.head_size;
 }
 
 /* The page's row for a new key. */
@@ -59,7 +67,7 @@ template <typename T>
 __device__ inline T *new_row(const b2_attention_args &a, const part &p, int which, int key) {
     int slot = a.slots[p.start + key - p.old], tokens = a.pool.page_tokens;
 
-    return (T *)a.pool.pages + b2_pool_offset(a.pool, slot / tokens, which, p.h, slot % tokens);
+    return (T *)a.pool.pages + b2_pool_offset(a.pool, slot / tokens, which, p.kv, slot % tokens);
 }
 
 __device__ inline float4 load_four(const float *row, bool there) {

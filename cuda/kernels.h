@@ -98,7 +98,7 @@ typedef struct b2_kv_copy_args {
  * serves packed and paged keys: they are paged where pool.pages is not NULL. */
 typedef struct b2_attention_args {
     const void *q;     /* [N, H*D] T */
-    const void *k, *v; /* [M, H*D] of kv_type, packed; or with slots the new rows [N, H*D] T */
+    const void *k, *v; /* [M, G*D] of kv_type, packed; or with slots the new rows [N, G*D] T */
     void *y;           /* [N, H*D] T */
     int64_t q_stride, k_stride, v_stride, y_stride;
     b2_kv_pool pool;              /* paged, elements of kv_type; pages NULL: packed */
@@ -120,7 +120,7 @@ typedef struct b2_attention_args {
     float *partial;   /* [N, H, splits, D + 4]: unnormalised output, largest score, sum, 2 unused */
     int32_t *arrived; /* [S, H] zero before and after: counts the parts that are there */
     int32_t splits;   /* >= 1; partial and arrived may be NULL with 1 */
-    int32_t unused;
+    int32_t group;    /* >= 1: heads of queries that share one of keys and values */
 } b2_attention_args;
 
 /* attention_f32.cu: b2_attention_{f32,f16,bf16}, without tensor cores. Any head size up to

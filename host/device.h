@@ -159,16 +159,16 @@ typedef struct b2_kv_view {
 /* y = softmax(scale q k' + bias under the rule) v for every head, softmax in fp32 ("online"). A row
  * that sees no key gives zeros.
  *
- * The bias is T5's, by relative position: a score gets bias[h][distance + bias_zero], distance from
- * the key the row is aligned to to the key seen (negative: the key is earlier), the index clamped
- * to 0 .. bias_span - 1. T5's own table has one value a bucket of distances: the caller expands it
- * to one a distance, up to where the buckets end, so that no device knows the formula of buckets.
+ * G heads of keys and values divide the H of queries: head h reads head h / (H / G). The bias is
+ * T5's: a score gets bias[h][distance + bias_zero], distance from the key the row is aligned to to
+ * the key seen (negative: it is earlier), the index clamped to 0 .. bias_span - 1. The caller
+ * expands T5's table of buckets to distances, so that no device knows the formula of buckets.
  *
  * With slots the rows are new in their pages: k and v hold their keys and values, which are stored
  * (as kv_write does) before anything is read. Each segment has at least as many keys as rows. */
 typedef struct b2_attention {
     b2_mat q;               /* [N, H*D] F32 or T */
-    b2_mat k, v;            /* [M, H*D] packed keys and values; paged: absent, or [N, H*D] new */
+    b2_mat k, v;            /* [M, G*D] packed keys and values; paged: absent, or [N, G*D] new */
     b2_kv_view kv;          /* paged keys and values; absent when packed */
     const int32_t *slots;   /* [N] paged: where each row's key and value go; NULL: nowhere */
     b2_mat y;               /* [N, H*D] as q; not q, k or v */
@@ -178,7 +178,7 @@ typedef struct b2_attention {
     const int32_t *queries; /* [S] keys of learned queries (Q-Former rules); else NULL */
     const float *bias;      /* [H, bias_span] or NULL */
     uint32_t bias_zero, bias_span;
-    uint32_t segments, heads, head_size;
+    uint32_t segments, heads, head_size, kv_heads; /* S, H, D, G (0: H) */
     uint32_t max_q, max_k; /* host's knowledge: no segment has more query rows, keys */
     float scale;
     b2_mask_rule rule;

@@ -84,14 +84,19 @@ static key_range row_keys(const b2_attention *op, const piece *p, int64_t row) {
                         op->queries != NULL ? op->queries[p->s] : 0);
 }
 
+static uint32_t kv_heads(const b2_attention *op) {
+    return op->kv_heads != 0 ? op->kv_heads : op->heads;
+}
+
 /* rows[i] = key (which 0) or value (1) first + i of the piece's segment and head. */
 static void locate(const void **rows, const b2_attention *op, const piece *p, uint32_t which,
                    int64_t first, int64_t count) {
     const b2_kv_layout *layout = &op->kv.layout;
     b2_mat m = which == 0 ? op->k : op->v;
+    uint32_t head = p->h / (op->heads / kv_heads(op));
 
     if (op->kv.pages == NULL) {
-        m = b2_mat_cols(m, (int64_t)p->h * op->head_size, op->head_size);
+        m = b2_mat_cols(m, (int64_t)head * op->head_size, op->head_size);
         for (int64_t i = 0; i < count; i++)
             rows[i] = b2_mat_rows(m, op->k_first[p->s] + first + i, 1).data;
         return;
@@ -101,7 +106,7 @@ static void locate(const void **rows, const b2_attention *op, const piece *p, ui
         int32_t page =
             op->kv.page_table[(size_t)p->s * op->kv.table_stride + j / layout->page_tokens];
         size_t offset =
-            b2_kv_offset(layout, op->kv.layer, which, p->h, (uint32_t)(j % layout->page_tokens));
+            b2_kv_offset(layout, op->kv.layer, which, head, (uint32_t)(j % layout->page_tokens));
 
         rows[i] = (const char *)op->kv.pages + (size_t)page * layout->page_bytes +
                   offset * b2_type_size(layout->type);
@@ -198,19 +203,22 @@ static void attend(const b2_cpu_kernels *kernels, const b2_attention *op, const 
 }
 
 static blip2_status check(const b2_attention *op) {
-    int64_t cols = (int64_t)op->heads * op->head_size;
+    int64_t cols = (int64_t)op->heads * op->head_size, kv_cols;
     const b2_kv_layout *layout = &op->kv.layout;
 
     if (op->head_size == 0 || op->head_size > MAX_HEAD_SIZE)
         return b2_cpu_refuse("attention", "the head size is not between 1 and 256");
     if (!b2_cpu_is(op->q, op->q.rows, cols) || !b2_cpu_is(op->y, op->q.rows, cols))
         return b2_cpu_refuse("attention", "q or y do not fit the heads");
+    if (op->heads == 0 || op->heads % kv_heads(op) != 0)
+        return b2_cpu_refuse("attention", "heads of k and v do not divide those of q");
+    kv_cols = (int64_t)kv_heads(op) * op->head_size;
     if (op->kv.pages != NULL) {
-        if (layout->heads != op->heads || layout->head_size != op->head_size ||
+        if (layout->heads != kv_heads(op) || layout->head_size != op->head_size ||
             layout->page_tokens == 0 || op->kv.layer >= layout->layers || op->kv.page_table == NULL)
             return b2_cpu_refuse("attention", "the pages do not fit the heads");
-    } else if (op->max_k > 0 && (!b2_cpu_is(op->k, op->k.rows, cols) ||
-                                 !b2_cpu_is(op->v, op->k.rows, cols) || op->k_first == NULL)) {
+    } else if (op->max_k > 0 && (!b2_cpu_is(op->k, op->k.rows, kv_cols) ||
+                                 !b2_cpu_is(op->v, op->k.rows, kv_cols) || op->k_first == NULL)) {
         return b2_cpu_refuse("attention", "k or v do not fit the heads");
     }
     if (op->queries == NULL &&

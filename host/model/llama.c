@@ -145,6 +145,7 @@ static blip2_status attend(const b2_llama *llama, const b2_run *run, const b2_ll
                                                        .k_count = batch->k_count,
                                                        .segments = batch->segments,
                                                        .heads = config->heads,
+                                                       .kv_heads = config->kv_heads,
                                                        .head_size = config->head_size,
                                                        .max_q = batch->max_q,
                                                        .max_k = batch->max_k,

@@ -13,12 +13,6 @@ static blip2_status check_language(const b2_config *config, const char *director
                        "%s: a Q-Former that reads text beside a language model is not supported, "
                        "only InstructBLIP's",
                        directory);
-    if (config->language == B2_LANGUAGE_LLAMA && config->llama.kv_heads != config->llama.heads)
-        return b2_fail(
-            BLIP2_ENOTSUP,
-            "%s: grouped-query attention (%u heads of keys and values for %u of queries) "
-            "is not supported",
-            directory, config->llama.kv_heads, config->llama.heads);
     return BLIP2_OK;
 }
 

@@ -198,6 +198,7 @@ static void fill_arguments(running *r) {
     r->args.rule = (int32_t)c->rule;
     r->args.scale = (float)(c->spread / sqrt(c->head_size));
     r->args.splits = c->splits;
+    r->args.group = 1;
     if (c->splits > 1) {
         r->args.partial = keep(r, device_new(parts * sizeof(float)));
         r->args.arrived =

@@ -111,7 +111,7 @@ FIELD(b2_attention_args, slots, 176)
 FIELD(b2_attention_args, partial, 184)
 FIELD(b2_attention_args, arrived, 192)
 FIELD(b2_attention_args, splits, 200)
-FIELD(b2_attention_args, unused, 204)
+FIELD(b2_attention_args, group, 204)
 
 LAYOUT(b2_choose_args, 80)
 FIELD(b2_choose_args, logits, 0)

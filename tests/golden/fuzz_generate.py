@@ -35,14 +35,17 @@ STOPS = ["e", "at", "the", " c", "s ", "photo", "\u00e9", "ing", "or", "t t", "<
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
 
-def other_t5(kind, source: Path):
-    """The shipped model with a language model as T5 was at first: no gate, ReLU, a tied and scaled
-    head."""
+def other_language(kind, source: Path):
+    """The shipped model with another language model: T5 as it was at first, without a gate, with
+    ReLU and a tied and scaled head; Llama whose heads share keys and values."""
     shipped = kind.from_pretrained(source, dtype=torch.float32)
     config = kind.config_class.from_pretrained(source)
     text = config.text_config
-    text.feed_forward_proj, text.dense_act_fn, text.is_gated_act = "relu", "relu", False
-    text.scale_decoder_outputs = True
+    if text.model_type == "t5":
+        text.feed_forward_proj, text.dense_act_fn, text.is_gated_act = "relu", "relu", False
+        text.scale_decoder_outputs = True
+    else:
+        text.num_key_value_heads = 1
     model = kind(config).float().eval()
     rest = {k: v for k, v in shipped.state_dict().items() if not k.startswith("language_model.")}
     model.load_state_dict(rest, strict=False)
@@ -54,11 +57,11 @@ def other_t5(kind, source: Path):
 
 
 def make_model(kind, source: Path, folder: Path, seed: int):
-    """The shipped model, or one of its shape with other weights; of T5 every third is of its first
-    kind."""
+    """The shipped model, or one of its shape with other weights; every third has another kind of T5
+    or Llama."""
     torch.manual_seed(seed)
-    if "t5" in source.name and seed % 3 == 2:
-        model = other_t5(kind, source)
+    if "opt" not in source.name and seed % 3 == 2:
+        model = other_language(kind, source)
     else:
         model = kind.from_pretrained(source, dtype=torch.float32).eval()
         for name, weight in model.named_parameters():

@@ -29,7 +29,7 @@ typedef struct ref_attention {
     const float *q, *k, *v; /* rows *_stride apart */
     int64_t q_stride, k_stride, v_stride, rows;
     const int32_t *q_start, *k_first, *k_count, *queries;
-    int64_t segments, heads, head_size;
+    int64_t segments, heads, head_size, group; /* group: heads of q that share one of k and v */
     float scale;
     b2_mask_rule rule;
     const float *bias; /* [heads, bias_span] or NULL */

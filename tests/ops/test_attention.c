@@ -27,7 +27,8 @@ static void pools_slot(pools *p, int64_t row, int32_t page, int64_t key, uint32_
  * taken from new_k and new_v [N, H*D] and not stored. */
 static pools make_pages(op_context *t, const attention_case *c, const segments *l, op_mat new_k,
                         op_mat new_v) {
-    int64_t width = c->heads * c->head_size, pages = 0, most = 1, keys = l->keys;
+    int64_t heads = c->heads / c->group, width = heads * c->head_size;
+    int64_t pages = 0, most = 1, keys = l->keys;
     b2_type compute = t->device->compute;
     /* Only the CPU stores rows in pages of another type. */
     bool free = compute == B2_F32 && (c->kv != FRESH || strcmp(t->device->ops->name, "cpu") == 0);
@@ -36,11 +37,11 @@ static pools make_pages(op_context *t, const attention_case *c, const segments *
     pools made = {.k = op_host(t, (size_t)(keys * width) * 4),
                   .v = op_host(t, (size_t)(keys * width) * 4),
                   .slots = op_host(t, (size_t)l->rows * 4)};
-    b2_kv_layout layout = {type,           layers, (uint32_t)c->heads, (uint32_t)c->head_size,
+    b2_kv_layout layout = {type,           layers, (uint32_t)heads, (uint32_t)c->head_size,
                            c->page_tokens, 0};
     size_t size = b2_type_size(type);
 
-    layout.page_bytes = (size_t)(layers * 2 * c->heads * c->page_tokens * c->head_size) * size + 64;
+    layout.page_bytes = (size_t)(layers * 2 * heads * c->page_tokens * c->head_size) * size + 64;
     for (int64_t s = 0; s < c->segments; s++) {
         int64_t own = (c->m[s] + c->page_tokens - 1) / c->page_tokens;
 
@@ -66,7 +67,7 @@ static pools make_pages(op_context *t, const attention_case *c, const segments *
                 *page = (int32_t)next--;
             if (fresh)
                 pools_slot(&made, l->q_start[s] + row, *page, j, c->page_tokens);
-            for (int64_t h = 0; h < c->heads; h++)
+            for (int64_t h = 0; h < heads; h++)
                 for (uint32_t which = 0; which < 2; which++) {
                     op_mat from = which == 0 ? new_k : new_v;
                     float *values = (which == 0 ? made.k : made.v) + (l->k_first[s] + j) * width +
@@ -127,21 +128,21 @@ typedef struct operands {
 static operands make_operands(op_context *t, const attention_case *c, bool aligned) {
     const int64_t gaps[4] = {aligned ? 8 : 3, aligned ? 16 : 5, aligned ? 8 : 1, 0};
     operands o = {.l = lay_out(c), .scale = (float)c->spread / sqrtf((float)c->head_size)};
-    int64_t width = c->heads * c->head_size;
+    int64_t width = c->heads * c->head_size, kv = width / c->group;
     b2_type type = t->device->compute;
     /* Queries, keys and values are views into one [N, 3C] matrix. */
     bool joined = c->page_tokens == 0 ? o.l.rows == o.l.keys : c->kv == FRESH;
 
-    o.qkv = op_mat_new(t, type, o.l.rows, joined ? 3 * width : width, gaps[0], OP_RANDOM);
+    o.qkv = op_mat_new(t, type, o.l.rows, joined ? width + 2 * kv : width, gaps[0], OP_RANDOM);
     o.q = op_mat_cols(o.qkv, 0, width);
     o.y = op_mat_new(t, type, o.l.rows, width, gaps[1], OP_NAN);
     o.bias = op_vector(t, c->heads * c->bias_span, &o.bias_device);
     if (joined) {
-        o.k = op_mat_cols(o.qkv, width, width);
-        o.v = op_mat_cols(o.qkv, 2 * width, width);
+        o.k = op_mat_cols(o.qkv, width, kv);
+        o.v = op_mat_cols(o.qkv, width + kv, kv);
     } else if (c->page_tokens == 0) {
-        o.k = op_mat_new(t, type, o.l.keys, width, gaps[2], OP_RANDOM);
-        o.v = op_mat_new(t, type, o.l.keys, width, gaps[3], OP_RANDOM);
+        o.k = op_mat_new(t, type, o.l.keys, kv, gaps[2], OP_RANDOM);
+        o.v = op_mat_new(t, type, o.l.keys, kv, gaps[3], OP_RANDOM);
     }
     if (c->page_tokens > 0)
         o.pages = make_pages(t, c, &o.l, o.k, o.v);
@@ -168,6 +169,7 @@ static void run_on_device(op_context *t, const attention_case *c, const operands
                        .segments = (uint32_t)c->segments,
                        .heads = (uint32_t)c->heads,
                        .head_size = (uint32_t)c->head_size,
+                       .kv_heads = c->group > 1 ? (uint32_t)(c->heads / c->group) : 0,
                        .max_q = (uint32_t)l->max_q,
                        .max_k = (uint32_t)l->max_k,
                        .scale = o->scale,
@@ -177,7 +179,7 @@ static void run_on_device(op_context *t, const attention_case *c, const operands
 }
 
 static ref_attention reference_of(const attention_case *c, const operands *o) {
-    int64_t width = c->heads * c->head_size;
+    int64_t width = c->heads / c->group * c->head_size;
 
     return (ref_attention){.q = o->q.host,
                            .k = c->page_tokens > 0 ? o->pages.k : o->k.host,
@@ -193,6 +195,7 @@ static ref_attention reference_of(const attention_case *c, const operands *o) {
                            .segments = c->segments,
                            .heads = c->heads,
                            .head_size = c->head_size,
+                           .group = c->group,
                            .scale = o->scale,
                            .rule = c->rule,
                            .bias = c->bias_span > 0 ? o->bias : NULL,
@@ -248,7 +251,9 @@ START_TEST(drawn) {
     op_context draw = t; /* for random numbers alone */
     for (int i = 0; i < 60; i++) {
         bool fresh = i % 4 == 1;
-        attention_case c = {.heads = op_integer(&draw, 1, 3),
+        int64_t group = op_integer(&draw, 1, 3);
+        attention_case c = {.heads = group * op_integer(&draw, 1, 2),
+                            .group = group,
                             .head_size = i % 4 == 3 ? op_integer(&draw, 1, 140)
                                                     : sizes[op_integer(&draw, 0, 5)],
                             .segments = op_integer(&draw, 1, 5),
@@ -277,7 +282,7 @@ END_TEST
 /* Scores of several hundred: exp without the running maximum would overflow. */
 START_TEST(large_scores) {
     op_context t;
-    attention_case c = {2, 64, 1, {5}, {90}, {0}, B2_MASK_ALL, 0, B2_F32, OWN, 300.0, 0, 0};
+    attention_case c = {2, 64, 1, {5}, {90}, {0}, B2_MASK_ALL, 0, B2_F32, OWN, 300.0, 0, 0, 1};
 
     if (!op_open(&t, _i))
         return;
@@ -322,6 +327,11 @@ START_TEST(refusals) {
     op.k.cols = 7;
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op.k = q.device;
+    op.kv_heads = 3;
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.kv_heads = 1; /* 8 columns are 2 heads */
+    ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
+    op.kv_heads = 0;
     op.slots = op.q_start; /* new rows, but no pages */
     ck_assert_status(t.device->ops->attention(t.device, &op), BLIP2_EINTERNAL);
     op_mat_unchanged(&t, y);
