@@ -23,7 +23,7 @@ typedef struct session {
     char **prompts;     /* [questions.count], once the model is open */
     size_t pictures;    /* most of one call */
     blip2_input *pairs; /* [pictures, questions.count] of one call */
-    size_t taken, done; /* inputs that are in a group or behind; answered questions */
+    size_t done;        /* answered questions */
     blip2_generate_options options;
     b2_progress progress;
     b2_group group;
@@ -160,16 +160,11 @@ static blip2_status open_model(session *s) {
     return check_room(s);
 }
 
-static blip2_status run_group(session *s) {
-    blip2_status status = BLIP2_OK;
+static blip2_status answer(void *context) {
+    session *s = context;
+    blip2_status status = open_model(s);
 
-    s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    b2_group_print(&s->group);
-    if (s->group.input_count > 0 && !s->group.stopped && (status = open_model(s)) == BLIP2_OK)
-        status = answer_group(s);
-    if (status == BLIP2_OK)
-        b2_group_print(&s->group);
-    return status;
+    return status < 0 ? status : answer_group(s);
 }
 
 static blip2_status open_session(session *s) {
@@ -206,8 +201,7 @@ static void close_session(session *s) {
 
 b2_exit_code b2_ask_run(const b2_settings *settings) {
     b2_settings asked = *settings; /* with the beams that are followed: they need room */
-    session s = {.settings = &asked};
-    blip2_status status;
+    session s = {.settings = &asked, .group = {.settings = &asked, .progress = &s.progress}};
 
     if (settings->operand_count == 0) {
         b2_complain("ask: no picture given; see 'blip2 help ask'");
@@ -217,14 +211,7 @@ b2_exit_code b2_ask_run(const b2_settings *settings) {
         asked.beams = asked.sample ? 1 : BEAMS;
     if (!b2_decoding_options_check(&asked, "ask"))
         return B2_EXIT_BAD_INPUT;
-    status = open_session(&s);
-    while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
-        status = run_group(&s);
-    b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
-        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    else if (!settings->json)
-        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
+    b2_group_run(&s.group, &s.inputs, open_session(&s), answer, &s);
     close_session(&s);
     return s.group.code;
 }

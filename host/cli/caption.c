@@ -14,7 +14,7 @@
 typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
-    size_t taken, done; /* inputs that are in a group or behind; pictures with a text */
+    size_t done; /* pictures with a text */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
@@ -61,11 +61,14 @@ static void finish_group(session *s, const blip2_result *result) {
     }
 }
 
-static blip2_status generate(session *s) {
+static blip2_status generate(void *context) {
+    session *s = context;
     blip2_generate_options options;
     blip2_result *result = NULL;
-    blip2_status status;
+    blip2_status status = b2_loaded_open(&s->loaded, s->inputs.count * s->settings->sequences);
 
+    if (status < 0)
+        return status;
     blip2_generate_options_init(&options, sizeof options);
     b2_decoding_options_set(&options, s->settings);
     options.on_text = on_text;
@@ -78,24 +81,8 @@ static blip2_status generate(session *s) {
     return status;
 }
 
-/* Read the next pictures, caption them, print. */
-static blip2_status run_group(session *s) {
-    blip2_status status = BLIP2_OK;
-
-    s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    b2_group_print(&s->group);
-    if (s->group.input_count > 0 && !s->group.stopped) {
-        if ((status = b2_loaded_open(&s->loaded, s->inputs.count * s->settings->sequences)) < 0)
-            return status;
-        status = generate(s);
-    }
-    if (status == BLIP2_OK)
-        b2_group_print(&s->group);
-    return status;
-}
-
 b2_exit_code b2_caption_run(const b2_settings *settings) {
-    session s = {.settings = settings};
+    session s = {.settings = settings, .group = {.settings = settings, .progress = &s.progress}};
     blip2_status status;
 
     if (settings->operand_count == 0) {
@@ -112,13 +99,7 @@ b2_exit_code b2_caption_run(const b2_settings *settings) {
     s.stream = s.inputs.count == 1 && !s.inputs.many && !settings->json && !s.group.formatted &&
                isatty(STDOUT_FILENO);
     s.group.streamed = s.stream;
-    while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
-        status = run_group(&s);
-    b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
-        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    else if (!settings->json)
-        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
+    b2_group_run(&s.group, &s.inputs, status, generate, &s);
     b2_loaded_close(&s.loaded);
     b2_group_free(&s.group);
     b2_inputs_free(&s.inputs);

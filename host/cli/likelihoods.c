@@ -15,7 +15,6 @@ typedef struct session {
     const char *command;
     b2_inputs inputs;
     b2_texts texts;
-    size_t taken; /* pictures that are in a group or behind */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
@@ -61,18 +60,15 @@ static void finish(session *s, const blip2_likelihood *likelihood, size_t i) {
     b2_group_finish(&s->group, i, text, 0);
     b2_free(text);
     b2_group_print(&s->group);
-    b2_progress_show(&s->progress, "%zu of %zu pictures", s->taken - s->group.input_count + i + 1,
-                     s->inputs.count);
+    b2_progress_show(&s->progress, "%zu of %zu pictures",
+                     s->group.taken - s->group.input_count + i + 1, s->inputs.count);
 }
 
-static blip2_status run_group(session *s) {
+static blip2_status answer(void *context) {
+    session *s = context;
     blip2_likelihood *likelihood;
     blip2_status status;
 
-    s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    b2_group_print(&s->group);
-    if (s->group.input_count == 0 || s->group.stopped)
-        return BLIP2_OK;
     if ((status = b2_loaded_open(&s->loaded, s->inputs.count)) < 0 ||
         (status = compute(s, &likelihood)) < 0)
         return status;
@@ -132,20 +128,14 @@ static void close_session(session *s) {
 
 static b2_exit_code run(const b2_settings *settings, const char *command, const char *option,
                         bool ranked) {
-    session s = {.settings = *settings, .command = command};
-    blip2_status status;
+    session s = {.settings = *settings,
+                 .command = command,
+                 .group = {.settings = settings, .progress = &s.progress}};
 
     s.settings.no_clean = true; /* texts are what the model writes, not what it reads */
     if (!check(&s, option))
         return B2_EXIT_BAD_INPUT;
-    status = open_session(&s, ranked);
-    while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
-        status = run_group(&s);
-    b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
-        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    else if (!settings->json)
-        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
+    b2_group_run(&s.group, &s.inputs, open_session(&s, ranked), answer, &s);
     close_session(&s);
     return s.group.code;
 }
