@@ -17,7 +17,7 @@ void b2_help_overview(const b2_command *commands) {
         "  --version  print the version\n"
         "\nExit codes: 0 success; 1 out of memory or another failure of the program or the "
         "device;\n2 wrong usage, a file that cannot be used, or an output that cannot be "
-        "written.\n"
+        "written;\n130 stopped.\n"
         "\nExamples:\n"
         "  blip2 caption picture.png\n"
         "  blip2 caption picture.png --prompt \"Question: what colour is the circle? "
