@@ -42,7 +42,7 @@ static void carve(forward *f, b2_carver *carver) {
     b2_encode_carve(&f->encode, carver, f->hf.model, f->hf.count,
                     b2_images_keep_cross(f->hf.model));
     b2_images_carve(&f->images, carver, f->hf.model, f->hf.count);
-    b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, f->instruct_rows);
+    b2_instruct_carve(&f->instruct, carver, f->hf.model, f->hf.count, 1, f->instruct_rows);
     b2_language_carve(&f->language, carver, &f->hf.model->language, most, f->rows);
     b2_batch_carve(&f->batch, carver, most, f->hf.count, f->max_pages, 1, f->hf.count,
                    f->hf.model->writer.reads);
@@ -174,7 +174,8 @@ static blip2_status instruct(forward *f, const b2_run *on) {
     for (uint32_t i = 0; i < f->hf.count; i++) {
         const b2_tokens *ids = &f->requests[i]->instruction;
 
-        (void)b2_instruct_add(&f->instruct, i, i, ids->ids, (uint32_t)ids->count);
+        (void)b2_instruct_add(&f->instruct, b2_instruct_row(&f->instruct, i), i, ids->ids,
+                              (uint32_t)ids->count);
     }
     return b2_instruct_run(&f->instruct, f->hf.model, on, &f->images);
 }

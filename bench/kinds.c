@@ -28,6 +28,11 @@ static bool is_qformer(const golden_case *golden) {
     return has(golden, "tensors") && !has(golden, "images") && !has(golden, "method");
 }
 
+/* LAVIS's predict_class. */
+static bool is_class(const golden_case *golden) {
+    return has(golden, "candidates");
+}
+
 /* A call of a LAVIS model's method. */
 static bool is_lavis(const golden_case *golden) {
     return has(golden, "method");
@@ -90,6 +95,7 @@ const kind *kind_of(const golden_case *golden) {
         {"tokenizer", is_tokenizer, run_tokenizer},
         {"vit", is_vit, run_vit},
         {"qformer", is_qformer, run_qformer},
+        {"class", is_class, run_class},
         {"lavis", is_lavis, run_lavis},
         {"generate", is_generate, run_generate},
         {"losses", is_losses, run_losses},

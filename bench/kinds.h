@@ -30,6 +30,7 @@ blip2_status run_similarity(const golden_case *golden, const char *device, verdi
 blip2_status run_losses(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_caption(const golden_case *golden, const char *device, verdict *v);
+blip2_status run_class(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_lavis(const golden_case *golden, const char *device, verdict *v);
 blip2_status run_generate(const golden_case *golden, const char *device, verdict *v);
 

@@ -22,6 +22,35 @@ static blip2_status open_model(stage1_case *c, const char *device) {
     return status < 0 ? status : blip2_engine_open(&c->engine, c->model, NULL);
 }
 
+static blip2_status open_image(const stage1_case *c, const json_t *name, blip2_image **out) {
+    char *path;
+    blip2_status status;
+
+    if (!json_is_string(name))
+        return golden_bad(c->golden, "inputs", "a picture's name", name);
+    if ((path = golden_path(c->golden, json_string_value(name))) == NULL)
+        return b2_fail_memory();
+    status = blip2_image_open(out, path, NULL);
+    b2_free(path);
+    return status;
+}
+
+static blip2_status open_video(const stage1_case *c, const json_t *names, blip2_image **out) {
+    size_t count = json_array_size(names);
+    blip2_image **frames = b2_calloc(count, sizeof(blip2_image *));
+    blip2_status status = frames != NULL ? BLIP2_OK : b2_fail_memory();
+
+    for (size_t i = 0; i < count && status == BLIP2_OK; i++)
+        status = open_image(c, json_array_get(names, i), &frames[i]);
+    if (status == BLIP2_OK)
+        status = blip2_image_from_frames(out, (const blip2_image *const *)frames, count);
+    for (size_t i = 0; i < count && frames != NULL; i++)
+        blip2_image_free(frames[i]);
+    b2_free(frames);
+    return status;
+}
+
+/* Names of pictures, or lists of names: videos. */
 static blip2_status open_images(stage1_case *c, const json_t *names) {
     blip2_status status = BLIP2_OK;
 
@@ -29,10 +58,9 @@ static blip2_status open_images(stage1_case *c, const json_t *names) {
     if ((c->images = b2_calloc(c->image_count, sizeof(blip2_image *))) == NULL)
         return b2_fail_memory();
     for (size_t i = 0; i < c->image_count && status == BLIP2_OK; i++) {
-        char *path = golden_path(c->golden, json_string_value(json_array_get(names, i)));
+        const json_t *name = json_array_get(names, i);
 
-        status = path != NULL ? blip2_image_open(&c->images[i], path, NULL) : b2_fail_memory();
-        b2_free(path);
+        status = (json_is_array(name) ? open_video : open_image)(c, name, &c->images[i]);
     }
     return status;
 }
@@ -81,7 +109,8 @@ blip2_status stage1_case_open(stage1_case *out, const golden_case *golden, const
         (json_object_get(golden->inputs, "texts") != NULL &&
          (status = golden_strings(golden, "texts", &texts)) < 0) ||
         (status = open_model(out, device)) < 0 || (status = check_inputs(out)) < 0 ||
-        (status = open_images(out, images)) < 0)
+        (status = open_images(out, images != NULL ? images
+                                                  : json_object_get(golden->inputs, "frames"))) < 0)
         return status;
     return read_texts(out, texts, max_tokens);
 }

@@ -11,7 +11,7 @@ typedef struct stage1_case {
     blip2_model *model;
     blip2_engine *engine;
     size_t image_count, text_count;
-    blip2_image **images; /* [image_count] */
+    blip2_image **images; /* [image_count] of inputs.images, or videos of inputs.frames */
     const char **texts;   /* [text_count] */
     b2_tokens *tokens;    /* [text_count] */
 } stage1_case;

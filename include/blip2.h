@@ -119,7 +119,7 @@ typedef struct blip2_model_options {
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 
 /* Load a checkpoint folder: config.json, safetensors (single or sharded) or PyTorch .bin, and the
- * tokenizer's files; or LAVIS's model.json with .pth files (stage 1, or with OPT). */
+ * tokenizer's files; or LAVIS's model.json with .pth files. */
 BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory,
                                         const blip2_model_options *options);
 BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */
@@ -158,6 +158,10 @@ BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *da
 /* rgb: 8-bit [height, width, 3], rows row_bytes apart (>= 3*width); copied. */
 BLIP2_API blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_t width,
                                             uint32_t height, size_t row_bytes);
+/* A video: count frames (copied) in their order, for blip2_generate with InstructBLIP, which reads
+ * each with the prompt and has Q rows of max_tokens for each. Other calls take pictures only. */
+BLIP2_API blip2_status blip2_image_from_frames(blip2_image **out, const blip2_image *const *frames,
+                                               size_t count);
 BLIP2_API uint32_t blip2_image_width(const blip2_image *image);
 BLIP2_API uint32_t blip2_image_height(const blip2_image *image);
 BLIP2_API void blip2_image_free(blip2_image *image);
@@ -353,6 +357,7 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #ifdef __cplusplus
 }
 #endif
-#include "blip2/explain.h" /* where the Q-Former looks in a picture */
-#include "blip2/index.h"   /* a big gallery, searched by text or picture */
+#include "blip2/explain.h"    /* where the Q-Former looks in a picture */
+#include "blip2/index.h"      /* a big gallery, searched by text or picture */
+#include "blip2/likelihood.h" /* how likely given texts are */
 #endif

@@ -51,6 +51,10 @@ void blip2_generate_options_init(blip2_generate_options *options, size_t size) {
     init(options, size);
 }
 
+void blip2_likelihood_options_init(blip2_likelihood_options *options, size_t size) {
+    init(options, size);
+}
+
 void blip2_features_options_init(blip2_features_options *options, size_t size) {
     init(options, size);
 }

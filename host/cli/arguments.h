@@ -21,16 +21,18 @@ typedef struct b2_list {
 typedef struct b2_settings {
     const char *model;                                   /* folder; NULL: the demo model */
     const char *device;                                  /* NULL: the library's choice */
-    const char *prompt;                                  /* NULL: none */
+    const char *prompt;                                  /* NULL: none; of ask: with a {} */
     const char *text_file, *out, *images, *split, *work; /* NULL: none */
     const char *checkpoint, *vit, *vocabulary, *language_model, *picture;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
-        match_found;
-    float repetition_penalty, length_penalty, temperature, top_p, min_p, typical_p;
-    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann;
-    b2_list texts, templates; /* each --text (or --label), each --template, in order */
+        match_found, end, segments;
+    float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
+    float length_penalty;                                           /* NAN: not given */
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
+        verbatim;
+    b2_list texts, templates; /* each --text (or --label, --question), each --template, in order */
     b2_list bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
@@ -58,7 +60,11 @@ enum {
     B2_COMMAND_EXPLAIN = 256,
     B2_COMMAND_CLASSIFY = 512,
     B2_COMMAND_INDEX = 1024,
-    B2_COMMAND_SEARCH = 2048
+    B2_COMMAND_SEARCH = 2048,
+    B2_COMMAND_RANK_ANSWERS = 4096,
+    B2_COMMAND_LOGITS = 8192,
+    B2_COMMAND_ASK = 16384,
+    B2_COMMAND_CHAT = 32768
 };
 
 #define B2_TOP_K_UNSET UINT32_MAX /* settings.top_k: not given */

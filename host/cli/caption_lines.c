@@ -4,18 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text_buffer.h"
 #include "json.h"
 
-static void append_plain(b2_text_buffer *out, const char *path, const char *text) {
+static void append_plain(b2_text_buffer *out, const b2_line_head *head, const char *text) {
     size_t from = out->length;
 
-    if (path != NULL) {
-        b2_text_appendf(out, "%s: ", path);
-        for (; from < out->length; from++)
-            if (iscntrl((unsigned char)out->data[from]))
-                out->data[from] = '?';
-    }
+    if (head->show_path)
+        b2_text_appendf(out, "%s: ", head->path);
+    if (head->show_question)
+        b2_text_appendf(out, "%s ", head->question);
+    for (; from < out->length; from++)
+        if (iscntrl((unsigned char)out->data[from]))
+            out->data[from] = '?';
     b2_text_append(out, text, strlen(text));
     for (; from < out->length; from++) /* a text stays one line */
         if (iscntrl((unsigned char)out->data[from]))
@@ -49,7 +49,7 @@ static json_t *logprobs(const blip2_result *result, size_t index) {
     return list;
 }
 
-static void append_json(b2_text_buffer *out, const b2_settings *settings, const char *path,
+static void append_json(b2_text_buffer *out, const b2_settings *settings, const b2_line_head *head,
                         const blip2_result *result, size_t index, size_t number) {
     size_t tokens;
     char *dumped = NULL;
@@ -57,7 +57,8 @@ static void append_json(b2_text_buffer *out, const b2_settings *settings, const 
     int failed = 0;
 
     (void)blip2_result_tokens(result, index, &tokens);
-    line = b2_json_answer(path, settings->prompt, blip2_result_text(result, index), tokens);
+    line = b2_json_answer(head->path, head->question, head->prompt,
+                          blip2_result_text(result, index), tokens);
     if (settings->sequences > 1)
         failed |= json_object_set_new(line, "sequence", json_integer((json_int_t)number));
     if (settings->beams > 1)
@@ -75,14 +76,11 @@ static void append_json(b2_text_buffer *out, const b2_settings *settings, const 
     free(dumped);
 }
 
-char *b2_caption_lines(const b2_settings *settings, const char *path, bool show_name,
-                       const blip2_result *result, size_t first) {
-    b2_text_buffer lines = {0};
-
+void b2_caption_lines(b2_text_buffer *lines, const b2_settings *settings, const b2_line_head *head,
+                      const blip2_result *result, size_t first) {
     for (size_t k = 0; k < settings->sequences; k++)
         if (settings->json)
-            append_json(&lines, settings, path, result, first + k, k);
+            append_json(lines, settings, head, result, first + k, k);
         else
-            append_plain(&lines, show_name ? path : NULL, blip2_result_text(result, first + k));
-    return b2_text_take(&lines);
+            append_plain(lines, head, blip2_result_text(result, first + k));
 }

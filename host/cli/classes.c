@@ -6,30 +6,25 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "base/status.h"
-#include "base/text_buffer.h"
 
 enum { CALL = 64, TOKENS = 32 };
 
 static const char *const default_templates[] = {"a photo of a {}."};
 
 /* The template with the name in place of every {}. */
-static blip2_status add_text(b2_texts *texts, const char *template, const char *name, bool clean) {
+static blip2_status add_text(b2_texts *texts, const char *template, const char *name,
+                             b2_clean_fn clean) {
     b2_text_buffer text = {0};
-    const char *at;
     blip2_status status;
 
-    for (; (at = strstr(template, "{}")) != NULL; template = at + 2) {
-        b2_text_append(&text, template, (size_t)(at - template));
-        b2_text_append(&text, name, strlen(name));
-    }
-    b2_text_append(&text, template, strlen(template));
+    b2_fill_template(&text, template, name);
     status = text.failed ? b2_fail_memory()
                          : b2_texts_add(texts, b2_text_data(&text), text.length, clean);
     b2_text_free(&text);
     return status;
 }
 
-static blip2_status add_texts(b2_classes *c, const char *const *templates, bool clean) {
+static blip2_status add_texts(b2_classes *c, const char *const *templates, b2_clean_fn clean) {
     blip2_status status = BLIP2_OK;
 
     for (size_t i = 0; i < c->names.count; i++)
@@ -52,7 +47,7 @@ blip2_status b2_classes_open(b2_classes *out, const b2_settings *settings) {
         return b2_fail(BLIP2_EINVAL, "no class given: --label TEXT or --labels FILE");
     plain.no_clean = true; /* names are cleaned inside their texts */
     if ((status = b2_texts_open(&out->names, &plain)) == BLIP2_OK)
-        status = add_texts(out, templates, !settings->no_clean);
+        status = add_texts(out, templates, settings->no_clean ? NULL : blip2_clean_caption);
     if (status < 0)
         b2_classes_free(out);
     return status;

@@ -29,7 +29,6 @@ typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
     b2_classes classes;
-    size_t taken; /* pictures that are in a group or behind */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
@@ -160,7 +159,7 @@ static blip2_status classify(session *s, const blip2_features *features, size_t 
     b2_text_free(&lines);
     b2_group_print(&s->group);
     b2_progress_show(&s->progress, "%zu of %zu pictures",
-                     s->taken - s->group.input_count + index + 1, s->inputs.count);
+                     s->group.taken - s->group.input_count + index + 1, s->inputs.count);
     return BLIP2_OK;
 }
 
@@ -181,7 +180,8 @@ static blip2_status prepare(session *s) {
                : b2_fail(BLIP2_ENOTSUP, "this checkpoint has no matching (itm) head");
 }
 
-static blip2_status classify_group(session *s) {
+static blip2_status answer(void *context) {
+    session *s = context;
     blip2_features *features = NULL;
     size_t count = s->group.input_count;
     blip2_status status = prepare(s);
@@ -192,13 +192,6 @@ static blip2_status classify_group(session *s) {
         status = classify(s, features, i);
     blip2_features_free(features);
     return status;
-}
-
-static blip2_status run_group(session *s) {
-
-    s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    b2_group_print(&s->group);
-    return s->group.input_count > 0 && !s->group.stopped ? classify_group(s) : BLIP2_OK;
 }
 
 static blip2_status open_session(session *s) {
@@ -218,21 +211,13 @@ static blip2_status open_session(session *s) {
 }
 
 b2_exit_code b2_classify_run(const b2_settings *settings) {
-    session s = {.settings = settings};
-    blip2_status status;
+    session s = {.settings = settings, .group = {.settings = settings, .progress = &s.progress}};
 
     if (settings->operand_count == 0) {
         b2_complain("classify: no picture given; see 'blip2 help classify'");
         return B2_EXIT_BAD_INPUT;
     }
-    status = open_session(&s);
-    while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
-        status = run_group(&s);
-    b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
-        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    else if (!settings->json)
-        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
+    b2_group_run(&s.group, &s.inputs, open_session(&s), answer, &s);
     b2_loaded_close(&s.loaded);
     b2_free(s.scores);
     b2_free(s.order);

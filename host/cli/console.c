@@ -66,6 +66,16 @@ void b2_print_text(const char *text) {
         (void)putchar(iscntrl((unsigned char)*c) ? ' ' : *c);
 }
 
+void b2_print_piece(bool *started, const char *piece, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        const char c[2] = {piece[i], '\0'};
+
+        *started = *started || !isspace((unsigned char)piece[i]);
+        if (*started)
+            b2_print_text(c);
+    }
+}
+
 bool b2_flush_output(void) {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return true;

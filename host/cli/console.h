@@ -30,6 +30,10 @@ void b2_print_name(const char *name);
 /* Text of a model to stdout, control characters as spaces: it stays one line. */
 void b2_print_text(const char *text);
 
+/* A piece of such a text, as it comes; white space in front of the text is left out. *started:
+ * false at first, then past that. */
+void b2_print_piece(bool *started, const char *piece, size_t length);
+
 /* Everything printed so far has reached stdout; false, after saying why, if it cannot. */
 bool b2_flush_output(void);
 /* Close stdout, once, at the end: some file systems report a full disk only now. */

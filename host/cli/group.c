@@ -106,7 +106,7 @@ static bool print_json(const b2_group *group, const b2_group_item *item) {
     json_t *line;
 
     if (item->error == NULL) {
-        line = b2_json_answer(item->path, group->settings->prompt, item->text, item->tokens);
+        line = b2_json_answer(item->path, NULL, group->settings->prompt, item->text, item->tokens);
     } else if ((line = json_object()) != NULL &&
                json_object_set_new(line, "file", b2_json_text(item->path)) +
                        json_object_set_new(line, "error", b2_json_text(item->error)) <
@@ -157,4 +157,30 @@ void b2_group_print(b2_group *group) {
         }
         b2_group_flush(group);
     }
+}
+
+static blip2_status run(b2_group *group, const b2_inputs *inputs,
+                        blip2_status (*answer)(void *context), void *context) {
+    blip2_status status = BLIP2_OK;
+
+    group->taken = b2_group_fill(group, inputs, group->taken);
+    b2_group_print(group);
+    if (group->input_count > 0 && !group->stopped)
+        status = answer(context);
+    if (status == BLIP2_OK)
+        b2_group_print(group);
+    return status;
+}
+
+void b2_group_run(b2_group *group, const b2_inputs *inputs, blip2_status opened,
+                  blip2_status (*answer)(void *context), void *context) {
+    blip2_status status = opened;
+
+    while (status == BLIP2_OK && group->taken < inputs->count && !group->stopped)
+        status = run(group, inputs, answer, context);
+    b2_progress_erase(group->progress);
+    if (status < 0 && !group->stopped)
+        group->code = b2_exit_code_worse(group->code, b2_complain_status(status));
+    else if (!group->settings->json)
+        b2_complain_unreadable(group->unreadable, inputs->count);
 }

@@ -29,6 +29,7 @@ typedef struct b2_group {
     size_t *item_of;     /* [most] of each input */
     size_t input_count;
     size_t unreadable; /* pictures so far, of all groups */
+    size_t taken;      /* pictures so far of b2_group_run, those of this group included */
 
     b2_exit_code code; /* the worst so far, of all groups */
     bool stopped;      /* the output cannot be written */
@@ -47,5 +48,10 @@ void b2_group_finish(b2_group *group, size_t index, const char *text, size_t tok
 void b2_group_flush(b2_group *group);
 /* Print what can be printed. */
 void b2_group_print(b2_group *group);
+/* All pictures of inputs, group by group: answer(context) finishes the texts of every group that
+ * has a picture. opened: how the preparations went; where they failed, the group has at least its
+ * settings and progress. Failures are told, and go into group->code. */
+void b2_group_run(b2_group *group, const b2_inputs *inputs, blip2_status opened,
+                  blip2_status (*answer)(void *context), void *context);
 
 #endif

@@ -9,15 +9,15 @@ void b2_help_overview(const b2_command *commands) {
     (void)printf("Usage: blip2 COMMAND [OPTION]...\n"
                  "BLIP-2: pictures in, text out; pictures and texts compared.\n\nCommands:\n");
     for (const b2_command *c = commands; c->name != NULL; c++)
-        (void)printf("  %-9s %s\n", c->name, c->summary);
-    (void)printf("  %-9s %s\n", "help", "Say how a command is used: blip2 help COMMAND");
+        (void)printf("  %-12s %s\n", c->name, c->summary);
+    (void)printf("  %-12s %s\n", "help", "Say how a command is used: blip2 help COMMAND");
     (void)printf(
         "\nOptions:\n"
         "  --help     this text\n"
         "  --version  print the version\n"
         "\nExit codes: 0 success; 1 out of memory or another failure of the program or the "
         "device;\n2 wrong usage, a file that cannot be used, or an output that cannot be "
-        "written.\n"
+        "written;\n130 stopped.\n"
         "\nExamples:\n"
         "  blip2 caption picture.png\n"
         "  blip2 caption picture.png --prompt \"Question: what colour is the circle? "

@@ -30,6 +30,23 @@ void b2_interrupt_catch(void) {
     (void)sigprocmask(SIG_UNBLOCK, &caught, NULL); /* one that has waited comes now */
 }
 
+void b2_interrupt_catch_key(void) {
+    sigset_t caught;
+
+    asked = 0;
+    (void)sigemptyset(&caught);
+    catch_one(SIGINT, &caught);
+    (void)sigprocmask(SIG_UNBLOCK, &caught, NULL);
+}
+
+void b2_interrupt_release_key(void) {
+    struct sigaction action = {.sa_handler = SIG_DFL}, before;
+
+    (void)sigemptyset(&action.sa_mask);
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == on_signal)
+        (void)sigaction(SIGINT, &action, NULL);
+}
+
 bool b2_interrupt_asked(void) {
     return asked != 0;
 }

@@ -31,10 +31,13 @@ json_t *b2_json_text(const char *text) {
     return out;
 }
 
-json_t *b2_json_answer(const char *path, const char *prompt, const char *text, size_t tokens) {
+json_t *b2_json_answer(const char *path, const char *question, const char *prompt, const char *text,
+                       size_t tokens) {
     json_t *line = json_object();
     int failed = json_object_set_new(line, "file", b2_json_text(path));
 
+    if (question != NULL)
+        failed |= json_object_set_new(line, "question", b2_json_text(question));
     failed |= json_object_set_new(line, prompt != NULL ? "answer" : "caption", b2_json_text(text));
     if (prompt != NULL)
         failed |= json_object_set_new(line, "prompt", b2_json_text(prompt));

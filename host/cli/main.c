@@ -2,13 +2,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ask.h"
 #include "build_index.h"
 #include "caption.h"
+#include "chat.h"
 #include "classify.h"
 #include "convert.h"
 #include "explain.h"
 #include "help.h"
 #include "info.h"
+#include "likelihoods.h"
 #include "losses.h"
 #include "match.h"
 #include "rank.h"
@@ -29,6 +32,30 @@ static const b2_command commands[] = {
      "  blip2 caption photos/ 'more/*.jpg' --json > captions.jsonl\n"
      "  blip2 caption picture.png --prompt \"Question: how many shapes are there? Answer:\"\n",
      b2_caption_run},
+    {"ask", B2_COMMAND_ASK, "PICTURE... --question TEXT", "Answer questions about pictures",
+     "Every picture is asked every question, as LAVIS's predict_answers does: the question is\n"
+     "cleaned and put into a prompt, and the best of 5 beams is the answer, 10 tokens at most. A\n"
+     "picture is encoded once for all questions. PICTURE is as with 'blip2 caption'; a line is\n"
+     "'name: question answer', without the name where one picture is meant, without the question\n"
+     "where one is asked. With --json a line is {\"file\", \"question\", \"answer\", "
+     "\"prompt\", \"tokens\",\n\"score\"}, or {\"file\", \"error\"}.\n",
+     "  blip2 ask picture.png --question \"how many shapes are there?\"\n"
+     "  blip2 ask photos/ --questions questions.txt --json > answers.jsonl\n"
+     "  blip2 ask picture.png --prompt \"Question: {} Short answer:\" --question \"is it red?\"\n",
+     b2_ask_run},
+    {"chat", B2_COMMAND_CHAT, "PICTURE", "Talk about a picture",
+     "Each line of standard input is a question, and the conversation so far is part of its "
+     "prompt:\n"
+     "\"Question: ... Answer: .... Question: ... Answer:\". Answers are printed as they come. "
+     "Where\n"
+     "there is no room for the whole conversation the oldest turns leave it, which is told.\n"
+     "  /picture FILE  go on with another picture, from the beginning\n"
+     "  /reset         forget what has been said\n"
+     "  /quit          end, as the end of the input does\n"
+     "Ctrl-C stops an answer.\n",
+     "  blip2 chat picture.png\n"
+     "  printf 'is there a ring?\\nwhat colour is the ring?\\n' | blip2 chat picture.png\n",
+     b2_chat_run},
     {"match", B2_COMMAND_MATCH, "PICTURE... --text TEXT", "Say how well pictures and texts match",
      "Every picture is scored with every text: 'itm', the probability that they match (and its "
      "two\n"
@@ -53,6 +80,32 @@ static const b2_command commands[] = {
      "  blip2 rank picture.png --texts captions.txt\n"
      "  blip2 rank photos/ --best pictures --text \"a big red star\" --top 3\n",
      b2_rank_run},
+    {"rank-answers", B2_COMMAND_RANK_ANSWERS, "PICTURE... --prompt TEXT --answer TEXT",
+     "Put given answers in order by how likely they are",
+     "The language model reads each picture and the prompt once and says how likely each answer "
+     "goes\n"
+     "on from there, as LAVIS's predict_class does. 'logprob' is the sum of the log-probabilities "
+     "of\n"
+     "the answer's tokens, 'loss' what LAVIS ranks by. PICTURE is as with 'blip2 caption'; a "
+     "picture\n"
+     "gives its --top answers, best first. With --json it gives {\"file\", \"prompt\", "
+     "\"answers\":\n[{\"rank\", \"answer\", \"logprob\", \"loss\", \"tokens\"}]}.\n",
+     "  blip2 rank-answers picture.png --prompt \"Question: what colour is it? Answer:\" \\\n"
+     "      --answer red --answer blue\n"
+     "  blip2 rank-answers photos/ --answers captions.txt --top 1 --json\n",
+     b2_rank_answers_run},
+    {"logits", B2_COMMAND_LOGITS, "PICTURE... --text TEXT",
+     "Say how likely a text is, token by token",
+     "The text is given to the language model behind picture and prompt. Each of its tokens gives "
+     "a\n"
+     "line: id, log-probability and what it says; the last line is their sum. With --json a text "
+     "gives\n"
+     "{\"file\", \"prompt\", \"text\", \"logprob\", \"tokens\": [{\"token\", \"text\", "
+     "\"logprob\", \"top\"}]}.\n",
+     "  blip2 logits picture.png --text \"a small red ring\"\n"
+     "  blip2 logits picture.png --prompt \"Question: what colour is it? Answer:\" --text red "
+     "\\\n      --top-logprobs 5 --json\n",
+     b2_logits_run},
     {"retrieve", B2_COMMAND_RETRIEVE, "FILE",
      "Measure how often pictures and their captions find each other",
      "FILE holds the captions of pictures: COCO or Flickr in Karpathy's split\n"
@@ -110,7 +163,9 @@ static const b2_command commands[] = {
      "  blip2 convert --checkpoint blip2_pretrained.pth --vit eva_vit_g.pth \\\n"
      "      --vocab vocab.txt --out pretrain\n"
      "  blip2 convert --checkpoint blip2_pretrained_opt2.7b.pth --vit eva_vit_g.pth \\\n"
-     "      --language-model opt-2.7b --weights f16 --out opt2.7b\n",
+     "      --language-model opt-2.7b --weights f16 --out opt2.7b\n"
+     "  blip2 convert --checkpoint instruct_blip_vicuna7b_trimmed.pth --vit eva_vit_g.pth \\\n"
+     "      --vocab vocab.txt --language-model vicuna-7b-v1.1 --out instruct\n",
      b2_convert_run},
     {"explain", B2_COMMAND_EXPLAIN, "PICTURE... --out FILE",
      "Paint where the model looks in a picture for a text",

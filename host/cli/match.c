@@ -21,7 +21,7 @@ typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
     b2_texts texts;
-    size_t taken, done; /* inputs that are in a group or behind; pairs that have scores */
+    size_t done; /* pairs that have scores */
     b2_progress progress;
     b2_group group;
     b2_loaded loaded;
@@ -132,18 +132,14 @@ static blip2_status check_heads(session *s) {
                                                       : "matching and no contrast");
 }
 
-static blip2_status run_group(session *s) {
-    blip2_status status = BLIP2_OK;
+/* The pictures of a group with all texts. */
+static blip2_status answer(void *context) {
+    session *s = context;
+    blip2_status status;
 
-    s->taken = b2_group_fill(&s->group, &s->inputs, s->taken);
-    b2_group_print(&s->group);
-    if (s->group.input_count > 0 && !s->group.stopped &&
-        (status = b2_loaded_open(&s->loaded, SIZE_MAX)) == BLIP2_OK &&
-        (status = check_heads(s)) == BLIP2_OK)
-        status = match_group(s);
-    if (status == BLIP2_OK)
-        b2_group_print(&s->group);
-    return status;
+    if ((status = b2_loaded_open(&s->loaded, SIZE_MAX)) < 0 || (status = check_heads(s)) < 0)
+        return status;
+    return match_group(s);
 }
 
 static blip2_status open_session(session *s) {
@@ -165,21 +161,13 @@ static blip2_status open_session(session *s) {
 }
 
 b2_exit_code b2_match_run(const b2_settings *settings) {
-    session s = {.settings = settings};
-    blip2_status status;
+    session s = {.settings = settings, .group = {.settings = settings, .progress = &s.progress}};
 
     if (settings->operand_count == 0) {
         b2_complain("match: no picture given; see 'blip2 help match'");
         return B2_EXIT_BAD_INPUT;
     }
-    status = open_session(&s);
-    while (status == BLIP2_OK && s.taken < s.inputs.count && !s.group.stopped)
-        status = run_group(&s);
-    b2_progress_erase(&s.progress);
-    if (status < 0 && !s.group.stopped)
-        s.group.code = b2_exit_code_worse(s.group.code, b2_complain_status(status));
-    else if (!settings->json)
-        b2_complain_unreadable(s.group.unreadable, s.inputs.count);
+    b2_group_run(&s.group, &s.inputs, open_session(&s), answer, &s);
     b2_loaded_close(&s.loaded);
     b2_free(s.scores);
     b2_group_free(&s.group);

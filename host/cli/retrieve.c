@@ -25,7 +25,7 @@ typedef struct session {
 /* The captions of the pictures that could be read. */
 static blip2_status gather_texts(session *s) {
     const b2_inputs *pictures = &s->annotations.pictures;
-    bool clean = !s->c.settings->no_clean;
+    b2_clean_fn clean = s->c.settings->no_clean ? NULL : blip2_clean_caption;
     size_t image = 0, count = 0;
     blip2_status status = BLIP2_OK;
 

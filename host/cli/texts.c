@@ -25,7 +25,7 @@ static blip2_status grow(b2_texts *texts) {
     return BLIP2_OK;
 }
 
-blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool clean) {
+blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, b2_clean_fn clean) {
     char *shown, *read;
     blip2_status status = grow(texts);
 
@@ -34,7 +34,7 @@ blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool
     if ((shown = b2_strndup(text, length)) == NULL)
         return b2_fail_memory();
     texts->shown[texts->count] = read = shown;
-    if (clean && (status = blip2_clean_caption(&read, shown)) < 0) {
+    if (clean != NULL && (status = clean(&read, shown)) < 0) {
         b2_free(shown);
         return status;
     }
@@ -43,7 +43,7 @@ blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, bool
 }
 
 /* Every line of the file that is not empty; lines may end as on Windows. */
-static blip2_status add_lines(b2_texts *texts, const char *path, bool clean) {
+static blip2_status add_lines(b2_texts *texts, const char *path, b2_clean_fn clean) {
     uint8_t *data;
     size_t size;
     blip2_status status = b2_file_read(&data, &size, path, MOST_BYTES);
@@ -67,8 +67,9 @@ static blip2_status add_lines(b2_texts *texts, const char *path, bool clean) {
     return status;
 }
 
-blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
-    bool clean = !settings->no_clean;
+/* what: "text", after which the options are called. */
+static blip2_status open_texts(b2_texts *out, const b2_settings *settings, b2_clean_fn clean,
+                               const char *what) {
     blip2_status status = BLIP2_OK;
 
     *out = (b2_texts){0};
@@ -78,12 +79,40 @@ blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
     if (settings->text_file != NULL && status == BLIP2_OK)
         status = add_lines(out, settings->text_file, clean);
     if (status == BLIP2_OK && out->count == 0)
-        status = settings->text_file != NULL
-                     ? b2_fail(BLIP2_EINVAL, "%s: no text in it", settings->text_file)
-                     : b2_fail(BLIP2_EINVAL, "no text given: --text TEXT or --texts FILE");
+        status =
+            settings->text_file != NULL
+                ? b2_fail(BLIP2_EINVAL, "%s: no %s in it", settings->text_file, what)
+                : b2_fail(BLIP2_EINVAL, "no %s given: --%s TEXT or --%ss FILE", what, what, what);
     if (status < 0)
         b2_texts_free(out);
     return status;
+}
+
+blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
+    return open_texts(out, settings, settings->no_clean ? NULL : blip2_clean_caption, "text");
+}
+
+blip2_status b2_questions_open(b2_texts *out, const b2_settings *settings) {
+    b2_clean_fn clean = settings->no_clean ? NULL : blip2_clean_question;
+    blip2_status status = open_texts(out, settings, clean, "question");
+
+    for (size_t i = 0; i < out->count && status == BLIP2_OK; i++)
+        if (out->read[i][strspn(out->read[i], " ")] == '\0')
+            status = b2_fail(BLIP2_EINVAL, "question %zu of %zu: '%s' has no words", i + 1,
+                             out->count, out->shown[i]);
+    if (status < 0)
+        b2_texts_free(out);
+    return status;
+}
+
+void b2_fill_template(b2_text_buffer *out, const char *template, const char *text) {
+    const char *at;
+
+    for (; (at = strstr(template, "{}")) != NULL; template = at + 2) {
+        b2_text_append(out, template, (size_t)(at - template));
+        b2_text_append(out, text, strlen(text));
+    }
+    b2_text_append(out, template, strlen(template));
 }
 
 void b2_texts_free(b2_texts *texts) {

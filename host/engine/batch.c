@@ -92,7 +92,7 @@ void b2_batch_free(b2_batch *batch) {
 void b2_batch_begin(b2_batch *batch) {
     batch->packed = (b2_token_batch){0};
     batch->chosen_count = batch->beam_count = batch->best_count = batch->copy_count = 0;
-    batch->host_count = 0;
+    batch->host_count = batch->scored_count = 0;
     batch->full = batch->sampled = false;
     batch->host.q_start[0] = 0;
 }
@@ -108,9 +108,8 @@ static void add_cross(b2_batch *batch, const b2_request *request, uint32_t s) {
     batch->packed.max_cross = rows > batch->packed.max_cross ? rows : batch->packed.max_cross;
 }
 
-/* A new segment with `count` rows of a sequence in these pages, up to and including row `last`. */
-static void add_segment(b2_batch *batch, const b2_request *request, const int32_t *pages,
-                        uint32_t count, uint32_t last, uint32_t page_tokens) {
+void b2_batch_add_segment(b2_batch *batch, const b2_request *request, const int32_t *pages,
+                          uint32_t count, uint32_t last, uint32_t page_tokens) {
     b2_batch_arrays *a = &batch->host;
     b2_token_batch *packed = &batch->packed;
     uint32_t s = packed->segments++, keys = last + 1;
@@ -126,9 +125,8 @@ static void add_segment(b2_batch *batch, const b2_request *request, const int32_
         add_cross(batch, request, s);
 }
 
-/* The token id as row n of the batch, being row r of its sequence. */
-static void add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
-                   int32_t slot) {
+void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
+                     int32_t slot) {
     b2_batch_arrays *a = &batch->host;
 
     a->ids[batch->packed.id_count] = id;
@@ -156,7 +154,7 @@ static void add_row(b2_batch *batch, const b2_request *request, uint32_t r, uint
     if (r < request->soft_count)
         add_soft(batch, request, soft_row + r, r, n, slot);
     else
-        add_id(batch, request, request->ids[r - request->soft_count], r, n, slot);
+        b2_batch_add_id(batch, request, request->ids[r - request->soft_count], r, n, slot);
 }
 
 void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
@@ -174,18 +172,24 @@ void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t s
         if (r < reading->soft_count)
             add_soft(batch, request, soft_row + r, r, first + r, slot);
         else
-            add_id(batch, request, reading->ids[r - reading->soft_count], r, first + r, slot);
+            b2_batch_add_id(batch, request, reading->ids[r - reading->soft_count], r, first + r,
+                            slot);
     }
-    add_segment(batch, request, pages, rows, rows - 1, page_tokens);
+    b2_batch_add_segment(batch, request, pages, rows, rows - 1, page_tokens);
 }
 
-/* The last row becomes logits, which choose a token or continue a beam. */
-static uint32_t add_logits(b2_batch *batch, b2_request *request) {
+/* Row n becomes logits. */
+static uint32_t add_logits(b2_batch *batch, b2_request *request, uint32_t n) {
     uint32_t i = batch->chosen_count++;
 
     batch->chosen[i] = request;
-    batch->host.logit_rows[i] = (int32_t)batch->packed.rows - 1;
+    batch->host.logit_rows[i] = (int32_t)n;
     return i;
+}
+
+void b2_batch_add_scored(b2_batch *batch, b2_request *request, uint32_t n) {
+    (void)add_logits(batch, request, n);
+    batch->scored_count++;
 }
 
 /* A row that is not drawn leaves nothing but its best. */
@@ -207,7 +211,7 @@ static void add_choice(b2_batch *batch, b2_request *request) {
     b2_batch_arrays *a = &batch->host;
     const b2_decoding *decoding = &request->decoding;
     bool on_host = request->choice.on_host;
-    uint32_t i = add_logits(batch, request);
+    uint32_t i = add_logits(batch, request, batch->packed.rows - 1);
     uint32_t count = decoding->past_count + decoding->new_count;
     bool penalised = decoding->options.repetition_penalty != 1.0f && !on_host;
 
@@ -226,12 +230,12 @@ static void add_beam(b2_batch *batch, b2_request *request) {
     uint32_t best =
         b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
 
-    (void)add_logits(batch, request);
+    (void)add_logits(batch, request, batch->packed.rows - 1);
     batch->beam_count++;
     batch->best_count = best > batch->best_count ? best : batch->best_count;
 }
 
-static void add_copy(b2_batch *batch, int32_t from, int32_t to, uint32_t rows) {
+void b2_batch_add_copy(b2_batch *batch, int32_t from, int32_t to, uint32_t rows) {
     b2_batch_arrays *a = &batch->host;
 
     a->copy_from[batch->copy_count] = from;
@@ -244,8 +248,8 @@ void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, ui
     for (uint32_t p = 0; p * page_tokens < rows; p++) {
         uint32_t left = rows - p * page_tokens;
 
-        add_copy(batch, first + (int32_t)p, request->pages[p],
-                 left < page_tokens ? left : page_tokens);
+        b2_batch_add_copy(batch, first + (int32_t)p, request->pages[p],
+                          left < page_tokens ? left : page_tokens);
     }
     request->fed = rows;
 }
@@ -259,8 +263,8 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
     if (batch->full)
         return;
     for (uint32_t i = 0; i < branches->copy_count; i++)
-        add_copy(batch, request->pages[branches->copy_from[i]],
-                 request->pages[branches->copy_to[i]], r % page_tokens);
+        b2_batch_add_copy(batch, request->pages[branches->copy_from[i]],
+                          request->pages[branches->copy_to[i]], r % page_tokens);
     branches->copy_count = 0;
     for (uint32_t b = 0; b < branches->forked; b++) {
         const int32_t *table = b2_branches_table(branches, b);
@@ -268,9 +272,9 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
 
         for (uint32_t p = 0; p < branches->used; p++)
             pages[p] = request->pages[table[p]];
-        add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r, batch->packed.rows,
-               b2_slot_of(pages, r, page_tokens));
-        add_segment(batch, request, pages, 1, r, page_tokens);
+        b2_batch_add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r,
+                        batch->packed.rows, b2_slot_of(pages, r, page_tokens));
+        b2_batch_add_segment(batch, request, pages, 1, r, page_tokens);
         add_beam(batch, request);
     }
     request->fed++;
@@ -281,6 +285,9 @@ void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint3
     uint32_t room = batch->max_rows - batch->packed.rows;
     uint32_t take = pending < room ? pending : room;
 
+    batch->full = b2_batch_is_out_of_sequences(batch);
+    if (batch->full)
+        return;
     if (request->branches != NULL && request->branches->beams.length > 0) {
         add_branches(batch, request, page_tokens);
         return;
@@ -291,11 +298,13 @@ void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint3
     for (uint32_t i = 0; i < take; i++)
         add_row(batch, request, request->fed + i, batch->packed.rows + i, soft_row, page_tokens);
     request->fed += take;
-    add_segment(batch, request, request->pages, take, request->fed - 1, page_tokens);
+    b2_batch_add_segment(batch, request, request->pages, take, request->fed - 1, page_tokens);
     if (take < pending)
         return;
     if (request->branches != NULL)
         add_beam(batch, request);
+    else if (request->candidates != NULL)
+        b2_batch_add_scored(batch, request, batch->packed.rows - 1);
     else
         add_choice(batch, request);
 }
@@ -333,82 +342,4 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device) {
     packed->logit_rows = d->logit_rows;
     packed->logit_count = batch->chosen_count;
     return device->ops->upload(device, batch->device_block, batch->host_block, batch->bytes);
-}
-
-blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device) {
-    const b2_kv_layout *kv = &batch->packed.kv.layout;
-    size_t slot = kv->head_size * b2_type_size(kv->type);
-    const b2_kv_copy_pages op = {.pages = batch->packed.kv.pages,
-                                 .page_bytes = kv->page_bytes,
-                                 .from = batch->device.copy_from,
-                                 .to = batch->device.copy_to,
-                                 .rows = batch->device.copy_rows,
-                                 .slot_bytes = slot,
-                                 .run_bytes = slot * kv->page_tokens,
-                                 .count = batch->copy_count};
-
-    return op.count > 0 ? device->ops->kv_copy_pages(device, &op) : BLIP2_OK;
-}
-
-static blip2_status choose(b2_batch *batch, b2_device *device) {
-    const b2_batch_arrays *d = &batch->device;
-    uint32_t first = batch->beam_count;
-    const b2_decoding_options *options = &batch->chosen[0]->decoding.options;
-    const b2_choose op = {.logits = b2_mat_rows(batch->logits, first, batch->chosen_count - first),
-                          .history = d->history + (size_t)first * batch->history_stride,
-                          .history_count = d->history_count + first,
-                          .history_stride = batch->history_stride,
-                          .repetition_penalty = d->penalty + first,
-                          .stop_ids = d->stop_ids,
-                          .stop_count = options->stop_count,
-                          .ban_stop = d->ban_stop + first,
-                          .tokens = batch->tokens + first};
-
-    return op.logits.rows > 0 ? device->ops->choose(device, &op) : BLIP2_OK;
-}
-
-/* After `choose`, which has left penalties and bans in the logits. */
-static blip2_status sample(b2_batch *batch, b2_device *device) {
-    const b2_batch_arrays *d = &batch->device;
-    uint32_t first = batch->beam_count;
-    const b2_sample op = {.logits = b2_mat_rows(batch->logits, first, batch->chosen_count - first),
-                          .temperature = d->temperature + first,
-                          .top_p = d->top_p + first,
-                          .top_k = d->top_k + first,
-                          .seed = d->seed + first,
-                          .counter = d->counter + first,
-                          .tokens = batch->tokens + first};
-
-    return batch->sampled ? device->ops->sample(device, &op) : BLIP2_OK;
-}
-
-blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits) {
-    const b2_top_k op = {.logits = b2_mat_rows(logits, 0, batch->beam_count),
-                         .top = batch->best_count,
-                         .log_prob = batch->best,
-                         .ids = batch->best_ids};
-    blip2_status status = BLIP2_OK;
-
-    batch->logits = logits;
-    if (batch->beam_count > 0)
-        status = device->ops->top_k(device, &op);
-    if (status == BLIP2_OK)
-        status = choose(batch, device);
-    return status < 0 ? status : sample(batch, device);
-}
-
-blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device) {
-    size_t best = (size_t)batch->beam_count * batch->best_count;
-    uint32_t first = batch->beam_count;
-    blip2_status status = BLIP2_OK;
-
-    if (best > 0 && ((status = device->ops->download(device, batch->host_best_ids, batch->best_ids,
-                                                     best * sizeof *batch->best_ids)) < 0 ||
-                     (status = device->ops->download(device, batch->host_best, batch->best,
-                                                     best * sizeof *batch->best)) < 0))
-        return status;
-    if (first == batch->chosen_count)
-        return BLIP2_OK;
-    return device->ops->download(device, batch->host_tokens + first, batch->tokens + first,
-                                 (batch->chosen_count - first) * sizeof *batch->host_tokens);
 }

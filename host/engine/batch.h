@@ -41,9 +41,10 @@ typedef struct b2_batch {
 
     /* the batch being packed */
     b2_token_batch packed;
-    b2_request **chosen; /* [R] requests that get a token from each row of logits, beams first */
+    b2_request **chosen; /* [R] whose each row of logits is: beams, choices, then given tokens */
     uint32_t chosen_count, beam_count;
-    uint32_t best_count; /* continuations of each beam: as the greediest request wants */
+    uint32_t scored_count; /* rows of given tokens (candidates.h) */
+    uint32_t best_count;   /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
     int32_t *pages;      /* host [max_pages] scratch */
     b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
@@ -66,9 +67,13 @@ void b2_batch_begin(b2_batch *batch);
  * copied into its own. */
 void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
                          uint32_t page_tokens);
-/* Append as many of the request's pending rows as fit: those with beams before all others.
+/* Append as many of the request's pending rows as fit: those with beams before all others, those
+ * with candidates behind them.
  * soft_row: row of its soft prompt in the engine's buffer. */
 void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
+/* Append as many rows of the request's candidates as fit, each of which becomes logits; the prefix
+ * is in pages since an earlier step. */
+void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t page_tokens);
 /* Append what the request has to read, all of it; batch->full: it does not fit any more. Such a
  * batch is for the encoder, and nothing else is in it. */
 void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
@@ -79,11 +84,31 @@ blip2_status b2_batch_send(b2_batch *batch, b2_device *device);
 /* Is it a step of decoding? Every sequence feeds the id it was given last, and gets one more. What
  * is queued for it then depends on the number of sequences, packed.max_k and max_cross alone. */
 bool b2_batch_is_decode(const b2_batch *batch);
+/* Rows of logits that choose a token, behind those of beams. */
+static inline uint32_t b2_batch_choices(const b2_batch *batch) {
+    return batch->chosen_count - batch->beam_count - batch->scored_count;
+}
 /* Queue the copies of pages, before anything else. */
 blip2_status b2_batch_copy_pages(const b2_batch *batch, b2_device *device);
 /* Queue the choice of the next tokens of chosen[] from logits [chosen_count, V]. */
 blip2_status b2_batch_choose(b2_batch *batch, b2_device *device, b2_mat logits);
 /* Wait for them: host_tokens and host_best; -1 where no score was a number. */
 blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
+
+/* ---- pieces of adding, for batch.c and batch_candidates.c */
+
+static inline bool b2_batch_is_out_of_sequences(const b2_batch *batch) {
+    return batch->packed.segments == batch->max_sequences ||
+           batch->chosen_count == batch->max_sequences;
+}
+/* The token id as row n of the batch, being row r of its sequence. */
+void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
+                     int32_t slot);
+/* A new segment with `count` rows of a sequence in these pages, up to and including row `last`. */
+void b2_batch_add_segment(b2_batch *batch, const b2_request *request, const int32_t *pages,
+                          uint32_t count, uint32_t last, uint32_t page_tokens);
+/* Row n becomes logits of what the request's candidates say next. */
+void b2_batch_add_scored(b2_batch *batch, b2_request *request, uint32_t n);
+void b2_batch_add_copy(b2_batch *batch, int32_t from, int32_t to, uint32_t rows);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "draw.h"
+#include "engine/logprobs.h"
 
 blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
                             uint32_t max_new_tokens) {
@@ -77,22 +78,6 @@ static int32_t draw(const b2_choice *choice, uint32_t step) {
     return choice->drawables[b2_draw_one(choice->drawables, count, random)].id;
 }
 
-/* Log-softmax of the logits as they came: of the chosen token, then of the best. */
-static void keep_logprobs(b2_choice *choice, uint32_t step, int32_t token) {
-    blip2_logprob *out = choice->logprob + (size_t)step * (choice->logprobs + 1);
-    float best[B2_TOP_MOST], most, sum = b2_log_sum(choice->row, choice->vocab, &most);
-    int32_t ids[B2_TOP_MOST];
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < choice->vocab; i++)
-        if (!isnan(choice->row[i]))
-            b2_best_insert(best, ids, &count, choice->logprobs, choice->row[i], (int32_t)i);
-    out[0] = (blip2_logprob){token, choice->row[token] - most - sum};
-    for (uint32_t i = 0; i < choice->logprobs; i++)
-        out[1 + i] = i < count ? (blip2_logprob){ids[i], best[i] - most - sum}
-                               : (blip2_logprob){-1, -INFINITY};
-}
-
 blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
                             const b2_processors *processors, uint32_t step, int32_t *token) {
     blip2_status status = fetch(choice, device, row);
@@ -102,8 +87,12 @@ blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
     memcpy(choice->scores, choice->row, choice->vocab * sizeof *choice->scores);
     b2_process_scores(processors, choice->scores);
     *token = choice->sample ? draw(choice, step) : largest(choice->scores, choice->vocab);
-    if (choice->logprobs > 0 && *token >= 0)
-        keep_logprobs(choice, step, *token);
+    if (choice->logprobs > 0 && *token >= 0) {
+        b2_row_look look;
+
+        b2_row_look_at(&look, choice->row, choice->vocab, choice->logprobs);
+        b2_row_look_put(&look, *token, choice->logprob + (size_t)step * (choice->logprobs + 1));
+    }
     return BLIP2_OK;
 }
 

@@ -124,7 +124,8 @@ static void carve(blip2_engine *engine, b2_carver *carver, const blip2_model *mo
                     b2_images_keep_cross(model));
     b2_score_carve(&engine->score, carver, model, limits->score_rows, limits->max_requests);
     b2_images_carve(&engine->images, carver, model, limits->image_places);
-    b2_instruct_carve(&engine->instruct, carver, model, limits->max_requests, limits->score_rows);
+    b2_instruct_carve(&engine->instruct, carver, model, limits->max_requests,
+                      limits->max_tokens / model->config.qformer.queries, limits->score_rows);
     if (model->writer.kind == B2_WRITER_NONE)
         return;
     if (model->writer.kind == B2_WRITER_LANGUAGE)

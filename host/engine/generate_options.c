@@ -39,7 +39,7 @@ static blip2_status plan_answers(b2_generate_plan *out, const blip2_generate_opt
     return BLIP2_OK;
 }
 
-static blip2_status read_rule(b2_beam_rule *out, blip2_compat compat, const blip2_model *model) {
+blip2_status b2_generate_rule(b2_beam_rule *out, blip2_compat compat, const blip2_model *model) {
     switch (compat) {
     case BLIP2_COMPAT_AUTO:
         *out = model->files.checkpoint != NULL ? B2_BEAM_LAVIS : B2_BEAM_HF;
@@ -65,7 +65,7 @@ blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_o
 
     *out = (b2_generate_plan){0};
     if ((status = check_unused(options)) < 0 || (status = plan_answers(out, options)) < 0 ||
-        (status = read_rule(&request->rule, options->compat, model)) < 0)
+        (status = b2_generate_rule(&request->rule, options->compat, model)) < 0)
         return status;
     request->min_new_tokens = options->min_new_tokens;
     request->max_new_tokens =

@@ -12,6 +12,8 @@ typedef struct b2_generate_plan {
 /* EINVAL: out of range, or they contradict each other. */
 blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_options *options,
                                    const blip2_model *model);
+/* The rules that are meant; EINVAL for none of them. */
+blip2_status b2_generate_rule(b2_beam_rule *out, blip2_compat compat, const blip2_model *model);
 /* Text k of an input is drawn with a seed of its own, the first one with the caller's. */
 static inline uint64_t b2_generate_seed(uint64_t seed, uint32_t k) {
     return seed + k * UINT64_C(0x9e3779b97f4a7c15);

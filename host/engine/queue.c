@@ -72,6 +72,11 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
     request->reading.page_count = (read + limits->page_tokens - 1) / limits->page_tokens;
     if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
         return status;
+    if (request->candidates != NULL)
+        request->page_count = b2_candidates_plan(
+            request->candidates, request->soft_count + request->prompt_count, rows,
+            limits->page_tokens, limits->page_count - request->reading.page_count,
+            limits->max_sequences);
     request->page_count += request->reading.page_count;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
     return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
@@ -107,14 +112,29 @@ static bool free_place(const blip2_engine *engine, uint32_t *place) {
     return false;
 }
 
-b2_phase b2_after_instruction(const b2_request *request) {
+static b2_phase after_instruction(const b2_request *request) {
     return b2_reading_rows(&request->reading) > 0 ? B2_PHASE_READ : B2_PHASE_FEED;
 }
 
 b2_phase b2_after_encoding(const b2_request *request) {
     if (request->kind == B2_REQUEST_SCORE)
         return B2_PHASE_SCORE;
-    return request->model->config.instructed ? B2_PHASE_INSTRUCT : b2_after_instruction(request);
+    return request->model->config.instructed ? B2_PHASE_INSTRUCT : after_instruction(request);
+}
+
+/* No frame waits for another request: there are as many places of pictures as requests, and each
+ * holds one. */
+blip2_status b2_queue_instructed(blip2_engine *engine, b2_request *request) {
+    if (request->frame + 1 == b2_image_frames(request->image)) {
+        request->phase = after_instruction(request);
+        return BLIP2_OK;
+    }
+    request->frame++;
+    request->phase = B2_PHASE_ENCODE;
+    b2_images_release(&engine->images, request->image_place);
+    if (!b2_images_acquire(&engine->images, b2_request_picture(request), &request->image_place))
+        return b2_fail(BLIP2_EINTERNAL, "no place is left for a frame of a video");
+    return BLIP2_OK;
 }
 
 void b2_queue_admit(blip2_engine *engine) {
@@ -126,7 +146,7 @@ void b2_queue_admit(blip2_engine *engine) {
         b2_request *request = engine->queue;
 
         if (request->image != NULL &&
-            !b2_images_acquire(&engine->images, request->image, &request->image_place))
+            !b2_images_acquire(&engine->images, b2_request_picture(request), &request->image_place))
             return;
         if (request->kind == B2_REQUEST_SCORE && request->score.wants_features)
             b2_images_renew(&engine->images, request->image_place);

@@ -8,7 +8,9 @@
 void b2_queue_admit(blip2_engine *engine);
 /* What a request with a picture waits for once that is encoded, and one without from the start. */
 b2_phase b2_after_encoding(const b2_request *request);
-b2_phase b2_after_instruction(const b2_request *request); /* with InstructBLIP */
+/* With InstructBLIP, once the Q-Former has read a request's prompt with its picture: what comes
+ * next, or the next frame of a video. */
+blip2_status b2_queue_instructed(blip2_engine *engine, b2_request *request);
 /* Give back what a running request holds; it is done, one way or another. */
 void b2_queue_retire(blip2_engine *engine, b2_request *request);
 /* Every request in the engine ends with this status. */

@@ -129,18 +129,23 @@ static blip2_status init_branches(b2_request *request, const b2_request_options 
     return b2_branches_open(&request->branches, &beams, options->answers);
 }
 
+/* Rows that the Q-Former makes of the picture, or of all frames. */
+static uint32_t soft_count(const b2_request *request) {
+    return request->model->config.qformer.queries * b2_image_frames(request->image);
+}
+
 /* The prompt goes before the new tokens, or to an encoder, and then a start token does. */
 static blip2_status take_prompt(b2_request *request, b2_tokens *tokens, uint32_t new_tokens) {
     const b2_writer *writer = &request->model->writer;
-    uint32_t queries = request->model->config.qformer.queries;
+    uint32_t soft = soft_count(request);
 
     if (writer->reads) {
         request->reading = (b2_reading){
-            .soft_count = queries, .ids = tokens->ids, .id_count = (uint32_t)tokens->count};
+            .soft_count = soft, .ids = tokens->ids, .id_count = (uint32_t)tokens->count};
         *tokens = (b2_tokens){0};
         request->prompt_count = 1;
     } else {
-        request->soft_count = queries;
+        request->soft_count = soft;
         request->prompt_count = (uint32_t)tokens->count;
     }
     request->id_count = request->prompt_count;
@@ -171,7 +176,7 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
     size_t limit = request->model->writer.positions;
-    uint32_t queries = request->model->config.qformer.queries;
+    size_t soft = soft_count(request);
     blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
     if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
@@ -179,12 +184,12 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
         goto out;
     if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
         tokens.count = options->max_prompt_tokens;
-    if (tokens.count > limit || options->max_new_tokens > limit ||
-        queries + tokens.count + options->max_new_tokens > limit + 1) {
+    if (tokens.count > limit || options->max_new_tokens > limit || soft > limit ||
+        soft + tokens.count + options->max_new_tokens > limit + 1) {
         status = b2_fail(BLIP2_EINVAL,
-                         "%u image, %zu prompt and %u new tokens do not fit: the language model "
+                         "%zu image, %zu prompt and %u new tokens do not fit: the language model "
                          "has %zu positions, all but the last token take one",
-                         queries, tokens.count, options->max_new_tokens, limit);
+                         soft, tokens.count, options->max_new_tokens, limit);
         goto out;
     }
     if ((status = take_prompt(request, &tokens, options->max_new_tokens)) < 0)
@@ -215,6 +220,12 @@ blip2_status b2_request_open(b2_request **out, const blip2_model *model, const b
         b2_request_close(request);
         return b2_fail(BLIP2_ENOTSUP,
                        "this checkpoint (%s) has no language model: it cannot generate text",
+                       b2_model_name(model));
+    }
+    if (b2_image_frames(image) > 1 && !model->config.instructed) {
+        b2_request_close(request);
+        return b2_fail(BLIP2_ENOTSUP,
+                       "this checkpoint (%s) reads no video: expected a picture, or InstructBLIP",
                        b2_model_name(model));
     }
     request->model = model;
@@ -254,6 +265,9 @@ blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
     *out = NULL;
     if (status < 0)
         return status;
+    if (image != NULL && b2_image_frames(image) > 1)
+        return b2_fail(BLIP2_ENOTSUP, "a video of %u frames: expected a picture",
+                       image->frame_count);
     if ((request = b2_calloc(1, sizeof *request)) == NULL)
         return b2_fail_memory();
     request->kind = B2_REQUEST_SCORE;
@@ -287,6 +301,7 @@ void b2_request_close(b2_request *request) {
     b2_choice_free(&request->choice);
     b2_decoding_free(&request->decoding);
     b2_branches_close(request->branches);
+    b2_candidates_close(request->candidates);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);
     b2_free(request->reading.ids);

@@ -3,7 +3,7 @@
  *
  *   QUEUED -> ENCODE -> FEED ... FEED -> DONE          GENERATE
  *   QUEUED -> ENCODE -> READ -> FEED ... FEED -> DONE  ... where the writer reads first
- *   QUEUED -> ENCODE -> INSTRUCT -> ...                ... and with InstructBLIP
+ *   QUEUED -> ENCODE -> INSTRUCT -> ...                ... and with InstructBLIP, once a frame
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
  * QUEUED  waits for a running place and for all pages it may ever need.
@@ -12,7 +12,8 @@
  * READ    waits for the encoder's pass over [soft; prompt], into pages of their own.
  * FEED    has rows that are not yet in its pages: first [soft; prompt], [queries; start] or [start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
- *         (branches.h). A step that feeds the last row chooses the next token.
+ *         (branches.h). A step that feeds the last row chooses the next token. With candidates
+ *         nothing is chosen: their rows follow the prompt's (candidates.h).
  *
  * SCORE   waits for a common pass of the Q-Former.
  *
@@ -22,9 +23,11 @@
 #include "decode/decoding.h"
 #include "decode/process.h"
 #include "engine/branches.h"
+#include "engine/candidates.h"
 #include "engine/choice.h"
 #include "engine/rules.h"
 #include "engine/score.h"
+#include "image/image.h"
 #include "model/model.h"
 
 typedef enum b2_request_kind { B2_REQUEST_GENERATE, B2_REQUEST_SCORE } b2_request_kind;
@@ -54,6 +57,7 @@ struct b2_request {
     blip2_status status; /* once DONE */
     const blip2_model *model;
     const blip2_image *image; /* NULL: none (SCORE of a text) */
+    uint32_t frame;           /* of a video: which one is encoded and read with the prompt next */
 
     /* the rows of the sequence: soft_count soft prompt vectors or queries, then ids */
     uint32_t soft_count;
@@ -68,8 +72,10 @@ struct b2_request {
     b2_rules rules;
     b2_choice choice;
     b2_decoding decoding;
-    b2_branches *branches; /* NULL: no beams. Else `decoding` only holds options and what came
-                              before, and `ids` the prompt */
+    b2_branches *branches;     /* NULL: no beams. Else `decoding` only holds options and what came
+                                  before, and `ids` the prompt */
+    b2_candidates *candidates; /* NULL: new tokens are chosen. Else they are given, and
+                                  max_new_tokens is the longest candidate's */
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
@@ -114,7 +120,8 @@ typedef struct b2_request_options {
     const b2_id_lists *bad_ids; /* more bad words; NULL: none */
 } b2_request_options;
 
-/* Everything that the request needs on the host is allocated here. The image is borrowed. */
+/* Everything that the request needs on the host is allocated here. The image is borrowed; a video
+ * is ENOTSUP but for InstructBLIP. */
 blip2_status b2_request_open(b2_request **out, const blip2_model *model, const blip2_image *image,
                              const b2_request_options *options);
 /* wanted: mode and what is wanted. max_text_tokens: longer texts are cut, their last token (the
@@ -125,6 +132,11 @@ blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
 /* The text of a CAPTION starts with [DEC] instead of [CLS]. ENOTSUP: the tokenizer has none. */
 blip2_status b2_request_start_caption(b2_request *request);
 void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
+
+/* The picture, or the frame of a video whose turn it is. */
+static inline const blip2_image *b2_request_picture(const b2_request *request) {
+    return b2_image_frame(request->image, request->frame);
+}
 
 /* Rows of the whole sequence when nothing stops it early; the last new token is never fed. */
 uint32_t b2_request_rows(const b2_request *request);

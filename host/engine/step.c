@@ -1,4 +1,5 @@
 #include "base/alloc.h"
+#include "engine/hand_over.h"
 #include "engine/queue.h"
 #include "image/image.h"
 
@@ -60,10 +61,10 @@ static blip2_status gather(blip2_engine *engine, uint32_t *out, bool *restored) 
             is_among(places, count, request->image_place))
             continue;
         if (count == 0)
-            *restored = has_features(request->image);
-        if (has_features(request->image) != *restored)
+            *restored = has_features(b2_request_picture(request));
+        if (has_features(b2_request_picture(request)) != *restored)
             continue;
-        status = load(engine, count, request->image);
+        status = load(engine, count, b2_request_picture(request));
         places[count++] = request->image_place;
     }
     *out = count;
@@ -160,24 +161,34 @@ static void take_queries(blip2_engine *engine, b2_request *request) {
     engine->query_hits++;
 }
 
+/* The first row of a request's soft prompt: with its picture, or its own. */
+static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
+    if (engine->model->config.instructed)
+        return b2_instruct_row(&engine->instruct, request->place);
+    return request->image_place * engine->model->config.qformer.queries;
+}
+
 /* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
 static blip2_status instruct_qformer(blip2_engine *engine) {
     b2_instruct *instruct = &engine->instruct;
+    uint32_t queries = engine->model->config.qformer.queries;
+    blip2_status status = BLIP2_OK;
 
     if (!engine->model->config.instructed)
         return BLIP2_OK;
     b2_instruct_begin(instruct);
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++) {
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests && status == BLIP2_OK; i++) {
         b2_request *request = engine->running[i];
         const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
 
         if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
-            !b2_instruct_add(instruct, i, request->image_place, ids->ids, (uint32_t)ids->count))
+            !b2_instruct_add(instruct, soft_row(engine, request) + request->frame * queries,
+                             request->image_place, ids->ids, (uint32_t)ids->count))
             continue;
-        request->phase = b2_after_instruction(request);
+        status = b2_queue_instructed(engine, request);
     }
-    if (instruct->pack.batch.segments == 0)
-        return BLIP2_OK;
+    if (status < 0 || instruct->pack.batch.segments == 0)
+        return status;
     return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
 }
 
@@ -189,14 +200,6 @@ static void bind(blip2_engine *engine) {
         engine->model->config.instructed ? engine->instruct.soft : engine->images.where.soft;
     packed->kv.pages = engine->kv;
     packed->kv.layout = engine->plan.kv;
-}
-
-/* The first row of a request's soft prompt: with its picture, or its own. */
-static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
-    bool instructed = engine->model->config.instructed;
-
-    return (instructed ? request->place : request->image_place) *
-           engine->model->config.qformer.queries;
 }
 
 /* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
@@ -237,21 +240,34 @@ static blip2_status read_first(blip2_engine *engine) {
     return status;
 }
 
+/* In which order rows are packed, which is that of their logits. */
+typedef enum order { WITH_BEAMS, WITH_CHOICES, WITH_PREFIXES, WITH_CANDIDATES, ORDERS } order;
+
+static order order_of(const b2_request *request) {
+    if (request->branches != NULL)
+        return WITH_BEAMS;
+    if (request->candidates == NULL)
+        return WITH_CHOICES;
+    return request->candidates->begun ? WITH_CANDIDATES : WITH_PREFIXES;
+}
+
 /* Pack what the running requests have pending. */
 static void pack(blip2_engine *engine) {
     const b2_engine_limits *limits = &engine->plan.limits;
     b2_batch *batch = &engine->batch;
 
     b2_batch_begin(batch);
-    for (uint32_t i = 0; i < 2 * limits->max_requests && !batch->full; i++) {
+    for (uint32_t i = 0; i < ORDERS * limits->max_requests && !batch->full; i++) {
         b2_request *request = engine->running[i % limits->max_requests];
-        bool beams = i < limits->max_requests; /* those with beams come first */
+        order now = (order)(i / limits->max_requests);
 
-        if (request == NULL || request->phase != B2_PHASE_FEED ||
-            (request->branches != NULL) != beams)
+        if (request == NULL || request->phase != B2_PHASE_FEED || order_of(request) != now)
             continue;
         take_queries(engine, request);
-        b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
+        if (now == WITH_CANDIDATES)
+            b2_batch_add_candidates(batch, request, limits->page_tokens);
+        else
+            b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
     }
     bind(engine);
 }
@@ -286,7 +302,6 @@ static blip2_status queue(void *context) {
 
     if (status == BLIP2_OK)
         status = write_text(engine, &logits);
-
     if (status < 0 || batch->chosen_count == 0)
         return status;
     show_logits(engine, logits);
@@ -303,7 +318,7 @@ static bool is_watched(const blip2_engine *engine) {
         if (batch->chosen[i]->on_logits != NULL)
             return true;
     return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0 ||
-           batch->host_count > 0;
+           batch->host_count > 0 || batch->scored_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -322,54 +337,6 @@ static blip2_status run(blip2_engine *engine) {
     return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
-/* Hand the best continuations to their requests, which have a row for each running beam. */
-static blip2_status hand_over_beams(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
-    uint32_t i = 0;
-
-    while (i < batch->beam_count) {
-        b2_request *request = batch->chosen[i];
-        uint32_t rows = request->branches->beams.running;
-        size_t first = (size_t)i * batch->best_count;
-        blip2_status status =
-            b2_request_continue(request, batch->host_best + first, batch->host_best_ids + first,
-                                batch->best_count, b2_mat_rows(batch->logits, i, rows));
-
-        if (status < 0)
-            return status;
-        i += rows;
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
-    }
-    return BLIP2_OK;
-}
-
-/* Hand the chosen tokens to their requests. */
-static blip2_status hand_over(blip2_engine *engine) {
-    b2_batch *batch = &engine->batch;
-    blip2_status status = b2_batch_fetch(batch, engine->model->device);
-
-    if (status < 0)
-        return status;
-    if ((status = hand_over_beams(engine)) < 0)
-        return status;
-    for (uint32_t i = batch->beam_count; i < batch->chosen_count; i++) {
-        b2_request *request = batch->chosen[i];
-        int32_t token = batch->host_tokens[i];
-
-        if (request->choice.on_host &&
-            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
-            return status;
-        if (token < 0)
-            return b2_fail(BLIP2_EFORMAT,
-                           "the language model's scores are not numbers: are the weights sound?");
-        b2_request_push(request, token);
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
-    }
-    return BLIP2_OK;
-}
-
 static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
     blip2_status status;
@@ -383,7 +350,7 @@ static blip2_status advance(blip2_engine *engine) {
         return BLIP2_OK;
     if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
         return status;
-    return batch->chosen_count > 0 ? hand_over(engine) : BLIP2_OK;
+    return batch->chosen_count > 0 ? b2_hand_over(engine) : BLIP2_OK;
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {

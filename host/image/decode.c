@@ -161,6 +161,9 @@ uint32_t blip2_image_height(const blip2_image *image) {
 void blip2_image_free(blip2_image *image) {
     if (image == NULL)
         return;
+    for (uint32_t i = 0; i < image->frame_count; i++)
+        blip2_image_free(image->frames[i]);
+    b2_free(image->frames);
     b2_free(image->rgb);
     b2_free(image);
 }

@@ -31,7 +31,17 @@ struct blip2_image {
     uint8_t sha256[32];            /* of size and pixels: the same picture wherever it came from */
     const b2_image_source *source; /* NULL: the pixels are here */
     size_t index;                  /* what the source calls it */
+    blip2_image **frames;          /* [frame_count] of a video, which has no pixels of its own */
+    uint32_t frame_count;          /* 0: a picture */
 };
+
+static inline uint32_t b2_image_frames(const blip2_image *image) {
+    return image->frame_count > 0 ? image->frame_count : 1;
+}
+/* Frame i of a video, or the picture itself. */
+static inline const blip2_image *b2_image_frame(const blip2_image *image, uint32_t i) {
+    return image->frame_count > 0 ? image->frames[i] : image;
+}
 
 /* out [height, width, 3] = rgb [in_height, in_width, 3] resized as Pillow 13's 8-bit
  * Image.resize((width, height), BICUBIC) does, bit for bit (older ones differ in pictures that lose

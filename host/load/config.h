@@ -90,6 +90,8 @@ typedef struct b2_llama_config {
     float rope_theta;   /* 10000 */
     float rope_factor;  /* linear scaling: angles are divided by it; 1 */
     bool tied;          /* the head is the token embedding; false */
+    uint32_t added;     /* the last so many words have no rows in the file, which stand for zeros;
+                           LAVIS's [PAD]: 1, else 0 */
 } b2_llama_config;
 
 typedef struct b2_image_config {

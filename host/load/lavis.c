@@ -168,40 +168,94 @@ static blip2_status read_tower(const b2_lavis *model, uint32_t image, b2_vit_con
     return status;
 }
 
-static blip2_status read_arch(const b2_lavis *model, b2_config *out) {
-    b2_fields fields = {.file = model->file, .section = ""};
+/* LAVIS's models by the names that it has for them. */
+typedef struct arch {
+    const char *name;
+    b2_language language;
+    bool instructed; /* the Q-Former reads the prompt as well */
+} arch;
 
-    b2_field_text(&fields, model->json, "arch", out->architecture, sizeof out->architecture);
-    if (fields.status < 0)
-        return fields.status;
-    if (strcmp(out->architecture, "blip2") != 0 &&
-        strcmp(out->architecture, "blip2_image_text_matching") != 0 &&
-        strcmp(out->architecture, "blip2_opt") != 0)
+static const arch archs[] = {
+    {"blip2", B2_LANGUAGE_NONE, false},
+    {"blip2_image_text_matching", B2_LANGUAGE_NONE, false},
+    {"blip2_opt", B2_LANGUAGE_OPT, false},
+    {"blip2_t5", B2_LANGUAGE_T5, false},
+    {"blip2_t5_instruct", B2_LANGUAGE_T5, true},
+    {"blip2_vicuna_instruct", B2_LANGUAGE_LLAMA, true},
+};
+enum { ARCH_COUNT = sizeof archs / sizeof *archs };
+
+static blip2_status read_arch(const b2_lavis *model, const arch **out) {
+    b2_fields fields = {.file = model->file, .section = ""};
+    char name[64] = "";
+
+    *out = NULL;
+    b2_field_text(&fields, model->json, "arch", name, sizeof name);
+    for (size_t i = 0; i < ARCH_COUNT && fields.status == BLIP2_OK; i++)
+        if (strcmp(name, archs[i].name) == 0)
+            *out = &archs[i];
+    if (fields.status == BLIP2_OK && *out == NULL)
         return b2_fail(BLIP2_ENOTSUP,
-                       "%s: arch \"%s\" is not supported by this version, only \"blip2\", "
-                       "\"blip2_image_text_matching\" and \"blip2_opt\"",
-                       model->file, out->architecture);
+                       "%s: arch \"%s\" is not supported, expected blip2, "
+                       "blip2_image_text_matching, blip2_opt, blip2_t5, blip2_t5_instruct or "
+                       "blip2_vicuna_instruct",
+                       model->file, name);
+    return fields.status;
+}
+
+/* What LAVIS changes in a language model that it opens. */
+static void change_language(b2_config *config) {
+    config->t5.act = B2_ACT_GELU; /* whatever its own configuration says */
+    if (config->language == B2_LANGUAGE_LLAMA)
+        config->llama.vocab += config->llama.added = 1; /* [PAD] */
+}
+
+blip2_status b2_lavis_read_language(b2_config *config, const char *folder, bool instructed) {
+    const arch *found = NULL;
+    blip2_status status = b2_config_read_language_file(config, folder);
+
+    if (status < 0)
+        return status;
+    for (size_t i = 0; i < ARCH_COUNT; i++)
+        if (archs[i].language == config->language && archs[i].instructed == instructed)
+            found = &archs[i];
+    if (found == NULL)
+        return b2_fail(BLIP2_ENOTSUP,
+                       "%s: a language model that LAVIS has no BLIP-2 with: with a Q-Former that "
+                       "reads prompts it has T5 and Llama, else OPT and T5",
+                       folder);
+    (void)strcpy(config->architecture, found->name);
+    config->instructed = config->qformer.text_input = instructed;
+    change_language(config);
     return BLIP2_OK;
 }
 
 /* The folder of the language model; its weights may be in the checkpoint, as blip2 convert writes
  * them. */
-static blip2_status read_language(const b2_lavis *model, b2_config *out, b2_lavis_files *files) {
+static blip2_status read_language(const b2_lavis *model, const arch *kind, b2_config *out,
+                                  b2_lavis_files *files) {
     b2_fields fields = {.file = model->file, .section = "hyper."};
+    const json_t *hyper = json_object_get(model->json, "hyper");
     blip2_status status = b2_lavis_path(model, "llm", true, &files->language);
 
-    b2_field_bool(&fields, json_object_get(model->json, "hyper"), "llm_inside_checkpoint",
-                  &files->language_inside);
-    if (status < 0 || (status = fields.status) < 0)
+    b2_field_bool(&fields, hyper, "llm_inside_checkpoint", &files->language_inside);
+    if (kind->instructed)
+        b2_field_u32(&fields, hyper, "max_txt_len", 2, MAX_SIZE, &out->instruction);
+    if (status < 0 || (status = fields.status) < 0 ||
+        (status = b2_lavis_read_language(out, files->language, kind->instructed)) < 0)
         return status;
-    return b2_config_read_language_file(out, files->language);
+    if (out->language != kind->language)
+        return b2_fail(BLIP2_EFORMAT, "%s: arch \"%s\" does not go with the language model in %s",
+                       model->file, kind->name, files->language);
+    return BLIP2_OK;
 }
 
 static blip2_status read_model(const b2_lavis *model, b2_config *out, b2_lavis_files *files) {
     b2_fields fields = {.file = model->file, .section = "hyper."};
     const json_t *hyper = json_object_get(model->json, "hyper");
     uint32_t image = 0;
-    blip2_status status = read_arch(model, out);
+    const arch *kind;
+    blip2_status status = read_arch(model, &kind);
 
     need_u32(&fields, hyper, "img_size", &image);
     if (status < 0 || (status = fields.status) < 0 ||
@@ -211,10 +265,12 @@ static blip2_status read_model(const b2_lavis *model, b2_config *out, b2_lavis_f
         return status;
     out->image.width = out->image.height = image;
     out->itc_width = 0; /* as the checkpoint has it */
-    out->qformer.text_input = strcmp(out->architecture, "blip2_opt") != 0;
-    status = out->qformer.text_input ? b2_lavis_path(model, "bert_vocab", true, &files->vocabulary)
-                                     : read_language(model, out, files);
-    if (status < 0)
+    (void)strcpy(out->architecture, kind->name);
+    out->qformer.text_input = true;
+    if (kind->language != B2_LANGUAGE_NONE && (status = read_language(model, kind, out, files)) < 0)
+        return status;
+    if (out->qformer.text_input &&
+        (status = b2_lavis_path(model, "bert_vocab", true, &files->vocabulary)) < 0)
         return status;
     return b2_lavis_path(model, "checkpoint", true, &files->checkpoint);
 }

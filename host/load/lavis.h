@@ -2,7 +2,7 @@
  *
  *   checkpoint          the .pth file                        vit   folder of the vision tower with
  *   bert_vocab          vocabulary of the Q-Former's text          a model.json of its own; absent:
- *   arch                "blip2", "blip2_opt", ...                   the checkpoint holds the tower
+ *   arch                "blip2", "blip2_opt", ... (lavis.c)         the checkpoint holds the tower
  *   hyper               sizes                                 llm   folder of the language model
  */
 #ifndef B2_LAVIS_H
@@ -42,12 +42,17 @@ blip2_status b2_lavis_ln_vision_eps(const b2_lavis *model, float *out);
  * an arch that is not built yet. */
 typedef struct b2_lavis_files {
     char *checkpoint, *tower; /* files */
-    char *vocabulary;         /* file of stage 1 */
+    char *vocabulary;         /* file, where the Q-Former reads text: stage 1, instructions */
     char *language;           /* folder of stage 2: configuration, tokenizer and weights */
     bool language_inside;     /* no, its weights are in the checkpoint */
 } b2_lavis_files;             /* yours to free with b2_lavis_files_free */
 blip2_status b2_lavis_read(b2_config *out, b2_lavis_files *files, const char *directory);
 void b2_lavis_files_free(b2_lavis_files *files);
+
+/* The language model in a folder of its own, as LAVIS joins it to a Q-Former that reads prompts
+ * (instructed) or reads none: arch, and what LAVIS changes in it. ENOTSUP for two that it never
+ * joins. */
+blip2_status b2_lavis_read_language(b2_config *config, const char *folder, bool instructed);
 
 /* Files without a model.json: what their tensors tell, and for the rest what LAVIS has in code. */
 typedef struct b2_lavis_sizes {

@@ -140,6 +140,7 @@ blip2_status b2_lavis_infer(b2_config *out, b2_weights *weights, const b2_lavis_
     infer_qformer(&r, &config.qformer, sizes);
     infer_vit(&r, &config.vit, sizes);
     config.qformer.vision_width = config.vit.width;
+    config.qformer.text_input = b2_weights_has(weights, B2_QF_WORDS, 0);
     config.image.width = config.image.height = config.vit.image;
     config.itc_width = 0; /* as the checkpoint has it */
     *out = r.status == BLIP2_OK ? config : (b2_config){0};

@@ -86,7 +86,7 @@ blip2_status b2_lavis_model_json(char **out, const b2_config *config, const json
     put(root, "vit_model", json_string(config->vit.clip ? "clip_L" : "eva_clip_g"), &ok);
     if (language)
         put(root, "llm", json_string(B2_LAVIS_LANGUAGE), &ok);
-    else
+    if (config->qformer.text_input)
         put(root, "bert_vocab", json_string(B2_LAVIS_VOCABULARY), &ok);
     put(root, "hyper", hyper_json(config, original, &ok), &ok);
     length = ok ? json_dumpb(root, NULL, 0, flags) : 0;

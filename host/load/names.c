@@ -109,7 +109,10 @@ static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     BOTH(B2_ITC_TEXT, "image-text contrast, text", "text_projection", "text_proj"),
     BOTH(B2_ITM, "image-text matching", "itm_head", "itm_head"),
     ONE(B2_ITC_TEMPERATURE, "image-text contrast temperature", NULL, NULL, "temp"),
-    BOTH(B2_PROJ, "language projection", "language_projection", "opt_proj"),
+    [B2_PROJ_W] = {"language projection weight", "language_projection.weight", NULL,
+                   "opt_proj.weight", "t5_proj.weight", "llm_proj.weight"},
+    [B2_PROJ_B] = {"language projection bias", "language_projection.bias", NULL, "opt_proj.bias",
+                   "t5_proj.bias", "llm_proj.bias"},
     /* OPT; a folder of OPT alone has the same names without "language_model." (weights.c) */
     ONE(B2_OPT_TOKENS, "OPT token embedding", HF_OPT "embed_tokens.weight", NULL,
         LAVIS_OPT "embed_tokens.weight"),

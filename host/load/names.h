@@ -8,7 +8,7 @@ typedef struct b2_weight_name {
     const char *hf;      /* Hugging Face; {} stands for the layer; NULL: no such tensor there */
     const char *hf_too;  /* the same in another model class, or NULL */
     const char *lavis;   /* LAVIS; NULL: no such tensor there */
-    const char *clip;    /* the same in LAVIS's CLIP vision tower, or NULL */
+    const char *lavis_2, *lavis_3; /* the same in others of LAVIS's models, or NULL */
 } b2_weight_name;
 
 const b2_weight_name *b2_weight_name_of(b2_weight_id id);

@@ -52,10 +52,10 @@ static b2_tensor *find_pattern(const b2_weights *w, const char *pattern, uint32_
 
 static b2_tensor *find_weight(const b2_weights *w, b2_weight_id id, uint32_t layer) {
     const b2_weight_name *name = b2_weight_name_of(id);
-    const char *patterns[] = {name->hf, name->hf_too, name->lavis, name->clip};
+    const char *patterns[] = {name->hf, name->hf_too, name->lavis, name->lavis_2, name->lavis_3};
     b2_tensor *found = NULL;
 
-    for (size_t i = 0; i < 4 && found == NULL; i++)
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns && found == NULL; i++)
         found = find_pattern(w, patterns[i], layer);
     return found;
 }

@@ -195,13 +195,29 @@ static blip2_status write_model_json(const conversion *c, const char *directory)
     return status;
 }
 
-static blip2_status copy_language(const char *from, const b2_folder_writer *folder) {
+/* A folder of text files within the one that is written. */
+static blip2_status copy_folder(const char *from, const b2_folder_writer *folder,
+                                const char *name) {
     char *to;
-    blip2_status status = b2_folder_writer_sub(folder, B2_LAVIS_LANGUAGE, &to);
+    blip2_status status = b2_folder_writer_sub(folder, name, &to);
 
     if (status == BLIP2_OK)
         status = copy_text_files(from, to);
     b2_free(to);
+    return status;
+}
+
+/* InstructBLIP's Q-Former has a tokenizer in a folder of its own. */
+static blip2_status copy_hugging_face(const blip2_model *model, const b2_folder_writer *folder) {
+    blip2_status status = copy_text_files(model->directory, folder->temporary);
+    char *from;
+
+    if (status < 0 || !model->config.instructed)
+        return status;
+    if ((from = b2_path_join(model->directory, B2_INSTRUCTIONS)) == NULL)
+        return b2_fail_memory();
+    status = copy_folder(from, folder, B2_INSTRUCTIONS);
+    b2_free(from);
     return status;
 }
 
@@ -217,11 +233,11 @@ static blip2_status write_folder(conversion *c, const b2_folder_writer *folder) 
     if (status < 0)
         return status;
     if (files->checkpoint == NULL)
-        return copy_text_files(c->model->directory, folder->temporary);
+        return copy_hugging_face(c->model, folder);
     if ((status = write_model_json(c, folder->temporary)) == BLIP2_OK && files->vocabulary != NULL)
         status = copy_file(files->vocabulary, folder->temporary, B2_LAVIS_VOCABULARY);
     if (status == BLIP2_OK && files->language != NULL)
-        status = copy_language(files->language, folder);
+        status = copy_folder(files->language, folder, B2_LAVIS_LANGUAGE);
     return status;
 }
 

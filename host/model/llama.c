@@ -30,15 +30,15 @@ static blip2_status load_layer(b2_llama_layer *layer, b2_loader *loader,
  * it does not, the file must have one. */
 static blip2_status load_tables(b2_llama *llama, b2_loader *loader) {
     const b2_llama_config *config = &llama->config;
-    int64_t dims[2] = {config->vocab, config->width};
+    int64_t v = config->vocab, c = config->width, zeros = config->added;
     bool tied = config->tied && !b2_weights_has(loader->weights, B2_LLAMA_HEAD, 0);
-    blip2_status status = b2_load_table(loader, &llama->tokens, B2_LLAMA_TOKENS, 2, dims,
-                                        tied ? B2_USE_ROWS | B2_USE_LINEAR : B2_USE_ROWS);
+    blip2_status status = b2_load_padded_table(loader, &llama->tokens, B2_LLAMA_TOKENS, v, c, zeros,
+                                               tied ? B2_USE_ROWS | B2_USE_LINEAR : B2_USE_ROWS);
 
-    llama->head = (b2_dense){.w = llama->tokens, .rows = config->vocab, .cols = config->width};
+    llama->head = (b2_dense){.w = llama->tokens, .rows = v, .cols = c};
     if (status < 0 || tied)
         return status;
-    return b2_load_table(loader, &llama->head.w, B2_LLAMA_HEAD, 2, dims, B2_USE_LINEAR);
+    return b2_load_padded_table(loader, &llama->head.w, B2_LLAMA_HEAD, v, c, zeros, B2_USE_LINEAR);
 }
 
 /* Of position p and pair j the angle is p theta^(-2j/D) / factor, in fp32 step by step as

@@ -232,3 +232,24 @@ blip2_status b2_load_table(b2_loader *loader, b2_weight **out, b2_weight_id id, 
         cols *= dims[i];
     return make_weight(loader, out, &tensor, 1, cols, uses);
 }
+
+blip2_status b2_load_padded_table(b2_loader *loader, b2_weight **out, b2_weight_id id, int64_t rows,
+                                  int64_t cols, int64_t zeros, unsigned uses) {
+    const int64_t dims[2] = {rows - zeros, cols};
+    b2_tensor tensors[2] = {{0}, {.type = B2_F32, .count = (size_t)(zeros * cols)}};
+    void *data = NULL;
+    blip2_status status;
+
+    if (zeros == 0)
+        return b2_load_table(loader, out, id, 2, dims, uses);
+    *out = NULL;
+    status = b2_weights_take(loader->weights, id, 0, 2, dims, &tensors[0]);
+    if (status < 0 || tensors[0].data == NULL)
+        return status;
+    if (loader->make && (data = b2_calloc(tensors[1].count, sizeof(float))) == NULL)
+        return b2_fail_memory();
+    tensors[1].data = data;
+    status = make_weight(loader, out, tensors, 2, cols, uses);
+    b2_free(data);
+    return status;
+}

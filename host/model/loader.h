@@ -88,5 +88,8 @@ blip2_status b2_load_floats(b2_loader *loader, const float **out, const float *d
  * shape is dims[0 .. rank-1], seen as [dims[0], all others]. */
 blip2_status b2_load_table(b2_loader *loader, b2_weight **out, b2_weight_id id, uint32_t rank,
                            const int64_t *dims, unsigned uses);
+/* The same of a tensor [rows - zeros, cols], with rows of zeros behind it. */
+blip2_status b2_load_padded_table(b2_loader *loader, b2_weight **out, b2_weight_id id, int64_t rows,
+                                  int64_t cols, int64_t zeros, unsigned uses);
 
 #endif

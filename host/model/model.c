@@ -122,16 +122,17 @@ static blip2_status read_config(blip2_model *model) {
 /* Of files alone, once their tensors are known. */
 static blip2_status infer_config(blip2_model *model, const b2_lavis_sizes *sizes) {
     b2_config *config = &model->config;
-    bool language = model->files.language != NULL;
     blip2_status status = b2_lavis_infer(config, model->weights, sizes);
 
     if (status < 0)
         return status;
-    (void)strcpy(config->architecture, language ? "blip2_opt" : "blip2");
-    config->qformer.text_input = !language;
-    if (language && (status = b2_config_read_language_file(config, model->files.language)) < 0)
-        return status;
-    return check_language(config, b2_model_place(model));
+    if (model->files.language == NULL) {
+        (void)strcpy(config->architecture, "blip2");
+        config->qformer.text_input = true;
+        return BLIP2_OK;
+    }
+    status = b2_lavis_read_language(config, model->files.language, config->qformer.text_input);
+    return status < 0 ? status : check_language(config, b2_model_place(model));
 }
 
 static blip2_status keep_source(blip2_model *model, const b2_model_source *source) {

@@ -59,6 +59,8 @@ typedef struct b2_model_source {
  * Without a language model (a stage-1 checkpoint) only vision and Q-Former are loaded. */
 blip2_status b2_model_load(blip2_model **out, const b2_model_source *source,
                            const blip2_model_options *options, bool make);
+/* The folder of the tokenizer that InstructBLIP's Q-Former has, in a folder of Hugging Face's. */
+#define B2_INSTRUCTIONS "qformer_tokenizer"
 /* The tokenizers that the model has use for, of texts and of what InstructBLIP's Q-Former reads;
  * _load does it with `make` only. */
 blip2_status b2_model_open_tokenizer(blip2_model *model);

@@ -37,6 +37,16 @@ static void mend_ends(blip2_model *model) {
         config->stop_ids[config->stop_count++] = stop;
 }
 
+/* LAVIS takes </s> for the token that Vicuna's texts begin with, and SentencePiece itself to
+ * decode. */
+static void read_as_lavis(blip2_model *model) {
+    int32_t end = b2_tokenizer_find(model->tokenizer, "</s>");
+
+    if (end >= 0)
+        b2_tokenizer_begin_with(model->tokenizer, end);
+    b2_tokenizer_keep_characters(model->tokenizer);
+}
+
 /* A tokenizer must know no ids but those of the table of what reads them. */
 static blip2_status check_vocabulary(const b2_tokenizer *tokenizer, const char *place,
                                      const char *reader, size_t words) {
@@ -58,23 +68,33 @@ static blip2_status open_language(blip2_model *model) {
         return status;
     if (model->files.language != NULL && model->config.language == B2_LANGUAGE_OPT)
         find_new_line(model);
+    if (model->files.language != NULL && model->config.language == B2_LANGUAGE_LLAMA)
+        read_as_lavis(model);
     mend_ends(model);
     return BLIP2_OK;
 }
 
-/* Of a Q-Former that reads text alone. */
-static blip2_status open_texts(blip2_model *model) {
+/* Of a Q-Former: in a folder of Hugging Face's, or a LAVIS checkpoint's vocabulary. */
+static blip2_status open_bert(b2_tokenizer **out, const blip2_model *model, const char *folder) {
     const b2_lavis_files *files = &model->files;
     blip2_status status;
 
     if (files->checkpoint != NULL && files->vocabulary == NULL)
         return b2_fail(BLIP2_EINVAL, "%s: the vocabulary of its texts is not named",
                        b2_model_place(model));
-    status = files->vocabulary != NULL
-                 ? b2_tokenizer_open_bert(&model->tokenizer, files->vocabulary)
-                 : b2_tokenizer_open(&model->tokenizer, model->directory);
-    if (status < 0 || (status = check_vocabulary(model->tokenizer, b2_model_place(model),
-                                                 "Q-Former", model->qformer.config.vocab)) < 0)
+    status = files->vocabulary != NULL ? b2_tokenizer_open_bert(out, files->vocabulary)
+                                       : b2_tokenizer_open(out, folder);
+    return status < 0
+               ? status
+               : check_vocabulary(*out, files->vocabulary != NULL ? files->vocabulary : folder,
+                                  "Q-Former", model->qformer.config.vocab);
+}
+
+/* Of a Q-Former that reads text alone. */
+static blip2_status open_texts(blip2_model *model) {
+    blip2_status status = open_bert(&model->tokenizer, model, model->directory);
+
+    if (status < 0)
         return status;
     if (model->writer.kind == B2_WRITER_QFORMER)
         find_ends(model);
@@ -88,20 +108,15 @@ blip2_status b2_model_open_tokenizer(blip2_model *model) {
 }
 
 blip2_status b2_model_open_instructions(blip2_model *model) {
-    const char *vocabulary = model->files.vocabulary;
     char *folder;
     blip2_status status;
 
     if (!model->config.instructed)
         return BLIP2_OK;
-    folder = b2_path_join(model->directory, "qformer_tokenizer");
-    status = folder != NULL ? BLIP2_OK : b2_fail_memory();
-    if (status == BLIP2_OK)
-        status = vocabulary != NULL ? b2_tokenizer_open_bert(&model->instructions, vocabulary)
-                                    : b2_tokenizer_open(&model->instructions, folder);
-    if (status == BLIP2_OK)
-        status =
-            check_vocabulary(model->instructions, folder, "Q-Former", model->qformer.config.vocab);
+    if (model->files.checkpoint != NULL)
+        return open_bert(&model->instructions, model, NULL);
+    folder = b2_path_join(model->directory, B2_INSTRUCTIONS);
+    status = folder != NULL ? open_bert(&model->instructions, model, folder) : b2_fail_memory();
     b2_free(folder);
     return status;
 }

@@ -39,6 +39,7 @@ struct b2_tokenizer {
     size_t vocab;        /* largest id + 1 */
     bool lossy;          /* tokens are bytes: their text is UTF-8 only together */
     b2_strip strip;
+    bool keeps_characters; /* in runs of byte tokens that are not UTF-8 */
 };
 
 /* A tokenizer from the value of a tokenizer.json. exact_scores: its scores do not come from text,

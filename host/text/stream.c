@@ -1,7 +1,7 @@
 /* Detokenising as ids arrive. Between calls `pending` holds, where tokens are bytes, less than one
- * character; and with byte fallback a run of byte tokens, of which each byte is a character of its
- * own (U+FFFD) when the run as a whole is not UTF-8, so that nothing of it is certain before its
- * end. */
+ * character; and with byte fallback a run of byte tokens. When the run as a whole is not UTF-8,
+ * each of its bytes is a character of its own (U+FFFD), or each that is not part of one
+ * (keeps_characters), so that nothing of it is certain before its end. */
 #include <string.h>
 
 #include "text/parts.h"
@@ -31,12 +31,17 @@ static void put(b2_detokenizer *stream, const char *text, size_t length, b2_text
 /* The run of byte tokens is at its end. */
 static void put_run(b2_detokenizer *stream, b2_text_buffer *out) {
     b2_text_buffer *run = &stream->pending;
+    bool keeps = stream->tokenizer->keeps_characters;
 
-    if (run->length > 0 && b2_utf8_valid(run->data, run->length) == run->length)
-        put(stream, run->data, run->length, out);
-    else
-        for (size_t i = 0; i < run->length; i++)
+    for (size_t at = 0, valid; at < run->length; at += valid) {
+        valid = b2_utf8_valid(run->data + at, run->length - at);
+        if (valid > 0 && (keeps || valid == run->length)) {
+            put(stream, run->data + at, valid, out);
+        } else {
             put(stream, "\xEF\xBF\xBD", 3, out);
+            valid = 1;
+        }
+    }
     b2_text_clear(run);
 }
 

@@ -169,6 +169,15 @@ blip2_status b2_tokenizer_encode(const b2_tokenizer *tokenizer, const char *text
     return status;
 }
 
+void b2_tokenizer_begin_with(b2_tokenizer *tokenizer, int32_t id) {
+    if (tokenizer->template.items[0] != B2_TEMPLATE_TEXT)
+        tokenizer->template.items[0] = id;
+}
+
+void b2_tokenizer_keep_characters(b2_tokenizer *tokenizer) {
+    tokenizer->keeps_characters = true;
+}
+
 size_t b2_tokenizer_vocab(const b2_tokenizer *tokenizer) {
     return tokenizer->vocab;
 }

@@ -29,6 +29,13 @@ blip2_status b2_tokenizer_parse(b2_tokenizer **out, const char *json, size_t siz
 /* Read a BERT vocabulary, which is all that a LAVIS checkpoint goes with: uncased, with [DEC] as
  * one more token behind it. */
 blip2_status b2_tokenizer_open_bert(b2_tokenizer **out, const char *path);
+/* Before it is shared: texts begin with this token in place of the one that the post-processor puts
+ * in front; nothing where that puts none. */
+void b2_tokenizer_begin_with(b2_tokenizer *tokenizer, int32_t id);
+/* Likewise: of byte tokens that are not UTF-8 together, the characters among them are kept and only
+ * the other bytes are U+FFFD, as SentencePiece itself decodes them. The `tokenizers` library gives
+ * U+FFFD for all. */
+void b2_tokenizer_keep_characters(b2_tokenizer *tokenizer);
 void b2_tokenizer_close(b2_tokenizer *tokenizer);
 
 /* Append the ids of text (UTF-8, `length` bytes, at most 2^29: EINVAL; what is invalid is read as

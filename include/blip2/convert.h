@@ -12,8 +12,8 @@ typedef struct blip2_convert_options {
     /* LAVIS's files, where no folder has a model.json that names them (directory is NULL then) */
     const char *checkpoint;     /* .pth of the Q-Former and what it was trained with */
     const char *vit;            /* .pth of the vision tower; NULL: the checkpoint has it */
-    const char *vocabulary;     /* BERT's vocab.txt; stage 1 needs it */
-    const char *language_model; /* folder of OPT (Hugging Face); NULL: stage 1 */
+    const char *vocabulary;     /* BERT's vocab.txt; stage 1 and InstructBLIP need it */
+    const char *language_model; /* folder of OPT, T5 or Vicuna (Hugging Face); NULL: stage 1 */
     uint32_t image;             /* side of a picture; default: that of the position table */
     uint32_t vit_layers;        /* default: as the file has them, of an EVA tower at most 39 */
     uint32_t vit_heads;         /* default: heads of 88 (EVA) or 64 (CLIP) */

@@ -62,6 +62,19 @@ BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size
  * text k of input i is i * num_return_sequences + k. */
 BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                       const blip2_generate_options *options, blip2_result **out);
+
+/* How LAVIS's predict_answers asks this checkpoint: sets in options, which _init has been called
+ * for, 5 beams, 10 new tokens (Vicuna 9), the length penalty (T5 -1, else 0), the repetition
+ * penalty (InstructBLIP 1.5, else 1) and compat LAVIS; *prompt, which is not yours to free, is the
+ * prompt with "{}" where the question goes. ENOTSUP: there is no language model. */
+BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
+                                               blip2_generate_options *options,
+                                               const char **prompt);
+/* How many tokens more this prompt could have in a blip2_generate with these options (NULL: the
+ * defaults); below 0 it is refused, so many tokens too long. ENOTSUP: no language model. */
+BLIP2_API blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
+                                           const blip2_generate_options *options, int64_t *room);
+
 BLIP2_API size_t blip2_result_count(const blip2_result *result);
 /* One text, surrounding white space removed; NULL if index is out of range. */
 BLIP2_API const char *blip2_result_text(const blip2_result *result, size_t index);

@@ -31,8 +31,21 @@ static int open_terminal(int *far_end) {
     return fd;
 }
 
+/* Type what is in a file. */
+static void type_in(int terminal, const char *input) {
+    char text[4096]; /* what a terminal keeps until it is read */
+    FILE *file = fopen(input, "rb");
+    size_t size;
+
+    ck_assert_ptr_nonnull(file);
+    size = fread(text, 1, sizeof text, file);
+    (void)fclose(file);
+    ck_assert_uint_lt(size, sizeof text);
+    ck_assert_int_eq(write(terminal, text, size), (ssize_t)size);
+}
+
 /* In the child. */
-static void start(stdout_kind kind, int out, int err, const char *const *arguments) {
+static void start(stdout_kind kind, int in, int out, int err, const char *const *arguments) {
     const char *argv[64] = {BLIP2_PROGRAM};
 
     for (size_t i = 0; arguments[i] != NULL && i < 62; i++)
@@ -47,6 +60,8 @@ static void start(stdout_kind kind, int out, int err, const char *const *argumen
         (void)raise(SIGINT);
     }
     (void)signal(SIGPIPE, kind == STDOUT_BROKEN_QUIET ? SIG_IGN : SIG_DFL);
+    if (in >= 0)
+        (void)dup2(in, STDIN_FILENO);
     (void)dup2(err, STDERR_FILENO);
     if (kind == STDOUT_CLOSED)
         (void)close(STDOUT_FILENO);
@@ -80,7 +95,11 @@ static void collect(outcome *o, int out, int err) {
 }
 
 void run_program(outcome *o, stdout_kind kind, const char *const *arguments) {
-    int out[2], err[2], status;
+    run_program_on(o, kind, NULL, arguments);
+}
+
+void run_program_on(outcome *o, stdout_kind kind, const char *input, const char *const *arguments) {
+    int out[2], err[2], status, in = -1;
     bool terminal = kind == STDOUT_TERMINAL;
     pid_t child;
 
@@ -90,6 +109,13 @@ void run_program(outcome *o, stdout_kind kind, const char *const *arguments) {
         out[READ_END] = open_terminal(&out[WRITE_END]);
     else
         ck_assert_int_eq(pipe(out), 0);
+    if (input != NULL && terminal) {
+        in = out[WRITE_END];
+        type_in(out[READ_END], input);
+    } else if (input != NULL) {
+        in = open(input, O_RDONLY);
+        ck_assert_int_ge(in, 0);
+    }
     if (kind == STDOUT_FULL) {
         (void)close(out[WRITE_END]);
         out[WRITE_END] = open("/dev/full", O_WRONLY);
@@ -102,7 +128,9 @@ void run_program(outcome *o, stdout_kind kind, const char *const *arguments) {
     child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0)
-        start(kind, out[WRITE_END], terminal ? out[WRITE_END] : err[WRITE_END], arguments);
+        start(kind, in, out[WRITE_END], terminal ? out[WRITE_END] : err[WRITE_END], arguments);
+    if (in >= 0 && !terminal)
+        (void)close(in);
     (void)close(out[WRITE_END]);
     (void)close(err[WRITE_END]);
     collect(o, out[READ_END], err[READ_END]);

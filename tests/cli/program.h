@@ -20,7 +20,8 @@ typedef enum stdout_kind {
     STDOUT_BROKEN,       /* a pipe that nobody reads */
     STDOUT_BROKEN_QUIET, /* the same, with SIGPIPE ignored by the parent */
     STDOUT_INTERRUPTED,  /* read by the test; SIGINT comes as soon as the program takes it */
-    STDOUT_TERMINAL      /* stdout and stderr are one terminal; all of it lands in out */
+    STDOUT_TERMINAL      /* stdout and stderr are one terminal, with an input stdin too; all of it
+                            lands in out, what is typed as well */
 } stdout_kind;
 
 typedef struct outcome {
@@ -33,8 +34,12 @@ typedef struct outcome {
 bool have_terminals(void);
 /* Run blip2 with arguments up to a NULL. */
 void run_program(outcome *o, stdout_kind kind, const char *const *arguments);
+/* The same with stdin from a file; of a terminal, that is typed. */
+void run_program_on(outcome *o, stdout_kind kind, const char *input, const char *const *arguments);
 #define RUN(o, ...) run_program((o), STDOUT_PIPE, (const char *const[]){__VA_ARGS__, NULL})
 #define RUN_TO(o, kind, ...) run_program((o), (kind), (const char *const[]){__VA_ARGS__, NULL})
+#define RUN_ON(o, kind, input, ...)                                                                \
+    run_program_on((o), (kind), (input), (const char *const[]){__VA_ARGS__, NULL})
 
 /* It ended with that code, said one line that starts with "blip2: " and holds `about`, and printed
  * no result. */
@@ -73,9 +78,12 @@ TCase *convert_tests(void);
 TCase *interrupt_tests(void);
 TCase *explain_tests(void);
 TCase *sample_tests(void);
+TCase *likelihood_tests(void);
 TCase *search_tests(void);
 TCase *work_tests(void);
 TCase *classify_tests(void);
 TCase *bad_input_tests(void);
+TCase *ask_tests(void);
+TCase *chat_tests(void);
 
 #endif

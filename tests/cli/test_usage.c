@@ -9,7 +9,7 @@ static const char *const helps[][3] = {
     {"info", "--help", NULL},  {"help", "match", NULL},    {"help", "features", NULL},
     {"help", "rank", NULL},    {"help", "retrieve", NULL}, {"help", "losses", NULL},
     {"help", "convert", NULL}, {"help", "explain", NULL},  {"help", "classify", NULL},
-    {"caption", "-h", NULL},
+    {"caption", "-h", NULL},   {"help", "ask", NULL},      {"help", "chat", NULL},
 };
 
 /* A help text fits a terminal and has no white space at line ends. */

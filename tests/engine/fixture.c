@@ -7,6 +7,10 @@ blip2_status fixture_open(fixture *f) {
 }
 
 blip2_status fixture_open_model(fixture *f, const char *folder) {
+    return fixture_open_device(f, folder, NULL);
+}
+
+blip2_status fixture_open_device(fixture *f, const char *folder, const char *device) {
     static const char *const names[3] = {"p0", "p2", "p3"};
     static const char *const prompts[INPUTS] = {
         NULL, "a photo of",
@@ -18,6 +22,8 @@ blip2_status fixture_open_model(fixture *f, const char *folder) {
     *f = (fixture){0};
     blip2_model_options_init(&options, sizeof options);
     options.threads = 1;
+    options.device = device != NULL ? device : "cpu";
+    options.compute = BLIP2_COMPUTE_F32;
     if ((status = blip2_model_open(&f->model, folder, &options)) < 0)
         return status;
     for (int i = 0; i < 3; i++) {

@@ -16,6 +16,8 @@ typedef struct fixture {
 
 blip2_status fixture_open(fixture *f); /* MODEL */
 blip2_status fixture_open_model(fixture *f, const char *folder);
+/* device: NULL for the CPU; in fp32. */
+blip2_status fixture_open_device(fixture *f, const char *folder, const char *device);
 void fixture_close(fixture *f);
 
 #endif

@@ -139,9 +139,11 @@ static void compare_descriptions(const char *first, const char *second) {
 }
 
 static const char *const models[] = {
-    MODELS "/lavis_stage1",    MODELS "/lavis_stage1_coco", MODELS "/lavis_stage1_vitL",
-    MODELS "/lavis_opt",       MODELS "/hf_blip2_itm",      MODELS "/hf_blip2_opt",
-    MODELS "/hf_blip2_opt350",
+    MODELS "/lavis_stage1",       MODELS "/lavis_stage1_coco",     MODELS "/lavis_stage1_vitL",
+    MODELS "/lavis_opt",          MODELS "/hf_blip2_itm",          MODELS "/hf_blip2_opt",
+    MODELS "/hf_blip2_opt350",    MODELS "/hf_blip2_t5",           MODELS "/hf_blip2_t5_first",
+    MODELS "/lavis_t5",           MODELS "/lavis_t5_instruct",     MODELS "/lavis_vicuna_instruct",
+    MODELS "/hf_instructblip_t5", MODELS "/hf_instructblip_llama",
 };
 enum { MODELS_COUNT = sizeof models / sizeof *models };
 
@@ -169,7 +171,7 @@ START_TEST(shards_have_an_index) {
     blip2_convert_options options = no_options();
 
     options.shard_bytes = 300000;
-    for (size_t i = 0; i < MODELS_COUNT; i += MODELS_COUNT - 1) { /* one of each format */
+    for (size_t i = 0; i < MODELS_COUNT; i += MODELS_COUNT / 2) { /* of both formats */
         ck_assert_status_ok(blip2_convert(models[i], out, &options));
         ck_assert(has_file("model.safetensors.index.json"));
         ck_assert(!has_file("model.safetensors"));
@@ -200,14 +202,38 @@ START_TEST(files_need_no_folder) {
     options.qformer_heads = 3;
     ck_assert_status_ok(blip2_convert(NULL, out, &options));
     compare(MODELS "/lavis_stage1_vitL", out);
-    remove_out();
-    options = no_options(); /* heads of 88, as EVA's are */
-    options.checkpoint = MODELS "/lavis_opt/blip2_pretrained_opt.pth";
-    options.vit = MODELS "/lavis_vit_eva_b/eva_vit_g.pth";
-    options.language_model = MODELS "/lavis_llm_opt";
-    options.qformer_heads = 3;
+}
+END_TEST
+
+/* The language models' folders are told by their configurations, instructions by the Q-Former. */
+START_TEST(language_models_need_no_folder) {
+    static const struct {
+        const char *model, *checkpoint, *vit, *language;
+        uint32_t vit_layers, vit_heads, qformer_heads;
+        bool reads;
+    } all[] = {
+        {"lavis_opt", "blip2_pretrained_opt", "eva_b", "opt", 0, 0, 3, false},
+        {"lavis_t5", "blip2_pretrained_flant5", "eva_a", "t5", 3, 2, 3, false},
+        {"lavis_t5_instruct", "instruct_blip_flan_trimmed", "eva_a", "t5", 3, 2, 1, true},
+        {"lavis_vicuna_instruct", "instruct_blip_vicuna_trimmed", "eva_b", "vicuna", 0, 0, 1, true},
+    };
+    char original[300], checkpoint[500], vit[300], language[300], vocabulary[500];
+    blip2_convert_options options = no_options();
+
+    (void)snprintf(original, sizeof original, MODELS "/%s", all[_i].model);
+    (void)snprintf(checkpoint, sizeof checkpoint, "%s/%s.pth", original, all[_i].checkpoint);
+    (void)snprintf(vit, sizeof vit, MODELS "/lavis_vit_%s/eva_vit_g.pth", all[_i].vit);
+    (void)snprintf(language, sizeof language, MODELS "/lavis_llm_%s", all[_i].language);
+    (void)snprintf(vocabulary, sizeof vocabulary, "%s/bert_vocab.txt", original);
+    options.checkpoint = checkpoint;
+    options.vit = vit;
+    options.language_model = language;
+    options.vocabulary = all[_i].reads ? vocabulary : NULL;
+    options.vit_layers = all[_i].vit_layers;
+    options.vit_heads = all[_i].vit_heads;
+    options.qformer_heads = all[_i].qformer_heads;
     ck_assert_status_ok(blip2_convert(NULL, out, &options));
-    compare(MODELS "/lavis_opt", out);
+    compare(original, out);
 }
 END_TEST
 
@@ -249,6 +275,7 @@ int main(void) {
     tcase_add_loop_test(same, twice_is_once, 0, MODELS_COUNT);
     tcase_add_test(same, shards_have_an_index);
     tcase_add_test(same, files_need_no_folder);
+    tcase_add_loop_test(same, language_models_need_no_folder, 0, 4);
     tcase_add_test(same, matrices_are_converted_and_vectors_are_not);
     tcase_set_timeout(same, 60);
     suite_add_tcase(suite, same);

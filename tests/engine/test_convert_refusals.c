@@ -54,6 +54,13 @@ START_TEST(bad_files_are_refused) {
     options.language_model = MODELS "/tok_opt";
     options.qformer_heads = 3;
     expect_failure(NULL, &options, BLIP2_EIO, "tok_opt");
+    options.language_model = MODELS "/lavis_llm_vicuna"; /* which only InstructBLIP has */
+    expect_failure(NULL, &options, BLIP2_ENOTSUP, "else OPT and T5");
+    options.checkpoint = MODELS "/lavis_vicuna_instruct/instruct_blip_vicuna_trimmed.pth";
+    options.qformer_heads = 1;
+    expect_failure(NULL, &options, BLIP2_EINVAL, "vocabulary of its texts is not named");
+    options.language_model = MODELS "/lavis_llm_opt";
+    expect_failure(NULL, &options, BLIP2_ENOTSUP, "reads prompts it has T5 and Llama");
     expect_failure(MODELS "/none", NULL, BLIP2_EIO, "none");
 }
 END_TEST

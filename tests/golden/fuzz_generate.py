@@ -76,7 +76,7 @@ def make_model(kind, source: Path, folder: Path, seed: int):
     return model
 
 
-def random_options(r: random.Random) -> dict:
+def random_options(r: random.Random, vocab: int) -> dict:
     beams = r.randint(1, 8)
     options = {"max_new_tokens": r.randint(1, 14), "do_sample": False, "num_beams": beams}
     if r.random() < 0.5:
@@ -89,7 +89,7 @@ def random_options(r: random.Random) -> dict:
     if r.random() < 0.3:
         options["no_repeat_ngram_size"] = r.choice([2, 2, 3])
     if r.random() < 0.3:
-        options["bad_words_ids"] = [[r.randint(3, 400) for _ in range(r.choice([1, 1, 2]))]
+        options["bad_words_ids"] = [[r.randint(3, vocab - 1) for _ in range(r.choice([1, 1, 2]))]
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
         options["stop_strings"] = r.choices(STOPS, k=r.randint(1, 3))
@@ -126,7 +126,7 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
     names = [f"p{r.randint(0, 8)}.png" for _ in range(count)]
     images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
     prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
-    options = random_options(r)
+    options = random_options(r, model.config.text_config.vocab_size)
     inputs, out = ask(model, processor, images, prompts, options)
     side = processor.tokenizer.padding_side
     length = inputs["input_ids"].shape[1] if side == "left" else 0  # of what stands before new ids

@@ -166,6 +166,37 @@ START_TEST(from_rgb_copies_rows) {
 }
 END_TEST
 
+START_TEST(frames_are_copied) {
+    static const uint8_t rgb[2][3] = {{1, 2, 3}, {4, 5, 6}};
+    blip2_image *frames[2] = {NULL}, *video, *other;
+    const blip2_image *const *given = (const blip2_image *const *)frames;
+
+    for (size_t i = 0; i < 2; i++)
+        ck_assert_status_ok(blip2_image_from_rgb(&frames[i], rgb[i], 1, 1, 3));
+    ck_assert_status_ok(blip2_image_from_frames(&video, given, 2));
+    ck_assert_status_ok(blip2_image_from_frames(&other, given, 1));
+    for (size_t i = 0; i < 2; i++)
+        blip2_image_free(frames[i]);
+    ck_assert_uint_eq(b2_image_frames(video), 2);
+    ck_assert_mem_eq(b2_image_frame(video, 1)->rgb, rgb[1], 3);
+    ck_assert_ptr_eq(b2_image_frame(b2_image_frame(video, 0), 0), b2_image_frame(video, 0));
+    ck_assert_int_ne(memcmp(video->sha256, other->sha256, sizeof video->sha256), 0);
+    ck_assert_uint_eq(blip2_image_width(video), 1);
+    blip2_image_free(other);
+    frames[0] = video;
+    frames[1] = NULL;
+    ck_assert_status(blip2_image_from_frames(&other, given, 1), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "frame 0 is a video"));
+    ck_assert_ptr_null(other);
+    ck_assert_status(blip2_image_from_frames(&other, given + 1, 1), BLIP2_EINVAL);
+    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "frame 0 is NULL"));
+    ck_assert_status(blip2_image_from_frames(&other, NULL, 1), BLIP2_EINVAL);
+    ck_assert_status(blip2_image_from_frames(&other, given, 0), BLIP2_EINVAL);
+    ck_assert_status(blip2_image_from_frames(NULL, given, 1), BLIP2_EINVAL);
+    blip2_image_free(video);
+}
+END_TEST
+
 START_TEST(null_arguments) {
     blip2_image *image = NULL;
 
@@ -189,6 +220,7 @@ int main(void) {
     tcase_add_test(tests, format_is_told_by_content);
     tcase_add_test(tests, options_limit);
     tcase_add_test(tests, from_rgb_copies_rows);
+    tcase_add_test(tests, frames_are_copied);
     tcase_add_test(tests, null_arguments);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -53,7 +53,8 @@ START_TEST(fields_are_checked) {
     static const struct {
         const char *from, *to, *part;
     } bad[] = {
-        {"\"arch\":\"blip2\"", "\"arch\":\"blip2_t5\"", "blip2_t5"},
+        {"\"arch\":\"blip2\"", "\"arch\":\"blip2_flan\"", "arch \"blip2_flan\" is not supported"},
+        {"\"arch\":\"blip2\"", "\"arch\":\"blip2_t5\"", "llm"},
         {"\"arch\":\"blip2\"", "\"arch\":7", "arch"},
         {"\"checkpoint\":\"a.pth\",", "", "checkpoint"},
         {"\"bert_vocab\":\"v.txt\",", "", "bert_vocab"},
@@ -104,6 +105,76 @@ START_TEST(language_model_is_a_folder) {
     ck_assert_ptr_null(files.vocabulary);
     ck_assert_ptr_nonnull(strstr(files.language, "lavis_llm_opt"));
     b2_lavis_files_free(&files);
+}
+END_TEST
+
+/* What a folder says, and what LAVIS changes in the language model. */
+START_TEST(every_language_model_is_known) {
+    static const struct {
+        const char *name, *arch;
+        b2_language language;
+        bool instructed;
+    } models[] = {{"lavis_opt", "blip2_opt", B2_LANGUAGE_OPT, false},
+                  {"lavis_t5", "blip2_t5", B2_LANGUAGE_T5, false},
+                  {"lavis_t5_instruct", "blip2_t5_instruct", B2_LANGUAGE_T5, true},
+                  {"lavis_vicuna_instruct", "blip2_vicuna_instruct", B2_LANGUAGE_LLAMA, true}};
+
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        char path[512];
+        b2_config config;
+        b2_lavis_files files;
+
+        (void)snprintf(path, sizeof path, "%s/%s%s", BLIP2_SOURCE_DIR, MODELS, models[i].name);
+        ck_assert_status_ok(b2_lavis_read(&config, &files, path));
+        ck_assert_str_eq(config.architecture, models[i].arch);
+        ck_assert_int_eq(config.language, models[i].language);
+        ck_assert(config.instructed == models[i].instructed);
+        ck_assert(config.qformer.text_input == models[i].instructed);
+        ck_assert(models[i].instructed == (files.vocabulary != NULL));
+        ck_assert_uint_eq(config.instruction, models[i].instructed ? 24 : 128);
+        if (config.language == B2_LANGUAGE_T5) /* whose config.json says gelu_new */
+            ck_assert_int_eq(config.t5.act, B2_ACT_GELU);
+        if (config.language == B2_LANGUAGE_LLAMA) {
+            ck_assert_uint_eq(config.llama.vocab, 390);
+            ck_assert_uint_eq(config.llama.added, 1);
+        }
+        b2_lavis_files_free(&files);
+    }
+}
+END_TEST
+
+/* arch, and a language model that is in the same folder. */
+static void check_pair(const char *arch, const char *type, const char *part) {
+    char folder[256], json[2000], text[100], other[2000];
+    b2_config config;
+    b2_lavis_files files;
+
+    (void)snprintf(text, sizeof text, "{\"model_type\":\"%s\"}", type);
+    replace(other, sizeof other, STAGE2, "\"lm\"", "\".\",\"bert_vocab\":\"v.txt\"");
+    replace(json, sizeof json, other, "blip2_opt", arch);
+    make_folder(folder, sizeof folder);
+    write_file(folder, "model.json", json, strlen(json));
+    write_file(folder, "config.json", text, strlen(text));
+    if (part == NULL) {
+        ck_assert_status_ok(b2_lavis_read(&config, &files, folder));
+        b2_lavis_files_free(&files);
+    } else {
+        ck_assert_int_lt(b2_lavis_read(&config, &files, folder), 0);
+        expect_message(part);
+    }
+    remove_folder(folder);
+}
+
+START_TEST(arch_and_language_model_go_together) {
+    check_pair("blip2_opt", "opt", NULL);
+    check_pair("blip2_t5", "t5", NULL);
+    check_pair("blip2_t5_instruct", "t5", NULL);
+    check_pair("blip2_vicuna_instruct", "llama", NULL);
+    check_pair("blip2_opt", "t5", "arch \"blip2_opt\" does not go with the language model in");
+    check_pair("blip2_t5", "opt", "arch \"blip2_t5\" does not go");
+    check_pair("blip2_t5", "llama", "LAVIS has no BLIP-2 with");
+    check_pair("blip2_vicuna_instruct", "t5", "arch \"blip2_vicuna_instruct\" does not go");
+    check_pair("blip2_t5_instruct", "opt", "LAVIS has no BLIP-2 with");
 }
 END_TEST
 
@@ -209,6 +280,8 @@ int main(void) {
 
     tcase_add_test(tests, fields_are_checked);
     tcase_add_test(tests, language_model_is_a_folder);
+    tcase_add_test(tests, every_language_model_is_known);
+    tcase_add_test(tests, arch_and_language_model_go_together);
     tcase_add_test(tests, language_configs_are_checked);
     tcase_add_test(tests, what_is_written_is_read);
     tcase_add_test(tests, sizes_are_inferred);

@@ -81,14 +81,17 @@ END_TEST
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+enum { NAMES = 5 };
+
 /* Its name in each kind of file; NULL where that has no such tensor. */
-static void names_of(int id, const char *names[4]) {
+static void names_of(int id, const char *names[NAMES]) {
     const b2_weight_name *name = b2_weight_name_of((b2_weight_id)id);
 
     names[0] = name->hf;
     names[1] = name->hf_too;
     names[2] = name->lavis;
-    names[3] = name->clip;
+    names[3] = name->lavis_2;
+    names[4] = name->lavis_3;
 }
 
 /* Language models may call their heads alike: a checkpoint has one of them. */
@@ -98,14 +101,14 @@ static bool is_head(int id) {
 
 START_TEST(every_weight_has_names) {
     for (int a = 0; a < B2_WEIGHT_ID_COUNT; a++) {
-        const char *mine[4], *others[4];
+        const char *mine[NAMES], *others[NAMES];
         char text[B2_NAME_BYTES];
 
         names_of(a, mine);
         ck_assert_msg(b2_weight_name_of((b2_weight_id)a)->meaning != NULL &&
                           (mine[0] != NULL || mine[2] != NULL),
                       "weight %d has no name", a);
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < NAMES; k++) {
             if (mine[k] == NULL)
                 continue;
             ck_assert(b2_weight_name_fill(text, sizeof text, mine[k], UINT32_MAX));
@@ -121,7 +124,7 @@ START_TEST(every_weight_has_names) {
 END_TEST
 
 static bool is_per_layer(int id) {
-    const char *names[4];
+    const char *names[NAMES];
 
     names_of(id, names);
     return strstr(names[0] != NULL ? names[0] : names[2], "{}") != NULL;

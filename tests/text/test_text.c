@@ -219,6 +219,39 @@ START_TEST(stream_waits_for_the_end_of_bytes) {
 }
 END_TEST
 
+/* LAVIS's Vicuna: what SentencePiece makes of such runs, and another first token. */
+START_TEST(characters_among_bytes_are_kept) {
+    static const int32_t ids[] = {3 + 0xC7, 3 + 'Z',  3 + 0xE2, 3 + 0x82,
+                                  3 + 0xC3, 3 + 0xA9, 3 + 0xF0};
+    b2_tokenizer *tokenizer;
+    b2_tokens tokens = {0};
+    b2_text_buffer text = {0};
+
+    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, in_tests("golden/models/tok_llama")));
+    ck_assert_status_ok(b2_tokenizer_decode(tokenizer, ids, 7, true, false, &text));
+    ck_assert_uint_eq(text.length, 7 * strlen(REPLACED));
+    b2_text_clear(&text);
+    b2_tokenizer_keep_characters(tokenizer);
+    ck_assert_status_ok(b2_tokenizer_decode(tokenizer, ids, 7, true, false, &text));
+    ck_assert_str_eq(b2_text_data(&text), REPLACED "Z" REPLACED REPLACED "\xC3\xA9" REPLACED);
+    b2_tokenizer_begin_with(tokenizer, 2);
+    ck_assert_status_ok(b2_tokenizer_encode(tokenizer, "a", 1, true, &tokens));
+    ck_assert_uint_eq(tokens.count, 2);
+    ck_assert_int_eq(tokens.ids[0], 2);
+    b2_tokens_free(&tokens);
+    b2_text_free(&text);
+    b2_tokenizer_close(tokenizer);
+    /* T5's texts begin with no token: nothing is put there. */
+    ck_assert_status_ok(b2_tokenizer_open(&tokenizer, in_tests("golden/models/tok_t5")));
+    b2_tokenizer_begin_with(tokenizer, 2);
+    ck_assert_status_ok(b2_tokenizer_encode(tokenizer, "", 0, true, &tokens));
+    ck_assert_uint_eq(tokens.count, 1);
+    ck_assert_int_eq(tokens.ids[0], 1);
+    b2_tokens_free(&tokens);
+    b2_tokenizer_close(tokenizer);
+}
+END_TEST
+
 /* A character of four single-byte tokens appears when the last one arrives, not before. */
 START_TEST(stream_waits_for_the_whole_character) {
     static const char face[] = "\xF0\x9F\x98\x80";
@@ -345,6 +378,7 @@ int main(void) {
     tcase_add_test(tcase, streams_of_text_come_back);
     tcase_add_test(tcase, stream_waits_for_the_whole_character);
     tcase_add_test(tcase, stream_waits_for_the_end_of_bytes);
+    tcase_add_test(tcase, characters_among_bytes_are_kept);
     tcase_add_test(tcase, finds_tokens);
     tcase_add_test(tcase, invalid_text_is_encoded_as_decoded);
     tcase_add_test(tcase, outputs_are_appended);

@@ -1,0 +1,69 @@
+/* The end of a step: what logits became goes to the requests. */
+#include "engine/hand_over.h"
+
+#include "engine/queue.h"
+
+/* Hand the best continuations to their requests, which have a row for each running beam. */
+static blip2_status hand_over_beams(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    uint32_t i = 0;
+
+    while (i < batch->beam_count) {
+        b2_request *request = batch->chosen[i];
+        uint32_t rows = request->branches->beams.running;
+        size_t first = (size_t)i * batch->best_count;
+        blip2_status status =
+            b2_request_continue(request, batch->host_best + first, batch->host_best_ids + first,
+                                batch->best_count, b2_mat_rows(batch->logits, i, rows));
+
+        if (status < 0)
+            return status;
+        i += rows;
+        if (request->phase == B2_PHASE_DONE)
+            b2_queue_retire(engine, request);
+    }
+    return BLIP2_OK;
+}
+
+/* Tokens that are given: how likely each row makes the one behind it. */
+static blip2_status hand_over_scored(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+
+    for (uint32_t i = batch->chosen_count - batch->scored_count; i < batch->chosen_count; i++) {
+        b2_request *request = batch->chosen[i];
+        blip2_status status = b2_candidates_take(request->candidates, engine->model->device,
+                                                 b2_mat_rows(batch->logits, i, 1));
+
+        if (status < 0)
+            return status;
+        if (b2_candidates_are_done(request->candidates))
+            b2_queue_retire(engine, request);
+    }
+    return BLIP2_OK;
+}
+
+/* Hand the chosen tokens to their requests. */
+blip2_status b2_hand_over(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    blip2_status status = b2_batch_fetch(batch, engine->model->device);
+
+    if (status < 0)
+        return status;
+    if ((status = hand_over_beams(engine)) < 0)
+        return status;
+    for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++) {
+        b2_request *request = batch->chosen[i];
+        int32_t token = batch->host_tokens[i];
+
+        if (request->choice.on_host &&
+            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
+            return status;
+        if (token < 0)
+            return b2_fail(BLIP2_EFORMAT,
+                           "the language model's scores are not numbers: are the weights sound?");
+        b2_request_push(request, token);
+        if (request->phase == B2_PHASE_DONE)
+            b2_queue_retire(engine, request);
+    }
+    return hand_over_scored(engine);
+}

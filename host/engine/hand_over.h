@@ -1,0 +1,9 @@
+/* What came out of a step, to the requests that wait for it. */
+#ifndef B2_HAND_OVER_H
+#define B2_HAND_OVER_H
+#include "engine/engine.h"
+
+/* Wait for the batch that was run; requests that are done leave their places. */
+blip2_status b2_hand_over(blip2_engine *engine);
+
+#endif

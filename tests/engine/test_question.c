@@ -1,0 +1,182 @@
+/* How questions are asked of each family, and the room of prompts: what it says is what
+ * blip2_generate does. */
+#include <string.h>
+
+#include "base/text_buffer.h"
+#include "engine/engine.h"
+#include "faults.h"
+#include "fixture.h"
+#include "run.h"
+
+static const struct {
+    const char *folder, *prompt;
+    uint32_t tokens;
+    float penalty, repetition;
+} families[] = {{GOLDEN "/models/hf_blip2_opt", "Question: {} Answer:", 10, 0.0f, 1.0f},
+                {GOLDEN "/models/hf_blip2_t5", "Question: {} Answer:", 10, -1.0f, 1.0f},
+                {GOLDEN "/models/hf_instructblip_t5", "{}", 10, -1.0f, 1.5f},
+                {GOLDEN "/models/hf_instructblip_llama", "{}", 9, 0.0f, 1.5f}};
+enum { FAMILIES = 4, SMALL = 40 /* tokens of a small engine */ };
+
+START_TEST(defaults_are_those_of_predict_answers) {
+    blip2_generate_options options;
+    const char *prompt;
+    fixture f;
+
+    ck_assert_status_ok(fixture_open_model(&f, families[_i].folder));
+    blip2_generate_options_init(&options, sizeof options);
+    options.seed = 7;
+    ck_assert_status_ok(blip2_question_defaults(f.model, &options, &prompt));
+    ck_assert_str_eq(prompt, families[_i].prompt);
+    ck_assert_uint_eq(options.num_beams, 5);
+    ck_assert_uint_eq(options.max_new_tokens, families[_i].tokens);
+    ck_assert(*options.length_penalty == families[_i].penalty);
+    ck_assert(options.repetition_penalty == families[_i].repetition);
+    ck_assert_int_eq(options.compat, BLIP2_COMPAT_LAVIS);
+    ck_assert_uint_eq(options.seed, 7); /* the others stay */
+    ck_assert_uint_eq(options.size, sizeof options);
+    fixture_close(&f);
+}
+END_TEST
+
+/* A struct of a version that ended before compat keeps what is behind it. */
+START_TEST(a_shorter_struct_is_not_overrun) {
+    blip2_generate_options options, before;
+    const char *prompt;
+    fixture f;
+
+    ck_assert_status_ok(fixture_open(&f));
+    memset(&options, 0x5a, sizeof options);
+    blip2_generate_options_init(&options, offsetof(blip2_generate_options, length_penalty));
+    before = options;
+    ck_assert_status_ok(blip2_question_defaults(f.model, &options, &prompt));
+    ck_assert_uint_eq(options.num_beams, 5);
+    ck_assert_uint_eq(options.size, before.size);
+    ck_assert_mem_eq((const char *)&options + before.size, (const char *)&before + before.size,
+                     sizeof options - before.size);
+    fixture_close(&f);
+}
+END_TEST
+
+static blip2_engine *engine_of(blip2_model *model, uint32_t tokens) {
+    blip2_engine_options options;
+    blip2_engine *engine;
+
+    blip2_engine_options_init(&options, sizeof options);
+    options.max_requests = 1;
+    options.max_tokens = tokens;
+    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
+    return engine;
+}
+
+/* Longer and longer prompts until two are refused, so many tokens too long as they have more than
+ * the last one that was not. */
+static void compare(blip2_engine *engine, const fixture *f, blip2_compat compat, uint32_t tokens) {
+    blip2_generate_options options;
+    b2_text_buffer prompt = {0};
+    int64_t room = 0, before = INT64_MAX;
+    int refused = 0;
+
+    blip2_generate_options_init(&options, sizeof options);
+    options.max_new_tokens = tokens;
+    options.compat = compat;
+    while (refused < 2) {
+        const blip2_input input = {f->images[0], b2_text_data(&prompt)};
+        blip2_result *result = NULL;
+        blip2_status status = blip2_generate(engine, &input, 1, &options, &result);
+
+        ck_assert_status_ok(blip2_generate_room(engine, input.prompt, &options, &room));
+        ck_assert_msg((status == BLIP2_OK) == (room >= 0), "room %lld, %s", (long long)room,
+                      blip2_error_message());
+        ck_assert_int_eq(status, room >= 0 ? BLIP2_OK : BLIP2_EINVAL);
+        ck_assert(room <= before);
+        before = room;
+        refused += room < 0;
+        blip2_result_free(result);
+        b2_text_append(&prompt, " a", 2);
+    }
+    b2_text_free(&prompt);
+}
+
+START_TEST(room_is_what_generate_has) {
+    fixture f;
+    blip2_engine *engine;
+
+    ck_assert_status_ok(fixture_open_model(&f, families[_i].folder));
+    engine = engine_of(f.model, SMALL);
+    compare(engine, &f, BLIP2_COMPAT_HF, 3);
+    compare(engine, &f, BLIP2_COMPAT_LAVIS, 9);
+    blip2_engine_close(engine);
+    engine = engine_of(f.model, _i == 0 ? 128 : 250); /* more than the Q-Former can read */
+    compare(engine, &f, BLIP2_COMPAT_HF, 1);
+    blip2_engine_close(engine);
+    fixture_close(&f);
+}
+END_TEST
+
+static blip2_engine *of_path;
+
+static blip2_status path(void) {
+    int64_t room;
+
+    return blip2_generate_room(of_path, "Question: is there a ring? Answer:", NULL, &room);
+}
+
+START_TEST(room_survives_every_failure) {
+    fixture f;
+
+    ck_assert_status_ok(fixture_open_model(&f, families[_i].folder));
+    of_path = engine_of(f.model, SMALL);
+    fail_each_allocation(path, 2);
+    blip2_engine_close(of_path);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(what_cannot_be_asked) {
+    blip2_generate_options options;
+    blip2_model *model;
+    blip2_engine *engine;
+    const char *prompt;
+    int64_t room;
+    fixture f;
+
+    blip2_generate_options_init(&options, sizeof options);
+    ck_assert_status(blip2_question_defaults(NULL, &options, &prompt), BLIP2_EINVAL);
+    ck_assert_status(blip2_generate_room(NULL, "", NULL, &room), BLIP2_EINVAL);
+    ck_assert_status_ok(fixture_open(&f));
+    ck_assert_status(blip2_question_defaults(f.model, NULL, &prompt), BLIP2_EINVAL);
+    ck_assert_status(blip2_question_defaults(f.model, &options, NULL), BLIP2_EINVAL);
+    engine = engine_of(f.model, SMALL);
+    ck_assert_status(blip2_generate_room(engine, "", NULL, NULL), BLIP2_EINVAL);
+    options.top_k = 5; /* without do_sample */
+    ck_assert_status(blip2_generate_room(engine, "", &options, &room), BLIP2_EINVAL);
+    ck_assert_status_ok(blip2_generate_room(engine, NULL, NULL, &room));
+    options.size = 0;
+    ck_assert_status(blip2_question_defaults(f.model, &options, &prompt), BLIP2_EINVAL);
+    blip2_engine_close(engine);
+    fixture_close(&f);
+    blip2_generate_options_init(&options, sizeof options);
+    ck_assert_status_ok(
+        blip2_model_open(&model, BLIP2_SOURCE_DIR "/models/demo/lavis", NULL)); /* stage 1 */
+    engine = engine_of(model, SMALL);
+    ck_assert_status(blip2_question_defaults(model, &options, &prompt), BLIP2_ENOTSUP);
+    ck_assert_status(blip2_generate_room(engine, "", NULL, &room), BLIP2_ENOTSUP);
+    blip2_engine_close(engine);
+    blip2_model_close(model);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("question");
+    TCase *tests = tcase_create("question");
+
+    tcase_set_timeout(tests, 100);
+    tcase_add_loop_test(tests, defaults_are_those_of_predict_answers, 0, FAMILIES);
+    tcase_add_test(tests, a_shorter_struct_is_not_overrun);
+    tcase_add_loop_test(tests, room_is_what_generate_has, 0, FAMILIES);
+    tcase_add_loop_test(tests, room_survives_every_failure, 0, FAMILIES);
+    tcase_add_test(tests, what_cannot_be_asked);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
