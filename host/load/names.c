@@ -5,20 +5,22 @@
 
 /* BOTH: the .weight and the .bias of one module; VIT: of one that a CLIP tower calls otherwise;
  * LAVIS_BOTH: of one that Hugging Face lacks. */
-#define ONE(id, meaning, hf, hf_too, lavis) [id] = {meaning, hf, hf_too, lavis, NULL}
+#define NAME(meaning_, hf_, hf_too_, lavis_, lavis_2_)                                             \
+    { .meaning = meaning_, .hf = hf_, .hf_too = hf_too_, .lavis = lavis_, .lavis_2 = lavis_2_ }
+#define ONE(id, meaning, hf, hf_too, lavis) [id] = NAME(meaning, hf, hf_too, lavis, NULL)
 #define VIT(id, meaning, hf, lavis, clip)                                                          \
-    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", clip ".weight"},           \
-    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", clip ".bias"}
+    [id##_W] = NAME(meaning " weight", hf ".weight", NULL, lavis ".weight", clip ".weight"),       \
+    [id##_B] = NAME(meaning " bias", hf ".bias", NULL, lavis ".bias", clip ".bias")
 #define LAVIS_BOTH(id, meaning, lavis)                                                             \
-    [id##_W] = {meaning " weight", NULL, NULL, lavis ".weight", NULL},                             \
-    [id##_B] = {meaning " bias", NULL, NULL, lavis ".bias", NULL}
+    [id##_W] = NAME(meaning " weight", NULL, NULL, lavis ".weight", NULL),                         \
+    [id##_B] = NAME(meaning " bias", NULL, NULL, lavis ".bias", NULL)
 #define BOTH(id, meaning, hf, lavis)                                                               \
-    [id##_W] = {meaning " weight", hf ".weight", NULL, lavis ".weight", NULL},                     \
-    [id##_B] = {meaning " bias", hf ".bias", NULL, lavis ".bias", NULL}
+    [id##_W] = NAME(meaning " weight", hf ".weight", NULL, lavis ".weight", NULL),                 \
+    [id##_B] = NAME(meaning " bias", hf ".bias", NULL, lavis ".bias", NULL)
 
 /* A .weight of T5, which has no biases: the same name in LAVIS's T5. */
 #define T5(id, meaning, name)                                                                      \
-    [id] = {"T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight", NULL}
+    ONE(id, "T5 " meaning, "language_model." name ".weight", NULL, "t5_model." name ".weight")
 
 #define HF_VIT "vision_model.encoder.layers.{}."
 #define LAVIS_VIT "visual_encoder.blocks.{}."
@@ -40,18 +42,18 @@
 /* clang-format off: a table is read by its columns */
 static const b2_weight_name names[B2_WEIGHT_ID_COUNT] = {
     /* vision tower */
-    [B2_VIT_CLS] = {"vision class token", "vision_model.embeddings.class_embedding", NULL,
-                    "visual_encoder.cls_token", "visual_encoder.class_embedding"},
-    [B2_VIT_POS] = {"vision positions", "vision_model.embeddings.position_embedding", NULL,
-                    "visual_encoder.pos_embed", "visual_encoder.positional_embedding"},
+    [B2_VIT_CLS] = NAME("vision class token", "vision_model.embeddings.class_embedding", NULL,
+                        "visual_encoder.cls_token", "visual_encoder.class_embedding"),
+    [B2_VIT_POS] = NAME("vision positions", "vision_model.embeddings.position_embedding", NULL,
+                        "visual_encoder.pos_embed", "visual_encoder.positional_embedding"),
     VIT(B2_VIT_PATCH, "vision patch", "vision_model.embeddings.patch_embedding",
         "visual_encoder.patch_embed.proj", "visual_encoder.conv1"),
     LAVIS_BOTH(B2_VIT_PRE_LN, "vision first norm", "visual_encoder.ln_pre"),
     VIT(B2_VIT_LN1, "vision norm 1", HF_VIT "layer_norm1", LAVIS_VIT "norm1", CLIP_VIT "ln_1"),
-    [B2_VIT_QKV_W] = {"vision qkv weight", HF_VIT "self_attn.qkv.weight", NULL,
-                      LAVIS_VIT "attn.qkv.weight", CLIP_VIT "attn.in_proj_weight"},
-    [B2_VIT_QKV_B] = {"vision qkv bias", HF_VIT "self_attn.qkv.bias", NULL,
-                      LAVIS_VIT "attn.qkv.bias", CLIP_VIT "attn.in_proj_bias"},
+    [B2_VIT_QKV_W] = NAME("vision qkv weight", HF_VIT "self_attn.qkv.weight", NULL,
+                          LAVIS_VIT "attn.qkv.weight", CLIP_VIT "attn.in_proj_weight"),
+    [B2_VIT_QKV_B] = NAME("vision qkv bias", HF_VIT "self_attn.qkv.bias", NULL,
+                          LAVIS_VIT "attn.qkv.bias", CLIP_VIT "attn.in_proj_bias"),
     VIT(B2_VIT_PROJ, "vision attention output", HF_VIT "self_attn.projection",
         LAVIS_VIT "attn.proj", CLIP_VIT "attn.out_proj"),
     VIT(B2_VIT_LN2, "vision norm 2", HF_VIT "layer_norm2", LAVIS_VIT "norm2", CLIP_VIT "ln_2"),

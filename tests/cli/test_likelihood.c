@@ -37,7 +37,7 @@ START_TEST(the_right_answer_comes_first) {
         ck_assert_int_ge(json_integer_value(field(answer, "tokens")), 1);
     }
     ck_assert_str_eq(json_string_value(field(json_array_get(answers, 0), "answer")), "red");
-    ck_assert_str_eq(json_string_value(field(line, "prompt")), COLOUR + strlen("--prompt="));
+    ck_assert_str_eq(json_string_value(field(line, "prompt")), &COLOUR[strlen("--prompt=")]);
     ck_assert_str_eq(json_string_value(field(line, "file")), PICTURE);
     json_decref(line);
     RUN(&o, "rank-answers", PICTURE, COLOUR, "--answer=blue", "--answer=red");
