@@ -23,8 +23,9 @@ typedef struct session {
     b2_texts texts; /* none: the picture without a text, or the caption that is written for it */
     b2_progress progress;
     b2_loaded loaded;
-    bool numbered; /* more than one map: out-1.png, out-2.png ... */
-    size_t done;   /* maps, tokens' not counted */
+    bool numbered;     /* more than one map: out-1.png, out-2.png ... */
+    size_t done;       /* maps, tokens' not counted */
+    size_t unreadable; /* pictures */
     b2_exit_code code;
 } session;
 
@@ -226,6 +227,7 @@ static void skip(session *s, const char *path, const char *error) {
     b2_progress_erase(&s->progress);
     b2_complain("%s", error);
     s->code = b2_exit_code_worse(s->code, B2_EXIT_BAD_INPUT);
+    s->unreadable++;
     s->done += b2_size_max(s->texts.count, 1);
     if (s->settings->json)
         (void)b2_json_print_line(
@@ -282,6 +284,8 @@ b2_exit_code b2_explain_run(const b2_settings *settings) {
     b2_progress_erase(&s.progress);
     if (status < 0)
         s.code = b2_exit_code_worse(s.code, b2_complain_status(status));
+    else if (!settings->json)
+        b2_complain_unreadable(s.unreadable, s.inputs.count);
     b2_loaded_close(&s.loaded);
     b2_inputs_free(&s.inputs);
     b2_texts_free(&s.texts);

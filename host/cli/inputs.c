@@ -59,11 +59,16 @@ static bool has_picture_bytes(const char *path) {
            (memcmp(start, png, sizeof png) == 0 || memcmp(start, jpeg, sizeof jpeg) == 0);
 }
 
+/* What has a picture's name and cannot be looked at, such as a link to nothing, is one that will be
+ * told; pipes and devices are none. */
 static bool is_picture_file(const char *path, const char *name) {
     struct stat info;
 
-    return name[0] != '.' && stat(path, &info) == 0 && S_ISREG(info.st_mode) &&
-           (has_picture_name(name) || has_picture_bytes(path));
+    if (name[0] == '.')
+        return false;
+    if (stat(path, &info) != 0)
+        return has_picture_name(name);
+    return S_ISREG(info.st_mode) && (has_picture_name(name) || has_picture_bytes(path));
 }
 
 static int by_path(const void *a, const void *b) {

@@ -101,6 +101,11 @@ START_TEST(unreadable_pictures_do_not_end_it) {
     ck_assert_ptr_nonnull(strstr(o.out, "\"error\":"));
     ck_assert_ptr_nonnull(strstr(o.out, "a-2.png"));
     expect_picture_of_size(in_folder("a-2.png"), PICTURE);
+    RUN(&o, "explain", in_folder("no.png"), in_folder("no.jpg"), PICTURE, "--model", MATCHER,
+        "--out", in_folder("b.png"));
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_ptr_nonnull(
+        strstr(o.err, "blip2: 2 of 3 pictures cannot be read and are left out\n"));
 }
 END_TEST
 

@@ -95,6 +95,21 @@ START_TEST(folder_gives_its_pictures_in_order) {
 }
 END_TEST
 
+/* A link to nothing has a picture's name; a pipe is no picture, and is not waited for. */
+START_TEST(a_link_to_nothing_is_told) {
+    outcome o;
+
+    link_file("a.png", PICTURE);
+    ck_assert_int_eq(symlink("nowhere.png", in_folder("b.png")), 0);
+    ck_assert_int_eq(mkfifo(in_folder("c.png"), 0600), 0);
+    RUN(&o, CAPTION, in_folder("."));
+    ck_assert_int_eq(o.code, 2);
+    ck_assert_uint_eq(count_lines(o.out), 1);
+    ck_assert_ptr_nonnull(strstr(o.err, "b.png: cannot open: No such file or directory"));
+    ck_assert_ptr_null(strstr(o.err, "c.png"));
+}
+END_TEST
+
 START_TEST(pattern_gives_its_matches) {
     outcome o;
 
@@ -177,6 +192,7 @@ TCase *inputs_tests(void) {
     tcase_add_test(tests, no_permission_is_told);
     tcase_add_test(tests, line_ends_in_names_stay_one_line);
     tcase_add_test(tests, folder_gives_its_pictures_in_order);
+    tcase_add_test(tests, a_link_to_nothing_is_told);
     tcase_add_test(tests, pattern_gives_its_matches);
     tcase_add_test(tests, one_bad_picture_does_not_stop_the_others);
     tcase_add_test(tests, many_pictures_keep_their_order);
