@@ -266,7 +266,9 @@ START_TEST(what_cannot_run_is_refused_at_once) {
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "max_waiting is 3"));
     ck_assert_status(blip2_submit_texts(NULL, engine, f.inputs, 1, NULL, NULL), BLIP2_EINVAL);
     ck_assert_status(blip2_submit_texts(&job, NULL, f.inputs, 1, NULL, NULL), BLIP2_EINVAL);
-    ck_assert_status(blip2_submit_match(&job, engine, f.inputs, 1, NULL, NULL), BLIP2_ENOTSUP);
+    ck_assert_status(
+        blip2_submit_match(&job, engine, &(blip2_input){f.images[0], "x"}, 1, NULL, NULL),
+        BLIP2_ENOTSUP);
     ck_assert_status(blip2_job_wait(NULL), BLIP2_EINVAL);
     blip2_job_free(NULL);
     blip2_job_cancel(NULL);
