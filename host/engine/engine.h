@@ -21,6 +21,7 @@
 #include "engine/instruct.h"
 #include "engine/pages.h"
 #include "engine/request.h"
+#include "engine/times.h"
 
 typedef struct b2_engine_limits {
     uint32_t max_requests;  /* running at once */
@@ -66,6 +67,10 @@ struct blip2_engine {
     uint64_t query_hits;  /* texts that went on from queries run before */
     b2_request *queue, *queue_end;
     b2_scheduler *scheduler;
+    b2_times times;
+    uint64_t steps, rows_fed; /* rows of what writes text, prompts and tokens */
+    uint64_t chosen;          /* tokens, each beam's too */
+    uint64_t ended;           /* requests */
 };
 
 /* Make a request ready for the engine's queue, on any thread. EINVAL if it can never fit. */

@@ -95,7 +95,8 @@ blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
 }
 
 /* It is out of the engine. */
-static void end(b2_request *request) {
+static void end(blip2_engine *engine, b2_request *request) {
+    engine->ended++;
     request->phase = B2_PHASE_DONE;
     if (request->on_done != NULL)
         request->on_done(request, request->payload);
@@ -109,7 +110,7 @@ void b2_queue_retire(blip2_engine *engine, b2_request *request) {
     if (request->image != NULL)
         b2_images_release(&engine->images, request->image_place);
     b2_pages_drop(&engine->pages, request->pages, request->page_count);
-    end(request);
+    end(engine, request);
 }
 
 static bool free_place(const blip2_engine *engine, uint32_t *place) {
@@ -183,7 +184,7 @@ void b2_queue_end_all(blip2_engine *engine, blip2_status status) {
 
         engine->queue = request->next;
         request->status = status;
-        end(request);
+        end(engine, request);
     }
 }
 
@@ -205,5 +206,5 @@ void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
         before->next = request->next;
     if (engine->queue_end == request)
         engine->queue_end = before;
-    end(request);
+    end(engine, request);
 }

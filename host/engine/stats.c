@@ -13,7 +13,22 @@ void b2_stats_take(const blip2_engine *engine, blip2_engine_counts *out) {
                                  .cross_kv_runs = engine->encode.cross_runs,
                                  .query_runs = engine->encode.query_runs,
                                  .query_hits = engine->query_hits,
-                                 .images_restored = engine->images.restored};
+                                 .images_restored = engine->images.restored,
+                                 .requests_ended = engine->ended,
+                                 .steps = engine->steps,
+                                 .rows_read = engine->rows_fed,
+                                 .tokens_chosen = engine->chosen,
+                                 .pages = engine->plan.limits.page_count,
+                                 .pages_free = engine->pages.free_count,
+                                 .ns_host = engine->times.spent[B2_STAGE_HOST],
+                                 .ns_encode = engine->times.spent[B2_STAGE_ENCODE],
+                                 .ns_score = engine->times.spent[B2_STAGE_SCORE],
+                                 .ns_read = engine->times.spent[B2_STAGE_READ],
+                                 .ns_write = engine->times.spent[B2_STAGE_WRITE]};
+    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
+        out->running += engine->running[i] != NULL;
+    for (const b2_request *r = engine->queue; r != NULL; r = r->next)
+        out->waiting++;
 }
 
 blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,

@@ -302,27 +302,51 @@ static blip2_status run(blip2_engine *engine) {
     return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
+/* A stage of a step, and the time that it takes. */
+static blip2_status take(blip2_engine *engine, b2_stage stage,
+                         blip2_status (*run_stage)(blip2_engine *engine)) {
+    blip2_status status = run_stage(engine);
+
+    b2_times_lap(&engine->times, stage);
+    return status;
+}
+
+static blip2_status write_step(blip2_engine *engine) {
+    blip2_status status = b2_batch_send(&engine->batch, engine->model->device);
+
+    if (status < 0 || (status = run(engine)) < 0 || engine->batch.chosen_count == 0)
+        return status;
+    return b2_batch_fetch(&engine->batch, engine->model->device);
+}
+
 static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
     blip2_status status;
 
     b2_queue_admit(engine);
-    if ((status = encode(engine)) < 0 || (status = b2_scores_step(engine)) < 0 ||
-        engine->kv == NULL || (status = read_first(engine)) < 0)
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
+    if ((status = take(engine, B2_STAGE_ENCODE, encode)) < 0 ||
+        (status = take(engine, B2_STAGE_SCORE, b2_scores_step)) < 0 || engine->kv == NULL ||
+        (status = take(engine, B2_STAGE_READ, read_first)) < 0)
         return status;
     pack(engine);
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
     if (batch->packed.rows == 0)
         return BLIP2_OK;
-    if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
-        return status;
-    return batch->chosen_count > 0 ? b2_hand_over(engine) : BLIP2_OK;
+    engine->rows_fed += batch->packed.rows;
+    engine->chosen += batch->chosen_count - batch->scored_count;
+    status = take(engine, B2_STAGE_WRITE, write_step);
+    return status == BLIP2_OK && batch->chosen_count > 0 ? b2_hand_over(engine) : status;
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
-    blip2_status status = advance(engine);
+    blip2_status status;
 
-    if (status < 0)
+    b2_times_start(&engine->times);
+    if ((status = advance(engine)) < 0)
         b2_queue_end_all(engine, status);
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
+    engine->steps++;
     *busy = engine->queue != NULL;
     for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
         *busy = *busy || engine->running[i] != NULL;
