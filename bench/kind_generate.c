@@ -24,13 +24,27 @@ static blip2_status make_pads(generation *g) {
     return BLIP2_OK;
 }
 
+/* Lengths that count the prompt as those that do not. */
+static blip2_status count_new_tokens(generation *g) {
+    b2_request_options *request = &g->args.request;
+    uint32_t prompt = g->hf.prompt_length, least = g->args.min_length, most = g->args.max_length;
+
+    if (least > prompt + request->min_new_tokens)
+        request->min_new_tokens = least - prompt;
+    if (most == 0)
+        return BLIP2_OK;
+    if (most <= prompt)
+        return b2_fail(BLIP2_ENOTSUP, "generate_args.max_length %u with a prompt of %u", most,
+                       prompt);
+    request->max_new_tokens = most - prompt;
+    return BLIP2_OK;
+}
+
 static blip2_status open_requests(generation *g) {
     bool counts_pads = !g->hf.model->writer.reads; /* among what penalty and bans have seen */
     b2_request_options request = g->args.request;
     blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
 
-    if (g->args.min_length > g->hf.prompt_length + request.min_new_tokens)
-        request.min_new_tokens = g->args.min_length - g->hf.prompt_length;
     if (status == BLIP2_OK)
         status = make_pads(g);
     request.seen = g->pads;
@@ -94,6 +108,7 @@ blip2_status run_generate(const golden_case *golden, const char *device, verdict
     blip2_status status = generate_args_read(&g.args, golden);
 
     if (status == BLIP2_OK && (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
+        (status = count_new_tokens(&g)) == BLIP2_OK &&
         (status = open_requests(&g)) == BLIP2_OK && (status = open_engine(&g)) == BLIP2_OK &&
         (status = run(&g)) == BLIP2_OK)
         status = compare(&g);

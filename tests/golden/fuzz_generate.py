@@ -30,14 +30,16 @@ INSTRUCT = (InstructBlipForConditionalGeneration, InstructBlipProcessor)
 FAMILIES = {"opt": ("hf_blip2_opt", "left", *BLIP2),
             "t5": ("hf_blip2_t5", "right", *BLIP2),
             "instructblip-llama": ("hf_instructblip_llama", "left", *INSTRUCT),
+            "instructblip-grouped": ("hf_instructblip_llama", "left", *INSTRUCT),
             "instructblip-t5": ("hf_instructblip_t5", "right", *INSTRUCT)}
 STOPS = ["e", "at", "the", " c", "s ", "photo", "\u00e9", "ing", "or", "t t", "</s>"]
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
 
-def other_language(kind, source: Path):
+def other_language(kind, source: Path, groups: int):
     """The shipped model with another language model: T5 as it was at first, without a gate, with
-    ReLU and a tied and scaled head; Llama whose heads share keys and values."""
+    ReLU and a tied and scaled head; Llama whose heads, four of them for two groups, share keys and
+    values."""
     shipped = kind.from_pretrained(source, dtype=torch.float32)
     config = kind.config_class.from_pretrained(source)
     text = config.text_config
@@ -45,7 +47,8 @@ def other_language(kind, source: Path):
         text.feed_forward_proj, text.dense_act_fn, text.is_gated_act = "relu", "relu", False
         text.scale_decoder_outputs = True
     else:
-        text.num_key_value_heads = 1
+        text.num_attention_heads, text.num_key_value_heads = 2 * groups, groups
+        text.head_dim = text.hidden_size // text.num_attention_heads
     model = kind(config).float().eval()
     rest = {k: v for k, v in shipped.state_dict().items() if not k.startswith("language_model.")}
     model.load_state_dict(rest, strict=False)
@@ -56,12 +59,12 @@ def other_language(kind, source: Path):
     return model
 
 
-def make_model(kind, source: Path, folder: Path, seed: int):
+def make_model(kind, source: Path, folder: Path, seed: int, grouped: bool):
     """The shipped model, or one of its shape with other weights; every third has another kind of T5
-    or Llama."""
+    or Llama. grouped: one or two groups of heads in every Llama."""
     torch.manual_seed(seed)
-    if "opt" not in source.name and seed % 3 == 2:
-        model = other_language(kind, source)
+    if grouped or ("opt" not in source.name and seed % 3 == 2):
+        model = other_language(kind, source, 1 + seed % 2 if grouped else 1)
     else:
         model = kind.from_pretrained(source, dtype=torch.float32).eval()
         for name, weight in model.named_parameters():
@@ -96,6 +99,13 @@ def random_options(r: random.Random, vocab: int) -> dict:
     return options
 
 
+def in_whole_lengths(options: dict, r: random.Random, before: int) -> None:
+    """At times the same limits as lengths of the whole sequence, of which `before` ids are there."""
+    for new, whole in (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")):
+        if new in options and r.random() < 0.3:
+            options[whole] = before + options.pop(new)
+
+
 def up_to_stop(model, processor, sequences, prompt_length: int, options: dict) -> list:
     """Each row up to where it stopped, which only transformers' own criteria can tell by a string."""
     ends = model.config.text_config.eos_token_id
@@ -127,8 +137,10 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
     images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
     prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
     options = random_options(r, model.config.text_config.vocab_size)
-    inputs, out = ask(model, processor, images, prompts, options)
     side = processor.tokenizer.padding_side
+    ids = processor(images=images, text=prompts, padding=True)["input_ids"]
+    in_whole_lengths(options, r, len(ids[0]) if side == "left" else 1)
+    inputs, out = ask(model, processor, images, prompts, options)
     length = inputs["input_ids"].shape[1] if side == "left" else 0  # of what stands before new ids
     rows = up_to_stop(model, processor, out.sequences, length, options)
     new = [row[length:] for row in rows]
@@ -167,7 +179,7 @@ def run_model(bench: str, family: str, folder: Path, seed: int, count: int,
               r: random.Random) -> tuple:
     name, side, kind, processors = FAMILIES[family]
     source = GOLDEN / "models" / name
-    model = make_model(kind, source, folder / "model", seed)
+    model = make_model(kind, source, folder / "model", seed, family == "instructblip-grouped")
     (folder / "images").symlink_to(GOLDEN / "images")
     processor = processors.from_pretrained(source)
     processor.tokenizer.padding_side = side
