@@ -79,7 +79,19 @@ def make_model(kind, source: Path, folder: Path, seed: int, grouped: bool):
     return model
 
 
-def random_options(r: random.Random, vocab: int) -> dict:
+def possible_stops(tokenizer) -> list:
+    """Those that transformers takes: some piece of each must be in the vocabulary."""
+    stops = []
+    for stop in STOPS:
+        try:
+            StopStringCriteria(tokenizer, [stop])
+            stops.append(stop)
+        except ValueError:
+            pass
+    return stops
+
+
+def random_options(r: random.Random, vocab: int, stops: list) -> dict:
     beams = r.randint(1, 8)
     options = {"max_new_tokens": r.randint(1, 14), "do_sample": False, "num_beams": beams}
     if r.random() < 0.5:
@@ -95,7 +107,7 @@ def random_options(r: random.Random, vocab: int) -> dict:
         options["bad_words_ids"] = [[r.randint(3, vocab - 1) for _ in range(r.choice([1, 1, 2]))]
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
-        options["stop_strings"] = r.choices(STOPS, k=r.randint(1, 3))
+        options["stop_strings"] = r.choices(stops, k=r.randint(1, 3))
     return options
 
 
@@ -136,7 +148,8 @@ def make_case(folder: Path, model, processor, r: random.Random) -> dict:
     names = [f"p{r.randint(0, 8)}.png" for _ in range(count)]
     images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
     prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
-    options = random_options(r, model.config.text_config.vocab_size)
+    options = random_options(r, model.config.text_config.vocab_size,
+                             possible_stops(processor.tokenizer))
     side = processor.tokenizer.padding_side
     ids = processor(images=images, text=prompts, padding=True)["input_ids"]
     in_whole_lengths(options, r, len(ids[0]) if side == "left" else 1)
