@@ -48,6 +48,7 @@ static blip2_status open_requests(generation *g) {
     if (status == BLIP2_OK)
         status = make_pads(g);
     request.seen = g->pads;
+    request.logprobs = json_object_get(g->hf.golden->expect, "token_logprobs") != NULL;
     for (uint32_t i = 0; i < g->hf.count && status == BLIP2_OK; i++) {
         request.prompt = g->hf.rows[i].prompt;
         request.seen_count = counts_pads ? g->hf.rows[i].pads : 0;
@@ -96,7 +97,9 @@ static blip2_status compare(const generation *g) {
             0 ||
         (status = generated_compare_tokens(out, "new_tokens", among, reads ? start : NULL,
                                            &g->hf)) < 0 ||
-        (status = generated_compare_texts(out)) < 0 || (status = generated_compare_scores(out)) < 0)
+        (status = generated_compare_texts(out)) < 0 ||
+        (status = generated_compare_scores(out)) < 0 ||
+        (status = generated_compare_logprobs(out)) < 0)
         return status;
     return generated_compare_logits(out);
 }

@@ -54,15 +54,11 @@ static char *stripped(const b2_text_buffer *text) {
 /* Of text i. */
 static blip2_status keep_logprobs(output *out, const b2_request *request, uint32_t i,
                                   size_t columns) {
-    const b2_beam_logprobs *of_beams = &request->choice.beam_logprobs;
     size_t count = out->count * columns; /* no more than the request has */
 
     if ((out->logprob = b2_alloc_array(count, sizeof *out->logprob)) == NULL)
         return b2_fail_memory();
-    if (of_beams->top > 0)
-        b2_beam_logprobs_write(of_beams, &request->branches->beams.finished[i], out->logprob);
-    else
-        memcpy(out->logprob, request->choice.logprob, count * sizeof *out->logprob);
+    b2_request_logprobs(request, i, out->logprob);
     return BLIP2_OK;
 }
 

@@ -96,6 +96,16 @@ static blip2_status search_beams(b2_request *request, float *log_prob, int32_t *
     return status;
 }
 
+void b2_request_logprobs(const b2_request *request, uint32_t i, blip2_logprob *out) {
+    const b2_choice *choice = &request->choice;
+    size_t count = (size_t)b2_request_answer(request, i).count * (choice->logprobs + 1);
+
+    if (choice->beam_logprobs.top > 0)
+        b2_beam_logprobs_write(&choice->beam_logprobs, &request->branches->beams.finished[i], out);
+    else
+        memcpy(out, choice->logprob, count * sizeof *out);
+}
+
 blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
                                  b2_mat logits) {
     b2_branches *branches = request->branches;

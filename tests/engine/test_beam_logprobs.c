@@ -238,8 +238,7 @@ START_TEST(packing_changes_nothing) {
             if (lp == NULL)
                 continue;
             ck_assert_uint_eq(steps, b2_request_answer(requests[i], k).count);
-            b2_beam_logprobs_write(&requests[i]->choice.beam_logprobs,
-                                   &requests[i]->branches->beams.finished[k], together);
+            b2_request_logprobs(requests[i], k, together);
             for (size_t c = 0; c < steps * columns; c++) {
                 ck_assert_int_eq(lp[c].token, together[c].token);
                 ck_assert_float_eq_tol(lp[c].log_prob, together[c].log_prob, 1e-4f);
