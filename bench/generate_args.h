@@ -5,7 +5,7 @@
 #include "golden.h"
 
 typedef struct generate_args {
-    b2_request_options request; /* what is below is borrowed by it */
+    b2_request_options request;      /* what is below is borrowed by it */
     uint32_t min_length, max_length; /* these count the prompt; max_length in place of
                                         max_new_tokens, else 0 */
     uint32_t beams, answers;

@@ -111,9 +111,8 @@ blip2_status run_generate(const golden_case *golden, const char *device, verdict
     blip2_status status = generate_args_read(&g.args, golden);
 
     if (status == BLIP2_OK && (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
-        (status = count_new_tokens(&g)) == BLIP2_OK &&
-        (status = open_requests(&g)) == BLIP2_OK && (status = open_engine(&g)) == BLIP2_OK &&
-        (status = run(&g)) == BLIP2_OK)
+        (status = count_new_tokens(&g)) == BLIP2_OK && (status = open_requests(&g)) == BLIP2_OK &&
+        (status = open_engine(&g)) == BLIP2_OK && (status = run(&g)) == BLIP2_OK)
         status = compare(&g);
     blip2_engine_close(g.engine);
     generated_close(&g.out);

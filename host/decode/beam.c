@@ -199,10 +199,10 @@ static void finish_running(b2_beams *beams) {
     uint32_t newest = --beams->length;
 
     for (uint32_t i = 0; i < beams->running; i++)
-        finish_lavis(beams,
-                     &(b2_continuation){beams->sum[i], beams->parent[i],
-                                        b2_beams_tokens(beams, i)[newest]},
-                     false);
+        finish_lavis(
+            beams,
+            &(b2_continuation){beams->sum[i], beams->parent[i], b2_beams_tokens(beams, i)[newest]},
+            false);
     beams->length++;
 }
 
