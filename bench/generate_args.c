@@ -11,11 +11,12 @@ static blip2_status read_counts(generate_args *out, const golden_case *golden, c
     b2_field_u32(&fields, args, "num_beams", 1, 1024, &out->beams);
     b2_field_u32(&fields, args, "num_return_sequences", 1, 1024, &out->answers);
     b2_field_u32(&fields, args, "min_length", 0, 1 << 16, &out->min_length);
+    b2_field_u32(&fields, args, "max_length", 2, 1 << 16, &out->max_length);
     b2_field_u32(&fields, args, "no_repeat_ngram_size", 0, 1 << 16, &r->no_repeat_ngram);
     b2_field_f32(&fields, args, "length_penalty", -1e3, 1e3, &r->length_penalty);
     b2_field_f32(&fields, args, "repetition_penalty", 1e-6, 1e6, &r->repetition_penalty);
-    if (fields.status == BLIP2_OK && r->max_new_tokens == 0)
-        b2_field_fail(&fields, "max_new_tokens", "a number", NULL);
+    if (fields.status == BLIP2_OK && (r->max_new_tokens == 0) == (out->max_length == 0))
+        b2_field_fail(&fields, "max_new_tokens", "a number, or max_length", NULL);
     return golden_check(&fields);
 }
 
@@ -101,6 +102,7 @@ blip2_status generate_args_read(generate_args *out, const golden_case *golden) {
                                         "do_sample",
                                         "num_beams",
                                         "min_length",
+                                        "max_length",
                                         "length_penalty",
                                         "bad_words_ids",
                                         "no_repeat_ngram_size",

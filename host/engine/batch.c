@@ -230,6 +230,7 @@ static void add_beam(b2_batch *batch, b2_request *request) {
     uint32_t best =
         b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
 
+    best = best > request->choice.logprobs ? best : request->choice.logprobs;
     (void)add_logits(batch, request, batch->packed.rows - 1);
     batch->beam_count++;
     batch->best_count = best > batch->best_count ? best : batch->best_count;

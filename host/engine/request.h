@@ -167,6 +167,9 @@ typedef struct b2_answer {
 } b2_answer;
 /* Text i of those that the request gives, best first; the best one is request->text as well. */
 b2_answer b2_request_answer(const b2_request *request, uint32_t i);
+/* Its log-probabilities, out [count, 1 + logprobs]: each token, then the best of its place. Only
+ * where the request keeps them. */
+void b2_request_logprobs(const b2_request *request, uint32_t i, blip2_logprob *out);
 static inline uint32_t b2_request_new_count(const b2_request *request) {
     return request->branches != NULL ? request->branches->beams.length
                                      : request->decoding.new_count;

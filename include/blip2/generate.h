@@ -53,7 +53,7 @@ typedef struct blip2_generate_options {
                                         completes one; it is not cut. Not with LAVIS's beams */
     size_t stop_string_count;
     uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
-                          most 64; default 0: none. Not with beams */
+                          most 64; default 0: none */
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
@@ -85,7 +85,8 @@ BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t 
                                              size_t *count);
 
 /* Log-softmax of the logits as the model gave them (transformers' output_logits): penalties, bans
- * and sampling are not in it. */
+ * and sampling are not in it. Of beams those of the text's own ancestry, whose sum is its score
+ * only where nothing else changed the scores. */
 typedef struct blip2_logprob {
     int32_t token; /* -1: there are not so many */
     float log_prob;

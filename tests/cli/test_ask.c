@@ -213,7 +213,7 @@ static const struct {
     {"/none.png: cannot open", {"/none.png", "--question", "x"}},
     {"no language model: it answers", {PICTURE, "--question=x", "--model=" MODELS "hf_blip2_itm"}},
     {"question 1 of 1 is too long", {PICTURE, "--question=x", "--max-tokens=17"}},
-    {"--logprobs: not with beams", {PICTURE, "--question=x", "--json", "--logprobs=2"}},
+    {"--logprobs is told with --json only", {PICTURE, "--question=x", "--logprobs=2"}},
     {"--sequences: got 6", {PICTURE, "--question=x", "--sequences=6"}},
     {"stop_strings", {PICTURE, "--question=x", "--stop=x"}},
     {"'--text=x'", {PICTURE, "--text=x"}},
