@@ -13,6 +13,7 @@
 #include "group.h"
 #include "loaded.h"
 #include "texts.h"
+#include "video.h"
 
 enum { BEAMS = 5, CALL = 256 /* texts of one call of the library, if a picture has no more */ };
 
@@ -62,7 +63,9 @@ static blip2_status check_room(const session *s) {
     int64_t room = 0;
 
     for (size_t q = 0; q < s->questions.count && status == BLIP2_OK; q++) {
-        status = blip2_generate_room(s->loaded.engine, s->prompts[q], &s->options, &room);
+        if ((status = b2_video_check(&s->loaded, s->prompts[q], &s->options)) == BLIP2_OK)
+            status = blip2_generate_room(s->loaded.engine, s->prompts[q], s->loaded.frames,
+                                         &s->options, &room);
         if (status == BLIP2_OK && room < 0)
             status = b2_fail(BLIP2_EINVAL,
                              "question %zu of %zu is too long: with picture and answer it takes "
@@ -99,6 +102,7 @@ static void on_done(size_t index, const char *text, const int32_t *tokens, size_
 static void finish_picture(session *s, size_t index, const blip2_result *result, size_t first) {
     const b2_group_item *item = &s->group.items[s->group.item_of[index]];
     b2_line_head head = {.path = item->path,
+                         .frames = item->frames,
                          .show_path = s->group.show_names,
                          .show_question = s->questions.count > 1};
     b2_text_buffer lines = {0};
@@ -177,7 +181,7 @@ static blip2_status open_session(session *s) {
         (b2_loaded){.settings = settings, .progress = &s->progress, .demo = B2_DEMO_CAPTION};
     if ((status = check_template(settings->prompt)) < 0 ||
         (status = b2_questions_open(&s->questions, settings)) < 0 ||
-        (status = b2_inputs_expand(&s->inputs, settings->operands, settings->operand_count)) < 0 ||
+        (status = b2_video_inputs(&s->inputs, settings)) < 0 ||
         (status = b2_group_init(&s->group, settings, &s->progress, &s->inputs)) < 0)
         return status;
     s->group.formatted = true;
@@ -185,7 +189,8 @@ static blip2_status open_session(session *s) {
     if (!b2_size_mul(s->pictures, s->questions.count, &count) ||
         (s->pairs = b2_alloc_array(count, sizeof *s->pairs)) == NULL)
         return b2_fail_memory();
-    return BLIP2_OK;
+    s->loaded.frames = b2_video_frames(&s->inputs.names[0]);
+    return s->loaded.frames > 0 ? open_model(s) : BLIP2_OK;
 }
 
 static void close_session(session *s) {

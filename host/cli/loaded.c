@@ -79,6 +79,7 @@ static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
                                   b2_size_max(loaded->settings->beams, 1),
                               MOST_REQUESTS);
     options.max_tokens = loaded->settings->max_tokens;
+    options.max_frames = (uint32_t)b2_size_min(loaded->frames, UINT32_MAX);
     options.image_cache_bytes = (uint64_t)loaded->settings->image_cache << 20;
     return blip2_engine_open(&loaded->engine, loaded->model, &options);
 }

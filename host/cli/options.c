@@ -53,6 +53,10 @@ const b2_option b2_options[] = {
      "the prompt, {} where the question goes; default \"Question: {} Answer:\", with InstructBLIP "
      "the question alone",
      ASK, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"video", NULL,
+     "the pictures are the frames of one video, with InstructBLIP; those of a folder in the order "
+     "of the numbers in their names",
+     WRITING, B2_OPTION_FLAG, FIELD(video), 0, 0, NULL},
     {"no-clean", NULL,
      "questions as they are; otherwise in lower case and without some punctuation, as LAVIS's "
      "blip_question has them",

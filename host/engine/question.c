@@ -58,12 +58,12 @@ static blip2_status count(size_t *out, const b2_tokenizer *tokenizer, const char
     return status;
 }
 
-blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
+blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt, size_t frames,
                                  const blip2_generate_options *options, int64_t *room) {
     const blip2_model *model;
     blip2_generate_options known;
     b2_generate_plan plan;
-    size_t tokens;
+    size_t tokens, soft;
     blip2_status status;
 
     if (engine == NULL || room == NULL)
@@ -79,9 +79,10 @@ blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
         (status = b2_generate_plan_make(&plan, &known, model)) < 0 ||
         (status = count(&tokens, model->tokenizer, prompt)) < 0)
         return status;
+    soft = model->config.qformer.queries * b2_size_max(b2_size_min(frames, INT32_MAX), 1);
     /* all but the answer's last token */
     *room = left((size_t)engine->plan.limits.max_tokens + 1,
-                 model->config.qformer.queries + tokens + plan.request.max_new_tokens);
+                 soft + tokens + plan.request.max_new_tokens);
     if (model->instructions == NULL || plan.request.rule == B2_BEAM_LAVIS)
         return BLIP2_OK;
     if ((status = count(&tokens, model->instructions, prompt)) < 0)

@@ -70,10 +70,12 @@ BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *i
 BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
                                                blip2_generate_options *options,
                                                const char **prompt);
-/* How many tokens more this prompt could have in a blip2_generate with these options (NULL: the
- * defaults); below 0 it is refused, so many tokens too long. ENOTSUP: no language model. */
+/* How many tokens more this prompt could have behind a video of so many frames (0: a picture) in a
+ * blip2_generate with these options (NULL: the defaults); below 0 it is refused, so many tokens too
+ * long. ENOTSUP: no language model. */
 BLIP2_API blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
-                                           const blip2_generate_options *options, int64_t *room);
+                                           size_t frames, const blip2_generate_options *options,
+                                           int64_t *room);
 
 BLIP2_API size_t blip2_result_count(const blip2_result *result);
 /* One text, surrounding white space removed; NULL if index is out of range. */

@@ -85,7 +85,7 @@ static void compare(blip2_engine *engine, const fixture *f, blip2_compat compat,
         blip2_result *result = NULL;
         blip2_status status = blip2_generate(engine, &input, 1, &options, &result);
 
-        ck_assert_status_ok(blip2_generate_room(engine, input.prompt, &options, &room));
+        ck_assert_status_ok(blip2_generate_room(engine, input.prompt, 0, &options, &room));
         ck_assert_msg((status == BLIP2_OK) == (room >= 0), "room %lld, %s", (long long)room,
                       blip2_error_message());
         ck_assert_int_eq(status, room >= 0 ? BLIP2_OK : BLIP2_EINVAL);
@@ -119,7 +119,7 @@ static blip2_engine *of_path;
 static blip2_status path(void) {
     int64_t room;
 
-    return blip2_generate_room(of_path, "Question: is there a ring? Answer:", NULL, &room);
+    return blip2_generate_room(of_path, "Question: is there a ring? Answer:", 0, NULL, &room);
 }
 
 START_TEST(room_survives_every_failure) {
@@ -143,15 +143,15 @@ START_TEST(what_cannot_be_asked) {
 
     blip2_generate_options_init(&options, sizeof options);
     ck_assert_status(blip2_question_defaults(NULL, &options, &prompt), BLIP2_EINVAL);
-    ck_assert_status(blip2_generate_room(NULL, "", NULL, &room), BLIP2_EINVAL);
+    ck_assert_status(blip2_generate_room(NULL, "", 0, NULL, &room), BLIP2_EINVAL);
     ck_assert_status_ok(fixture_open(&f));
     ck_assert_status(blip2_question_defaults(f.model, NULL, &prompt), BLIP2_EINVAL);
     ck_assert_status(blip2_question_defaults(f.model, &options, NULL), BLIP2_EINVAL);
     engine = engine_of(f.model, SMALL);
-    ck_assert_status(blip2_generate_room(engine, "", NULL, NULL), BLIP2_EINVAL);
+    ck_assert_status(blip2_generate_room(engine, "", 0, NULL, NULL), BLIP2_EINVAL);
     options.top_k = 5; /* without do_sample */
-    ck_assert_status(blip2_generate_room(engine, "", &options, &room), BLIP2_EINVAL);
-    ck_assert_status_ok(blip2_generate_room(engine, NULL, NULL, &room));
+    ck_assert_status(blip2_generate_room(engine, "", 0, &options, &room), BLIP2_EINVAL);
+    ck_assert_status_ok(blip2_generate_room(engine, NULL, 0, NULL, &room));
     options.size = 0;
     ck_assert_status(blip2_question_defaults(f.model, &options, &prompt), BLIP2_EINVAL);
     blip2_engine_close(engine);
@@ -161,7 +161,7 @@ START_TEST(what_cannot_be_asked) {
         blip2_model_open(&model, BLIP2_SOURCE_DIR "/models/demo/lavis", NULL)); /* stage 1 */
     engine = engine_of(model, SMALL);
     ck_assert_status(blip2_question_defaults(model, &options, &prompt), BLIP2_ENOTSUP);
-    ck_assert_status(blip2_generate_room(engine, "", NULL, &room), BLIP2_ENOTSUP);
+    ck_assert_status(blip2_generate_room(engine, "", 0, NULL, &room), BLIP2_ENOTSUP);
     blip2_engine_close(engine);
     blip2_model_close(model);
 }
