@@ -154,7 +154,7 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 
 void b2_settings_free(b2_settings *settings) {
     b2_list *const lists[] = {&settings->texts, &settings->templates, &settings->bad_words,
-                              &settings->stops};
+                              &settings->questions, &settings->stops};
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         b2_free(lists[i]->texts);

@@ -19,10 +19,11 @@ typedef struct b2_list {
 } b2_list;
 
 typedef struct b2_settings {
-    const char *model;                                   /* folder; NULL: the demo model */
-    const char *device;                                  /* NULL: the library's choice */
-    const char *prompt;                                  /* NULL: none; of ask: with a {} */
-    const char *text_file, *out, *images, *split, *work; /* NULL: none */
+    const char *model;  /* folder; NULL: the demo model */
+    const char *device; /* NULL: the library's choice */
+    const char *prompt; /* NULL: none; where questions are asked: with a {} */
+    const char *text_file, *question_file, *context, *history, *caption; /* NULL: none */
+    const char *out, *images, *split, *work;                             /* NULL: none */
     const char *checkpoint, *vit, *vocabulary, *language_model, *picture;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
@@ -32,7 +33,8 @@ typedef struct b2_settings {
     float length_penalty;                                           /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
         verbatim, video;
-    b2_list texts, templates; /* each --text (or --label, --question), each --template, in order */
+    b2_list texts, templates; /* each --text (or --label, --answer), each --template, in order */
+    b2_list questions;
     b2_list bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;

@@ -91,7 +91,7 @@ static const b2_command commands[] = {
      "picture\n"
      "gives its --top answers, best first. With --json it gives {\"file\", \"prompt\", "
      "\"answers\":\n[{\"rank\", \"answer\", \"logprob\", \"loss\", \"tokens\"}]}.\n",
-     "  blip2 rank-answers picture.png --prompt \"Question: what colour is it? Answer:\" \\\n"
+     "  blip2 rank-answers picture.png --question \"what colour is it?\" \\\n"
      "      --answer red --answer blue\n"
      "  blip2 rank-answers photos/ --answers captions.txt --top 1 --json\n",
      b2_rank_answers_run},

@@ -43,6 +43,31 @@ blip2_status blip2_question_defaults(const blip2_model *model, blip2_generate_op
     return BLIP2_OK;
 }
 
+blip2_status blip2_question_prompt(char **out, const blip2_question *question) {
+    const char *prompt = question != NULL ? question->prompt : NULL;
+    b2_text_buffer text = {0};
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || question == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_question_prompt: %s is NULL",
+                       out == NULL ? "out" : "question");
+    if (prompt == NULL || *prompt == '\0')
+        prompt = question->question != NULL ? "{}" : "";
+    if (question->caption != NULL)
+        b2_text_appendf(&text, "This image has the caption \"%s\". ", question->caption);
+    if (question->history != NULL)
+        b2_text_appendf(&text, "dialog history: %s\n", question->history);
+    if (question->context != NULL)
+        b2_text_appendf(&text, "context: %s. ", question->context);
+    if (question->question != NULL)
+        b2_text_append_filled(&text, prompt, question->question);
+    else
+        b2_text_appendf(&text, "%s", prompt);
+    *out = b2_text_take(&text);
+    return *out != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
 /* What is left of `most` when `taken` of it are. */
 static int64_t left(size_t most, size_t taken) {
     return (int64_t)most - (int64_t)taken;

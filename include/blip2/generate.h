@@ -70,6 +70,17 @@ BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *i
 BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
                                                blip2_generate_options *options,
                                                const char **prompt);
+
+/* A question and what is known of its picture, which LAVIS's predict_class puts in front of it. */
+typedef struct blip2_question {
+    const char *question; /* UTF-8; NULL: none, the prompt stays as it is */
+    const char *prompt;   /* the question takes the place of each "{}"; NULL or "": it is alone */
+    const char *context, *history, *caption; /* NULL: none */
+} blip2_question;
+/* The prompt: This image has the caption "CAPTION". dialog history: HISTORY (and a new line)
+ * context: CONTEXT. PROMPT, without what there is none of. Yours to free with blip2_string_free. */
+BLIP2_API blip2_status blip2_question_prompt(char **out, const blip2_question *question);
+
 /* How many tokens more this prompt could have behind a video of so many frames (0: a picture) in a
  * blip2_generate with these options (NULL: the defaults); below 0 it is refused, so many tokens too
  * long. ENOTSUP: no language model. */

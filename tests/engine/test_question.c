@@ -167,6 +167,49 @@ START_TEST(what_cannot_be_asked) {
 }
 END_TEST
 
+static const struct {
+    blip2_question question;
+    const char *prompt;
+} prompts[] = {
+    {{0}, ""},
+    {{.question = "why?"}, "why?"},
+    {{.question = "why?", .prompt = ""}, "why?"},
+    {{.question = "why?", .prompt = "Question: {} Answer:"}, "Question: why? Answer:"},
+    {{.question = "{}", .prompt = "{} or {}"}, "{} or {}"},
+    {{.question = "why?", .prompt = "a ring"}, "a ring"},
+    {{.prompt = "a {} ring"}, "a {} ring"},
+    {{.context = "a cat"}, "context: a cat. "},
+    {{.question = "why?", .context = "c", .history = "h {}", .caption = "t"},
+     "This image has the caption \"t\". dialog history: h {}\ncontext: c. why?"},
+};
+
+START_TEST(what_is_known_stands_in_front) {
+    char *prompt;
+
+    ck_assert_status_ok(blip2_question_prompt(&prompt, &prompts[_i].question));
+    ck_assert_str_eq(prompt, prompts[_i].prompt);
+    blip2_string_free(prompt);
+    ck_assert_status(blip2_question_prompt(&prompt, NULL), BLIP2_EINVAL);
+    ck_assert_ptr_null(prompt);
+    ck_assert_status(blip2_question_prompt(NULL, &prompts[_i].question), BLIP2_EINVAL);
+}
+END_TEST
+
+static blip2_status make_prompt(void) {
+    const blip2_question *question = &prompts[sizeof prompts / sizeof *prompts - 1].question;
+    char *prompt;
+    blip2_status status = blip2_question_prompt(&prompt, question);
+
+    ck_assert((status == BLIP2_OK) == (prompt != NULL));
+    blip2_string_free(prompt);
+    return status;
+}
+
+START_TEST(prompts_survive_every_failure) {
+    fail_each_allocation(make_prompt, 1);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("question");
     TCase *tests = tcase_create("question");
@@ -176,6 +219,8 @@ int main(void) {
     tcase_add_test(tests, a_shorter_struct_is_not_overrun);
     tcase_add_loop_test(tests, room_is_what_generate_has, 0, FAMILIES);
     tcase_add_loop_test(tests, room_survives_every_failure, 0, FAMILIES);
+    tcase_add_loop_test(tests, what_is_known_stands_in_front, 0, sizeof prompts / sizeof *prompts);
+    tcase_add_test(tests, prompts_survive_every_failure);
     tcase_add_test(tests, what_cannot_be_asked);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
