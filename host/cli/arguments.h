@@ -28,7 +28,7 @@ typedef struct b2_settings {
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
-        match_found, end, segments;
+        match_found, end, segments, max_prompt_tokens;
     float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
     float length_penalty;                                           /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,

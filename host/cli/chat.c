@@ -299,6 +299,7 @@ static blip2_status open_session(session *s) {
     blip2_generate_options_init(&asked, sizeof asked);
     blip2_generate_options_init(&s->options, sizeof s->options);
     b2_decoding_options_set(&s->options, s->settings);
+    s->options.max_prompt_tokens = UINT32_MAX; /* turns leave, which is told */
     s->options.on_text = on_text;
     s->options.payload = s;
     if ((status = take_operands(s, s->settings->operands, s->settings->operand_count)) < 0 ||

@@ -203,6 +203,11 @@ const b2_option b2_options[] = {
     {"compat", "NAME",
      "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's",
      ASK, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
+    {"max-prompt-tokens", "N",
+     "longer prompts are cut to their first N tokens; default: not, with --compat lavis those of "
+     "OPT "
+     "at 32, as LAVIS does",
+     CAPTION | ASK, B2_OPTION_COUNT, FIELD(max_prompt_tokens), 1, 1000000, NULL},
     {"sample", NULL,
      "draw tokens by their probabilities; with --beams, LAVIS's use_nucleus_sampling", WRITING,
      B2_OPTION_FLAG, FIELD(sample), 0, 0, NULL},

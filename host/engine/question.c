@@ -38,6 +38,7 @@ blip2_status blip2_question_defaults(const blip2_model *model, blip2_generate_op
     known.length_penalty = config->language == B2_LANGUAGE_T5 ? &t5_penalty : &opt_penalty;
     known.repetition_penalty = config->instructed ? instructed_penalty : 1.0f;
     known.compat = BLIP2_COMPAT_LAVIS;
+    known.max_prompt_tokens = UINT32_MAX; /* LAVIS would cut OPT's question, and "Answer:" */
     memcpy(options, &known, b2_size_min(known.size, sizeof known));
     *prompt = config->instructed ? "{}" : "Question: {} Answer:";
     return BLIP2_OK;
@@ -104,6 +105,8 @@ blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
         (status = b2_generate_plan_make(&plan, &known, model)) < 0 ||
         (status = count(&tokens, model->tokenizer, prompt)) < 0)
         return status;
+    if (plan.request.max_prompt_tokens != 0)
+        tokens = b2_size_min(tokens, plan.request.max_prompt_tokens);
     soft = model->config.qformer.queries * b2_size_max(b2_size_min(frames, INT32_MAX), 1);
     /* all but the answer's last token */
     *room = left((size_t)engine->plan.limits.max_tokens + 1,

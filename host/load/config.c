@@ -43,6 +43,7 @@ static const b2_config defaults = {
     .bos = -1,
     .pad = -1,
     .instruction = 128,
+    .prompt = 32,
     .itc_width = 256,
 };
 void b2_config_default(b2_config *out) {

@@ -113,6 +113,8 @@ typedef struct b2_config {
     bool instructed;       /* InstructBLIP: the Q-Former reads the prompt as well */
     uint32_t instruction;  /* LAVIS's max_txt_len, 128: where its rules hold, longer prompts are cut
                               on the left for the Q-Former. Hugging Face has no such limit */
+    uint32_t prompt; /* LAVIS's max_txt_len of OPT, 32: where its rules hold, longer prompts are
+                        cut on the right */
     b2_image_config image;
     int32_t image_token;               /* image_token_index; -1: none */
     int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */

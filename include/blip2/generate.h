@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
- * the repetition penalty counts. */
+/* Whose rules hold where the two original programs differ: how beams' texts are weighed, what the
+ * repetition penalty counts, where prompts are cut. */
 typedef enum blip2_compat {
     BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
     BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
@@ -54,6 +54,10 @@ typedef struct blip2_generate_options {
     size_t stop_string_count;
     uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
                           most 64; default 0: none. Not with beams */
+    uint32_t max_prompt_tokens; /* longer prompts are cut to their first so many tokens, special
+                                   ones counted and kept, for the language model. Default: as compat
+                                   has it; LAVIS cuts OPT's at its max_txt_len (32), nothing else is
+                                   cut. UINT32_MAX: none is */
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
@@ -65,8 +69,9 @@ BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *i
 
 /* How LAVIS's predict_answers asks this checkpoint: sets in options, which _init has been called
  * for, 5 beams, 10 new tokens (Vicuna 9), the length penalty (T5 -1, else 0), the repetition
- * penalty (InstructBLIP 1.5, else 1) and compat LAVIS; *prompt, which is not yours to free, is the
- * prompt with "{}" where the question goes. ENOTSUP: there is no language model. */
+ * penalty (InstructBLIP 1.5, else 1), compat LAVIS, and that no prompt is cut; *prompt, which is
+ * not yours to free, is the prompt with "{}" where the question goes. ENOTSUP: there is no language
+ * model. */
 BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
                                                blip2_generate_options *options,
                                                const char **prompt);
