@@ -115,6 +115,10 @@ typedef struct blip2_model_options {
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *progress_payload;
     blip2_compute compute; /* default AUTO */
+    /* Pixels of the pictures that the vision tower reads, multiples of its patches: positions are
+     * interpolated (transformers' interpolate_pos_encoding). Default: the checkpoint's size; both
+     * or none. It is part of the model's digest. */
+    uint32_t image_height, image_width;
 } blip2_model_options;
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 

@@ -29,6 +29,7 @@ typedef struct b2_settings {
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
         match_found, end, segments, max_prompt_tokens;
+    uint32_t image_pixels[2]; /* height, width; 0: the checkpoint's */
     float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
     float length_penalty;                                           /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
@@ -77,7 +78,8 @@ typedef enum b2_option_kind {
     B2_OPTION_TEXTS,  /* one more of a b2_list */
     B2_OPTION_COUNT,  /* uint32_t between least and most */
     B2_OPTION_NUMBER, /* float between least and most */
-    B2_OPTION_CHOICE  /* uint32_t: index into choices */
+    B2_OPTION_CHOICE, /* uint32_t: index into choices */
+    B2_OPTION_SIZE    /* uint32_t[2]: "HxW", or "N" for both, between least and most */
 } b2_option_kind;
 
 typedef struct b2_option {

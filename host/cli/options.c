@@ -264,6 +264,10 @@ const b2_option b2_options[] = {
     {"weights", "TYPE",
      "type of the matrices that are written: auto (as stored), f32, f16, bf16; default auto",
      CONVERT, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
+    {"image-size", "HxW",
+     "pixels that pictures are resized to, multiples of the model's patches: its positions are "
+     "interpolated; default: the checkpoint's size",
+     WITH_MODEL, B2_OPTION_SIZE, FIELD(image_pixels), 1, 8192, NULL},
     {"json", NULL, "JSON for scripts", WITH_JSON | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
     {"stats", NULL, "say at the end what was computed and what was found in the picture cache",
      WITH_MODEL, B2_OPTION_FLAG, FIELD(stats), 0, 0, NULL},

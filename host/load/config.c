@@ -64,6 +64,29 @@ static void check_patches(b2_fields *f, const char *key, uint32_t width, uint32_
                             f->file, f->section, key, MAX_PATCHES, width / patch, height / patch);
 }
 
+blip2_status b2_config_set_image_size(b2_config *config, uint32_t height, uint32_t width) {
+    b2_vit_config *vit = &config->vit;
+    uint32_t patch = vit->patch;
+
+    if (height == 0 && width == 0)
+        return BLIP2_OK;
+    if (height == 0 || width == 0 || height > MAX_IMAGE || width > MAX_IMAGE ||
+        height % patch != 0 || width % patch != 0 ||
+        (uint64_t)(height / patch) * (width / patch) > MAX_PATCHES)
+        return b2_fail(BLIP2_EINVAL,
+                       "image_height, image_width: got %u and %u, expected multiples of the patch "
+                       "size %u up to %d, at most %d patches",
+                       height, width, patch, MAX_IMAGE, MAX_PATCHES);
+    config->image.height = height;
+    config->image.width = width;
+    if (height == vit->image && width == vit->image)
+        return BLIP2_OK;
+    vit->image_height = height;
+    vit->image_width = width;
+    vit->resize_positions = true;
+    return BLIP2_OK;
+}
+
 static void read_vit(b2_fields *f, const json_t *top, b2_vit_config *vit) {
     const json_t *object = b2_field_object(f, top, "vision_config");
 
