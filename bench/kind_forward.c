@@ -315,8 +315,16 @@ static void forward_close(forward *f) {
 }
 
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images", "preprocess",   "image_size",        "prompts",
-                                        "texts",  "padding_side", "decoder_input_ids", NULL};
+    static const char *const known[] = {"images",
+                                        "preprocess",
+                                        "image_size",
+                                        "prompts",
+                                        "texts",
+                                        "padding_side",
+                                        "decoder_input_ids",
+                                        "pixel_size_h_w",
+                                        "interpolate_pos_encoding",
+                                        NULL};
     static const watch_name names[] = {{"vit.features", "vision_last_hidden", false},
                                        {"qformer.out", "qformer_out", false},
                                        {"soft_prompt", "soft_prompt", false}};

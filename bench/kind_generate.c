@@ -105,8 +105,15 @@ static blip2_status compare(const generation *g) {
 }
 
 blip2_status run_generate(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images",       "preprocess",    "image_size", "prompts",
-                                        "padding_side", "generate_args", NULL};
+    static const char *const known[] = {"images",
+                                        "preprocess",
+                                        "image_size",
+                                        "prompts",
+                                        "padding_side",
+                                        "generate_args",
+                                        "pixel_size_h_w",
+                                        "interpolate_pos_encoding",
+                                        NULL};
     generation g = {.v = v, .hf = {.golden = golden}};
     blip2_status status = generate_args_read(&g.args, golden);
 

@@ -118,6 +118,10 @@ typedef struct blip2_model_options {
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *progress_payload;
     blip2_compute compute; /* default AUTO */
+    /* Pixels of the pictures that the vision tower reads, multiples of its patches: positions are
+     * interpolated (transformers' interpolate_pos_encoding). Default: the checkpoint's size; both
+     * or none. It is part of the model's digest. */
+    uint32_t image_height, image_width;
 } blip2_model_options;
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 
@@ -127,14 +131,16 @@ BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory
                                         const blip2_model_options *options);
 BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */
 
-/* Non-zero if the model can do a task: "caption", "vqa" (blip2_generate), "features", "match",
- * "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
+/* Non-zero if the model can do a task: "caption", "vqa", "video" (blip2_generate), "features",
+ * "match", "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
 BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
 /* Tells a checkpoint from others, as 64 hexadecimal digits and a zero: SHA-256 of its small files,
  * of all tensors' names and shapes and a sample of their data, and of how pictures are read. */
 BLIP2_API blip2_status blip2_model_digest(const blip2_model *model, char hex[65]);
 /* What contrast is divided by before a softmax: the checkpoint's, or 0.07 where it has none. */
 BLIP2_API float blip2_model_temperature(const blip2_model *model);
+/* Tokens that a picture, or each frame of a video, takes in front of a prompt. */
+BLIP2_API uint32_t blip2_model_image_tokens(const blip2_model *model);
 
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */
@@ -162,7 +168,8 @@ BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *da
 BLIP2_API blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_t width,
                                             uint32_t height, size_t row_bytes);
 /* A video: count frames (copied) in their order, for blip2_generate with InstructBLIP, which reads
- * each with the prompt and has Q rows of max_tokens for each. Other calls take pictures only. */
+ * each with the prompt; each takes blip2_model_image_tokens of max_tokens. Other calls take
+ * pictures only. */
 BLIP2_API blip2_status blip2_image_from_frames(blip2_image **out, const blip2_image *const *frames,
                                                size_t count);
 BLIP2_API uint32_t blip2_image_width(const blip2_image *image);
@@ -183,6 +190,8 @@ typedef struct blip2_engine_options {
                                    least max_requests pictures are; default 64 MiB */
     uint32_t max_waiting;       /* requests of submitted jobs (blip2/submit.h) that may wait for
                                    others to finish, more are refused as busy; default 1024 */
+    uint32_t max_frames;        /* the default of max_tokens has room for a video of so many frames;
+                                   default 1 */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 

@@ -15,6 +15,8 @@ void b2_decoding_options_set(blip2_generate_options *options, const b2_settings 
         options->length_penalty = &settings->length_penalty;
     if (settings->compat != BLIP2_COMPAT_AUTO)
         options->compat = (blip2_compat)settings->compat;
+    if (settings->max_prompt_tokens != 0 || settings->compat == BLIP2_COMPAT_LAVIS)
+        options->max_prompt_tokens = settings->max_prompt_tokens;
     options->min_new_tokens = settings->min_new_tokens;
     options->num_return_sequences = settings->sequences;
     options->do_sample = settings->sample;

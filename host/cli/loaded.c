@@ -57,6 +57,8 @@ static blip2_status open_model(b2_loaded *loaded) {
     options.threads = settings->threads;
     options.weight_type = (blip2_weight_type)settings->weights;
     options.compute = (blip2_compute)settings->compute;
+    options.image_height = settings->image_pixels[0];
+    options.image_width = settings->image_pixels[1];
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = loaded;
     options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
@@ -79,6 +81,7 @@ static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
                                   b2_size_max(loaded->settings->beams, 1),
                               MOST_REQUESTS);
     options.max_tokens = loaded->settings->max_tokens;
+    options.max_frames = (uint32_t)b2_size_min(loaded->frames, UINT32_MAX);
     options.image_cache_bytes = (uint64_t)loaded->settings->image_cache << 20;
     return blip2_engine_open(&loaded->engine, loaded->model, &options);
 }

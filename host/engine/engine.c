@@ -32,6 +32,13 @@ static uint32_t most_tokens(const blip2_model *model) {
                                                 : qformer->queries + qformer->positions;
 }
 
+/* What is usual, and room for the further frames of a video. */
+static uint32_t default_tokens(uint32_t queries, uint32_t frames, uint32_t positions) {
+    uint64_t tokens = DEFAULT_TOKENS + (uint64_t)queries * (frames > 0 ? frames - 1 : 0);
+
+    return tokens < positions ? (uint32_t)tokens : positions;
+}
+
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
                                 const blip2_engine_options *options) {
     const b2_qformer_config *qformer = &model->config.qformer;
@@ -39,8 +46,9 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     uint32_t least = qformer->queries + 1; /* a start token; a new one is not fed */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
-    uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
-                                               : (uint32_t)b2_size_min(DEFAULT_TOKENS, positions);
+    uint32_t tokens = options->max_tokens != 0
+                          ? options->max_tokens
+                          : default_tokens(qformer->queries, options->max_frames, positions);
 
     if (requests > MOST_REQUESTS)
         return b2_fail(BLIP2_EINVAL, "max_requests: got %u, expected at most %d", requests,

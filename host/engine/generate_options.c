@@ -54,6 +54,15 @@ blip2_status b2_generate_rule(b2_beam_rule *out, blip2_compat compat, const blip
     return b2_fail(BLIP2_EINVAL, "compat: %d is none of AUTO, HF, LAVIS", (int)compat);
 }
 
+/* 0: not cut. */
+static uint32_t most_prompt_tokens(const blip2_generate_options *options, const blip2_model *model,
+                                   b2_beam_rule rule) {
+    if (options->max_prompt_tokens != 0)
+        return options->max_prompt_tokens;
+    return rule == B2_BEAM_LAVIS && model->config.language == B2_LANGUAGE_OPT ? model->config.prompt
+                                                                              : 0;
+}
+
 static float or_else(float value, float otherwise) {
     return value != 0.0f ? value : otherwise;
 }
@@ -67,6 +76,7 @@ blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_o
     if ((status = check_unused(options)) < 0 || (status = plan_answers(out, options)) < 0 ||
         (status = b2_generate_rule(&request->rule, options->compat, model)) < 0)
         return status;
+    request->max_prompt_tokens = most_prompt_tokens(options, model, request->rule);
     request->min_new_tokens = options->min_new_tokens;
     request->max_new_tokens =
         options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS;

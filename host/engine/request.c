@@ -30,6 +30,14 @@ static blip2_status check_prompt(const blip2_model *model, const b2_tokens *toke
     return BLIP2_OK;
 }
 
+void b2_request_cut_prompt(const blip2_model *model, b2_tokens *tokens, uint32_t most) {
+    if (most == 0 || tokens->count <= most)
+        return;
+    if (model->writer.reads)
+        tokens->ids[most - 1] = tokens->ids[tokens->count - 1];
+    tokens->count = most;
+}
+
 /* What is left are the first token, [CLS], and the last limit - 1. */
 static void cut_left(b2_tokens *tokens, size_t limit) {
     if (tokens->count <= limit)
@@ -182,8 +190,7 @@ static blip2_status init(b2_request *request, const b2_request_options *options)
     if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
         (status = encode_instruction(request, prompt, options->rule)) < 0)
         goto out;
-    if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
-        tokens.count = options->max_prompt_tokens;
+    b2_request_cut_prompt(request->model, &tokens, options->max_prompt_tokens);
     if (tokens.count > limit || options->max_new_tokens > limit || soft > limit ||
         soft + tokens.count + options->max_new_tokens > limit + 1) {
         status = b2_fail(BLIP2_EINVAL,

@@ -101,7 +101,7 @@ struct b2_request {
 
 typedef struct b2_request_options {
     const char *prompt;         /* NULL: none */
-    uint32_t max_prompt_tokens; /* longer ones are cut, as LAVIS does; 0: not */
+    uint32_t max_prompt_tokens; /* longer ones are cut (b2_request_cut_prompt); 0: not */
     uint32_t min_new_tokens, max_new_tokens;
     float repetition_penalty;
     uint32_t beams;   /* 0: no beam search */
@@ -127,6 +127,9 @@ typedef struct b2_request_options {
  * is ENOTSUP but for InstructBLIP. */
 blip2_status b2_request_open(b2_request **out, const blip2_model *model, const blip2_image *image,
                              const b2_request_options *options);
+/* The first `most` tokens of a prompt, its end kept where a tokenizer puts one behind (T5's): what
+ * a truncating tokenizer gives. 0: all. */
+void b2_request_cut_prompt(const blip2_model *model, b2_tokens *tokens, uint32_t most);
 /* wanted: mode and what is wanted. max_text_tokens: longer texts are cut, their last token (the
  * end) kept. The text is UTF-8; NULL for B2_SCORE_IMAGE, as the image is for B2_SCORE_TEXT. */
 blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,

@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
- * the repetition penalty counts. */
+/* Whose rules hold where the two original programs differ: how beams' texts are weighed, what the
+ * repetition penalty counts, where prompts are cut. */
 typedef enum blip2_compat {
     BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
     BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
@@ -54,6 +54,10 @@ typedef struct blip2_generate_options {
     size_t stop_string_count;
     uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
                           most 64; default 0: none */
+    uint32_t max_prompt_tokens; /* longer prompts are cut to their first so many tokens, special
+                                   ones counted and kept, for the language model. Default: as compat
+                                   has it; LAVIS cuts OPT's at its max_txt_len (32), nothing else is
+                                   cut. UINT32_MAX: none is */
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
@@ -65,15 +69,29 @@ BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *i
 
 /* How LAVIS's predict_answers asks this checkpoint: sets in options, which _init has been called
  * for, 5 beams, 10 new tokens (Vicuna 9), the length penalty (T5 -1, else 0), the repetition
- * penalty (InstructBLIP 1.5, else 1) and compat LAVIS; *prompt, which is not yours to free, is the
- * prompt with "{}" where the question goes. ENOTSUP: there is no language model. */
+ * penalty (InstructBLIP 1.5, else 1), compat LAVIS, and that no prompt is cut; *prompt, which is
+ * not yours to free, is the prompt with "{}" where the question goes. ENOTSUP: there is no language
+ * model. */
 BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
                                                blip2_generate_options *options,
                                                const char **prompt);
-/* How many tokens more this prompt could have in a blip2_generate with these options (NULL: the
- * defaults); below 0 it is refused, so many tokens too long. ENOTSUP: no language model. */
+
+/* A question and what is known of its picture, which LAVIS's predict_class puts in front of it. */
+typedef struct blip2_question {
+    const char *question; /* UTF-8; NULL: none, the prompt stays as it is */
+    const char *prompt;   /* the question takes the place of each "{}"; NULL or "": it is alone */
+    const char *context, *history, *caption; /* NULL: none */
+} blip2_question;
+/* The prompt: This image has the caption "CAPTION". dialog history: HISTORY (and a new line)
+ * context: CONTEXT. PROMPT, without what there is none of. Yours to free with blip2_string_free. */
+BLIP2_API blip2_status blip2_question_prompt(char **out, const blip2_question *question);
+
+/* How many tokens more this prompt could have behind a video of so many frames (0: a picture) in a
+ * blip2_generate with these options (NULL: the defaults); below 0 it is refused, so many tokens too
+ * long. ENOTSUP: no language model. */
 BLIP2_API blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
-                                           const blip2_generate_options *options, int64_t *room);
+                                           size_t frames, const blip2_generate_options *options,
+                                           int64_t *room);
 
 BLIP2_API size_t blip2_result_count(const blip2_result *result);
 /* One text, surrounding white space removed; NULL if index is out of range. */

@@ -231,6 +231,32 @@ START_TEST(bad_input_is_told) {
 }
 END_TEST
 
+#define LONG "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l"
+
+/* LAVIS cuts what OPT reads at 32 tokens: with --compat lavis, or where one asks for it. */
+START_TEST(prompts_are_cut_if_wanted) {
+    outcome whole, cut, asked;
+
+    RUN(&whole, "caption", TINY, PICTURE, "--prompt=" LONG);
+    RUN(&cut, "caption", TINY, PICTURE, "--prompt=" LONG, "--max-prompt-tokens=32");
+    expect_success(&cut);
+    ck_assert_str_ne(whole.out, cut.out);
+    RUN(&whole, "caption", TINY, PICTURE, "--prompt=" LONG, "--compat=lavis");
+    ck_assert_str_eq(whole.out, cut.out); /* greedily nothing else differs */
+    RUN(&whole, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG);
+    ck_assert_str_ne(whole.out, cut.out);
+    RUN(&asked, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG, "--compat=lavis");
+    ck_assert_str_eq(asked.out, cut.out);
+    RUN(&asked, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG, "--max-prompt-tokens=32");
+    ck_assert_str_eq(asked.out, cut.out);
+    RUN(&asked, "caption", PICTURE, "--max-prompt-tokens=0");
+    expect_complaint(&asked, 2, "expected a whole number from 1");
+}
+END_TEST
+
 START_TEST(a_question_of_ten_thousand_words) {
     static char text[40001];
     char file[512];
@@ -271,6 +297,7 @@ TCase *ask_tests(void) {
     tcase_add_loop_test(tests, defaults_are_those_of_lavis, 0, sizeof families / sizeof *families);
     tcase_add_test(tests, options_and_prompts_of_ones_own);
     tcase_add_loop_test(tests, bad_input_is_told, 0, sizeof bad / sizeof *bad);
+    tcase_add_test(tests, prompts_are_cut_if_wanted);
     tcase_add_test(tests, a_question_of_ten_thousand_words);
     tcase_add_test(tests, unwritable_output_is_told);
     return tests;

@@ -191,6 +191,7 @@ START_TEST(bad_prompts) {
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "its Q-Former reads instructions"));
     ck_assert_status(blip2_match(engine, &f.inputs[1], 1, NULL, &score), BLIP2_ENOTSUP);
     ck_assert(blip2_model_can(f.model, "caption") && blip2_model_can(f.model, "vqa"));
+    ck_assert(blip2_model_can(f.model, "video"));
     ck_assert(!blip2_model_can(f.model, "features") && !blip2_model_can(f.model, "match"));
     blip2_engine_close(engine);
     fixture_close(&f);
