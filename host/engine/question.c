@@ -79,8 +79,8 @@ blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
         (status = b2_generate_plan_make(&plan, &known, model)) < 0 ||
         (status = count(&tokens, model->tokenizer, prompt)) < 0)
         return status;
-    /* all but the answer's last token */
-    *room = left((size_t)engine->plan.limits.max_tokens + 1,
+    /* all but the answer's last token, unless it is fed as well */
+    *room = left((size_t)engine->plan.limits.max_tokens + (plan.request.penalty_alpha == 0.0f),
                  model->config.qformer.queries + tokens + plan.request.max_new_tokens);
     if (model->instructions == NULL || plan.request.rule == B2_BEAM_LAVIS)
         return BLIP2_OK;
