@@ -3,7 +3,8 @@
 
     python3 fuzz_generate.py BLIP2_BENCH [--family opt] [--cases 500] [--models 5] [--seed 1]
 
-(needs torch, transformers 5, safetensors, pillow). Every sequence must be the same. Where one is
+(needs torch, transformers 5, safetensors, pillow). With --contrastive they are of contrastive search,
+which transformers had up to 4.49 (and needs that). Every sequence must be the same. Where one is
 not, transformers is asked again in double precision: if that disagrees with its own answer in single
 precision, the choice hung on the last bits, and the case is listed as close; else it is a failure.
 """
@@ -31,6 +32,7 @@ FAMILIES = {"opt": ("hf_blip2_opt", "left", *BLIP2),
             "t5": ("hf_blip2_t5", "right", *BLIP2),
             "instructblip-llama": ("hf_instructblip_llama", "left", *INSTRUCT),
             "instructblip-t5": ("hf_instructblip_t5", "right", *INSTRUCT)}
+DTYPE = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
 STOPS = ["e", "at", "the", " c", "s ", "photo", "\u00e9", "ing", "or", "t t", "</s>"]
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
@@ -38,7 +40,7 @@ WORDS = "a the photo of dog cat picture question: how many are there? answer: re
 def other_language(kind, source: Path):
     """The shipped model with another language model: T5 as it was at first, without a gate, with
     ReLU and a tied and scaled head; Llama whose heads share keys and values."""
-    shipped = kind.from_pretrained(source, dtype=torch.float32)
+    shipped = kind.from_pretrained(source, **{DTYPE: torch.float32})
     config = kind.config_class.from_pretrained(source)
     text = config.text_config
     if text.model_type == "t5":
@@ -63,7 +65,7 @@ def make_model(kind, source: Path, folder: Path, seed: int):
     if "opt" not in source.name and seed % 3 == 2:
         model = other_language(kind, source)
     else:
-        model = kind.from_pretrained(source, dtype=torch.float32).eval()
+        model = kind.from_pretrained(source, **{DTYPE: torch.float32}).eval()
         for name, weight in model.named_parameters():
             if seed > 0 and "norm" not in name.lower():
                 weight.data += 0.5 * weight.data.std() * torch.randn_like(weight)
@@ -76,8 +78,8 @@ def make_model(kind, source: Path, folder: Path, seed: int):
     return model
 
 
-def random_options(r: random.Random, vocab: int) -> dict:
-    beams = r.randint(1, 8)
+def random_options(r: random.Random, vocab: int, contrastive: bool) -> dict:
+    beams = 1 if contrastive else r.randint(1, 8)
     options = {"max_new_tokens": r.randint(1, 14), "do_sample": False, "num_beams": beams}
     if r.random() < 0.5:
         options["repetition_penalty"] = r.choice([0.8, 1.1, 1.5, 3.0])
@@ -92,7 +94,10 @@ def random_options(r: random.Random, vocab: int) -> dict:
         options["bad_words_ids"] = [[r.randint(3, vocab - 1) for _ in range(r.choice([1, 1, 2]))]
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
-        options["stop_strings"] = r.choices(STOPS, k=r.randint(1, 3))
+        stops = [s for s in STOPS if s.isascii() or not contrastive]  # 4.49 refuses others
+        options["stop_strings"] = r.choices(stops, k=r.randint(1, 3))
+    if contrastive:
+        options |= {"penalty_alpha": r.choice([0.1, 0.4, 0.6, 0.8, 1.0]), "top_k": r.randint(2, 12)}
     return options
 
 
@@ -121,12 +126,12 @@ def ask(model, processor, images, prompts, options):
     return inputs, out
 
 
-def make_case(folder: Path, model, processor, r: random.Random) -> dict:
+def make_case(folder: Path, model, processor, r: random.Random, contrastive: bool) -> dict:
     count = r.randint(1, 5)
     names = [f"p{r.randint(0, 8)}.png" for _ in range(count)]
     images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
     prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
-    options = random_options(r, model.config.text_config.vocab_size)
+    options = random_options(r, model.config.text_config.vocab_size, contrastive)
     inputs, out = ask(model, processor, images, prompts, options)
     side = processor.tokenizer.padding_side
     length = inputs["input_ids"].shape[1] if side == "left" else 0  # of what stands before new ids
@@ -164,14 +169,15 @@ def is_close(model, processor, case: dict) -> bool:
 
 
 def run_model(bench: str, family: str, folder: Path, seed: int, count: int,
-              r: random.Random) -> tuple:
+              r: random.Random, contrastive: bool) -> tuple:
     name, side, kind, processors = FAMILIES[family]
     source = GOLDEN / "models" / name
     model = make_model(kind, source, folder / "model", seed)
     (folder / "images").symlink_to(GOLDEN / "images")
     processor = processors.from_pretrained(source)
     processor.tokenizer.padding_side = side
-    cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r) for i in range(count)}
+    cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r, contrastive)
+             for i in range(count)}
     result = subprocess.run(
         [bench, "verify", "--json", "--device", "cpu", *(str(folder / n) for n in cases)],
         capture_output=True, text=True)
@@ -198,13 +204,14 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--contrastive", action="store_true")
     options = parser.parse_args()
     totals = [0, 0, 0]
     for m in range(options.models):
         with tempfile.TemporaryDirectory() as folder:
             counts = run_model(options.bench, options.family, Path(folder),
                                m and options.seed * 1000 + m, options.cases // options.models,
-                               random.Random(options.seed * 1000 + m))
+                               random.Random(options.seed * 1000 + m), options.contrastive)
         totals = [a + b for a, b in zip(totals, counts)]
     print("{} the same, {} close, {} failed".format(*totals))
     sys.exit(totals[2] > 0)
