@@ -4,7 +4,7 @@
     python3 fuzz_generate.py BLIP2_BENCH [--family opt] [--cases 500] [--models 5] [--seed 1]
 
 (needs torch, transformers 5, safetensors, pillow). With --contrastive they are of contrastive search,
-which transformers had up to 4.49 (and needs that). Every sequence must be the same. Where one is
+which needs transformers 4.53. Every sequence must be the same. Where one is
 not, transformers is asked again in double precision: if that disagrees with its own answer in single
 precision, the choice hung on the last bits, and the case is listed as close; else it is a failure.
 """
@@ -94,7 +94,7 @@ def random_options(r: random.Random, vocab: int, contrastive: bool) -> dict:
         options["bad_words_ids"] = [[r.randint(3, vocab - 1) for _ in range(r.choice([1, 1, 2]))]
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
-        stops = [s for s in STOPS if s.isascii() or not contrastive]  # 4.49 refuses others
+        stops = [s for s in STOPS if s.isascii() or not contrastive]  # others may be refused
         options["stop_strings"] = r.choices(stops, k=r.randint(1, 3))
     if contrastive:
         options |= {"penalty_alpha": r.choice([0.1, 0.4, 0.6, 0.8, 1.0]), "top_k": r.randint(2, 12)}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Make the cases of contrastive search, with transformers 4.49, the last ones that had it without code
-from elsewhere:
+"""Make the cases of contrastive search, with transformers 4.53 (its later ones take it from elsewhere, 4.49
+loses the mask of an encoder):
 
     hf_opt_contrastive  hf_opt350_contrastive  hf_t5_contrastive  hf_illama_contrastive
     hf_opt_contrastive_rep    with what changes scores
 
-    python3 contrastive.py GOLDEN_FOLDER      (needs torch, transformers 4.49, pillow, safetensors)
+    python3 contrastive.py GOLDEN_FOLDER      (needs torch, transformers 4.53, pillow, safetensors)
 
 Each is computed again in double precision, with the same tokens, and the scores of the candidates
 chosen and passed over are further than 1e-4 apart at every step.
@@ -39,7 +39,7 @@ CASES = {
 
 
 def open_model(kind, folder: Path):
-    """4.49 does not know that the soft prompt is as wide as embeddings are, not hidden states."""
+    """It does not know that the soft prompt is as wide as embeddings are, not hidden states."""
     model = kind(kind.config_class.from_pretrained(folder)).eval()
     text, qformer = model.config.text_config, model.config.qformer_config
     width = getattr(text, "word_embed_proj_dim", text.hidden_size)
