@@ -28,8 +28,9 @@ typedef struct b2_settings {
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
         match_found, end, segments;
-    float repetition_penalty, temperature, top_p, min_p, typical_p, penalty_alpha; /* 0: not given */
-    float length_penalty;                                           /* NAN: not given */
+    float repetition_penalty, temperature, top_p, min_p, typical_p,
+        penalty_alpha;    /* 0: not given */
+    float length_penalty; /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
         verbatim;
     b2_list texts, templates; /* each --text (or --label, --question), each --template, in order */

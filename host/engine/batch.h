@@ -53,10 +53,10 @@ typedef struct b2_batch {
                               contrastive search, which come first */
     uint32_t best_count;   /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
-    int32_t *pages;      /* host [max_pages] scratch */
-    b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
-    bool sampled;        /* a token is drawn on the device */
-    uint32_t host_count; /* tokens that are chosen on the host (choice.h) */
+    int32_t *pages;         /* host [max_pages] scratch */
+    b2_mat logits;          /* [chosen_count, V], of b2_batch_choose */
+    bool sampled;           /* a token is drawn on the device */
+    uint32_t host_count;    /* tokens that are chosen on the host (choice.h) */
     b2_hidden_rows *hidden; /* [hidden_count <= R] that contrastive search looks at */
     uint32_t hidden_count;
     b2_mat hidden_mat; /* [N, E], once the batch was run */

@@ -96,8 +96,7 @@ static float penalty(const b2_contrastive *search, uint32_t candidate) {
     float most = -INFINITY;
 
     for (uint32_t r = 0; r < search->rows; r++) {
-        float cosine =
-            dot(hidden, search->context + (size_t)r * search->columns, search->columns);
+        float cosine = dot(hidden, search->context + (size_t)r * search->columns, search->columns);
 
         if (isnan(cosine))
             return cosine;

@@ -43,13 +43,12 @@ static blip2_status plan_branches(const blip2_engine *engine, b2_request *reques
     request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
     if (request->page_count == 0 ||
         request->page_count + request->reading.page_count > limits->page_count)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "%s: %u %s of %u tokens may take %u pages, the engine has %u: raise "
-            "its max_requests or max_tokens",
-            beams ? "num_beams" : "top_k", sequences_of(request), beams ? "beams" : "candidates",
-            rows, request->page_count + request->reading.page_count,
-            limits->page_count);
+        return b2_fail(BLIP2_EINVAL,
+                       "%s: %u %s of %u tokens may take %u pages, the engine has %u: raise "
+                       "its max_requests or max_tokens",
+                       beams ? "num_beams" : "top_k", sequences_of(request),
+                       beams ? "beams" : "candidates", rows,
+                       request->page_count + request->reading.page_count, limits->page_count);
     return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
 }
 

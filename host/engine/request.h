@@ -74,11 +74,11 @@ struct b2_request {
     b2_rules rules;
     b2_choice choice;
     b2_decoding decoding;
-    b2_branches *branches;     /* NULL: one sequence. With beams `decoding` only holds options and
-                                  what came before, and `ids` the prompt */
+    b2_branches *branches;       /* NULL: one sequence. With beams `decoding` only holds options and
+                                    what came before, and `ids` the prompt */
     b2_contrastive *contrastive; /* NULL: no contrastive search; else branches are there */
-    b2_candidates *candidates; /* NULL: new tokens are chosen. Else they are given, and
-                                  max_new_tokens is the longest candidate's */
+    b2_candidates *candidates;   /* NULL: new tokens are chosen. Else they are given, and
+                                    max_new_tokens is the longest candidate's */
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
@@ -122,8 +122,8 @@ typedef struct b2_request_options {
     size_t bad_word_count, stop_string_count;
     const b2_id_lists *bad_ids; /* more bad words; NULL: none */
 
-    float penalty_alpha;        /* of contrastive search, without beams and sample; 0: none */
-    uint32_t candidates;        /* then, of a step */
+    float penalty_alpha; /* of contrastive search, without beams and sample; 0: none */
+    uint32_t candidates; /* then, of a step */
 } b2_request_options;
 
 /* Everything that the request needs on the host is allocated here. The image is borrowed; a video

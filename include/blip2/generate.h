@@ -40,7 +40,8 @@ typedef struct blip2_generate_options {
      * top_k with penalty_alpha). With num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
     int do_sample;
     float temperature; /* > 0; default 1. Then only these stay, in this order (transformers'): */
-    uint32_t top_k;    /* the k best; default: all (penalty_alpha needs one). transformers and LAVIS have 50 */
+    uint32_t top_k;    /* the k best; default: all (penalty_alpha needs one). transformers and LAVIS
+                          have 50 */
     float top_p;       /* of these, the best that hold p; 0 < p <= 1; default 1. LAVIS has 0.9 */
     float min_p;       /* those with p of the best one's probability; 0 to 1; default 0 */
     float typical_p;   /* the most typical that hold p; 0 < p <= 1; default 1 */
@@ -64,8 +65,8 @@ typedef struct blip2_generate_options {
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
 /* Caption or answer count inputs, each with its own prompt, packed into common steps.
- * Greedily, with beams, drawn, or by contrastive search. Results, and the indices of on_text and on_done, count texts:
- * text k of input i is i * num_return_sequences + k. */
+ * Greedily, with beams, drawn, or by contrastive search. Results, and the indices of on_text and
+ * on_done, count texts: text k of input i is i * num_return_sequences + k. */
 BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                       const blip2_generate_options *options, blip2_result **out);
 

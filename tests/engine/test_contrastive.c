@@ -50,7 +50,8 @@ START_TEST(chooses_by_hand) {
     ck_assert_float_eq_tol(search->prob[0], 0.5f, 1e-6f);
     ck_assert_float_eq_tol(search->prob[1], 0.25f, 1e-6f);
     take(search, device, hidden, 2);
-    /* 0.7 / 2 - 0.3 against 0.7 / 4 - 0.3 sqrt(1/2); 0.4 / 2 - 0.6 against 0.4 / 4 - 0.6 sqrt(1/2) */
+    /* 0.7 / 2 - 0.3 against 0.7 / 4 - 0.3 sqrt(1/2); 0.4 / 2 - 0.6 against 0.4 / 4 - 0.6 sqrt(1/2)
+     */
     ck_assert_int_eq(b2_contrastive_choose(search), _i == 0 ? 0 : 1);
     ck_assert_uint_eq(search->rows, 3);
     ck_assert_float_eq_tol(search->context[4], _i == 0 ? 1.0f : sqrtf(0.5f), 1e-6f);
@@ -161,13 +162,13 @@ END_TEST
 
 /* What each request of a mixed batch is: greedy, with beams, contrastive, drawn, contrastive. */
 static b2_request_options mixed(int i) {
-    b2_request_options o = {.prompt = f.inputs[i].prompt,
-                            .max_new_tokens = 20,
-                            .repetition_penalty = i == 4 ? 1.2f : 1.0f,
-                            .answers = 1,
-                            .length_penalty = 1.0f,
-                            .warpers = {.temperature = 1.0f, .top_k = 20, .top_p = 1.0f,
-                                        .typical_p = 1.0f}};
+    b2_request_options o = {
+        .prompt = f.inputs[i].prompt,
+        .max_new_tokens = 20,
+        .repetition_penalty = i == 4 ? 1.2f : 1.0f,
+        .answers = 1,
+        .length_penalty = 1.0f,
+        .warpers = {.temperature = 1.0f, .top_k = 20, .top_p = 1.0f, .typical_p = 1.0f}};
 
     o.beams = i == 1 ? 3 : 0;
     o.sample = i == 3;
@@ -275,7 +276,8 @@ START_TEST(fills_the_context) {
     blip2_result_free(result);
     options.max_new_tokens++;
     ck_assert_status(blip2_generate(engine, f.inputs, 1, &options, &result), BLIP2_EINVAL);
-    ck_assert_msg(strstr(blip2_error_message(), "(all count)") != NULL, "%s", blip2_error_message());
+    ck_assert_msg(strstr(blip2_error_message(), "(all count)") != NULL, "%s",
+                  blip2_error_message());
     blip2_engine_close(engine);
 }
 END_TEST
@@ -322,8 +324,9 @@ START_TEST(a_qformer_has_none) {
 
     ck_assert_status_ok(fixture_open_model(&g, GOLDEN "/models/lavis_stage1"));
     engine = engine_of(g.model, 2);
-    ck_assert_status(blip2_generate(engine, &(blip2_input){g.images[0], NULL}, 1, &options, &result),
-                     BLIP2_ENOTSUP);
+    ck_assert_status(
+        blip2_generate(engine, &(blip2_input){g.images[0], NULL}, 1, &options, &result),
+        BLIP2_ENOTSUP);
     ck_assert_ptr_nonnull(strstr(blip2_error_message(), "penalty_alpha"));
     blip2_engine_close(engine);
     fixture_close(&g);
