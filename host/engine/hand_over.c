@@ -41,8 +41,10 @@ static blip2_status hand_over_given(blip2_engine *engine, uint32_t i) {
 static blip2_status hand_over_contrast(blip2_engine *engine, uint32_t i, uint32_t rows) {
     b2_batch *batch = &engine->batch;
     b2_request *request = batch->chosen[i];
-    blip2_status status = b2_request_contrast(request, b2_mat_rows(batch->logits, i, rows));
+    blip2_status status;
 
+    engine->chosen += request->contrastive->count > 0;
+    status = b2_request_contrast(request, b2_mat_rows(batch->logits, i, rows));
     if (status == BLIP2_OK && request->phase == B2_PHASE_DONE)
         b2_queue_retire(engine, request);
     return status;
@@ -79,11 +81,9 @@ static blip2_status hand_over_hidden(blip2_engine *engine) {
 /* Hand the chosen tokens to their requests. */
 blip2_status b2_hand_over(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
-    blip2_status status = b2_batch_fetch(batch, engine->model->device);
+    blip2_status status = hand_over_hidden(engine);
 
-    if (status < 0)
-        return status;
-    if ((status = hand_over_hidden(engine)) < 0 || (status = hand_over_beams(engine)) < 0)
+    if (status < 0 || (status = hand_over_beams(engine)) < 0)
         return status;
     for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++) {
         b2_request *request = batch->chosen[i];
