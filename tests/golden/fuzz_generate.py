@@ -70,6 +70,10 @@ def make_model(kind, source: Path, folder: Path, seed: int):
             if seed > 0 and "norm" not in name.lower():
                 weight.data += 0.5 * weight.data.std() * torch.randn_like(weight)
     model.save_pretrained(folder)
+    text = model.config.text_config
+    if DTYPE == "torch_dtype" and text.model_type == "t5":  # which scales where tied, before 5
+        model.language_model.config.tie_word_embeddings = getattr(
+            text, "scale_decoder_outputs", text.tie_word_embeddings)
     for path in source.rglob("*"):
         to = folder / path.relative_to(source)
         if path.is_file() and not to.exists() and "safetensors" not in path.name:
