@@ -61,7 +61,9 @@ static blip2_status open_engine(generation *g) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = g->hf.count * g->args.beams;
+    options.max_requests =
+        g->hf.count *
+        (g->args.request.penalty_alpha > 0.0f ? g->args.request.candidates : g->args.beams);
     options.max_images = g->hf.count;
     options.max_tokens = g->hf.padded_length + g->args.request.max_new_tokens;
     return blip2_engine_open(&g->engine, g->hf.model, &options);

@@ -30,8 +30,9 @@ typedef struct b2_settings {
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
         match_found, end, segments, max_prompt_tokens;
     uint32_t image_pixels[2]; /* height, width; 0: the checkpoint's */
-    float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
-    float length_penalty;                                           /* NAN: not given */
+    float repetition_penalty, temperature, top_p, min_p, typical_p,
+        penalty_alpha;    /* 0: not given */
+    float length_penalty; /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
         verbatim, video;
     b2_list texts, templates; /* each --text (or --label, --answer), each --template, in order */

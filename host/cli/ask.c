@@ -182,7 +182,7 @@ b2_exit_code b2_ask_run(const b2_settings *settings) {
         return B2_EXIT_BAD_INPUT;
     }
     if (asked.beams == 0)
-        asked.beams = asked.sample ? 1 : BEAMS;
+        asked.beams = asked.sample || asked.penalty_alpha > 0.0f ? 1 : BEAMS;
     if (!b2_decoding_options_check(&asked, "ask"))
         return B2_EXIT_BAD_INPUT;
     b2_group_run(&s.group, &s.inputs, open_session(&s), answer, &s);

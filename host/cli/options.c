@@ -213,8 +213,10 @@ const b2_option b2_options[] = {
      B2_OPTION_FLAG, FIELD(sample), 0, 0, NULL},
     {"temperature", "X", "with --sample: below 1 likely tokens become likelier; default 1", WRITING,
      B2_OPTION_NUMBER, FIELD(temperature), 0.001, 1000, NULL},
-    {"top-k", "N", "with --sample: of the N likeliest only; 0: of all; default 50", WRITING,
-     B2_OPTION_COUNT, FIELD(top_k), 0, 1000000000, NULL},
+    {"top-k", "N",
+     "with --sample: of the N likeliest only; 0: of all; default 50. With --penalty-alpha: "
+     "candidates",
+     WRITING, B2_OPTION_COUNT, FIELD(top_k), 0, 1000000000, NULL},
     {"top-p", "P", "... of the likeliest that hold P together; default 1", WRITING,
      B2_OPTION_NUMBER, FIELD(top_p), 0.000001, 1, NULL},
     {"min-p", "P", "... of those with at least P of the likeliest one's probability; default 0",
@@ -223,6 +225,10 @@ const b2_option b2_options[] = {
      B2_OPTION_NUMBER, FIELD(typical_p), 0.000001, 1, NULL},
     {"seed", "N", "with --sample: the same gives the same texts; default 0", WRITING,
      B2_OPTION_COUNT, FIELD(seed), 0, 4294967295.0, NULL},
+    {"penalty-alpha", "A",
+     "contrastive search: of the --top-k likeliest tokens the one that is unlike what was written "
+     "before, which counts A, likelihood 1 - A; 0.6 with --top-k 4 is usual",
+     WRITING, B2_OPTION_NUMBER, FIELD(penalty_alpha), 0.000001, 1, NULL},
     {"sequences", "N", "texts of each picture, with --sample or --beams; default 1", CAPTION | ASK,
      B2_OPTION_COUNT, FIELD(sequences), 1, 1024, NULL},
     {"no-repeat-ngram", "N",

@@ -22,7 +22,7 @@ static blip2_status init_logprobs(b2_choice *choice, uint32_t beams, uint32_t ma
     return BLIP2_OK;
 }
 
-blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
+blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool whole_rows, uint32_t beams,
                             uint32_t max_new_tokens) {
     size_t rows = beams > 0 ? beams : 1, drawables;
     blip2_status status;
@@ -35,7 +35,7 @@ blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32
         return status;
     if ((status = init_logprobs(choice, beams, max_new_tokens)) < 0)
         return status;
-    choice->on_host = beams == 0 ? bans || choice->logprobs > 0 ||
+    choice->on_host = beams == 0 ? whole_rows || choice->logprobs > 0 ||
                                        (choice->sample && !b2_warpers_fit_device(&choice->warpers))
                                  : choice->sample;
     if (!choice->on_host)
@@ -89,21 +89,35 @@ static int32_t draw(const b2_choice *choice, uint32_t step) {
     return choice->drawables[b2_draw_one(choice->drawables, count, random)].id;
 }
 
-blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
-                            const b2_processors *processors, uint32_t step, int32_t *token) {
+blip2_status b2_choice_look(b2_choice *choice, b2_device *device, b2_mat row,
+                            const b2_processors *processors) {
     blip2_status status = fetch(choice, device, row);
 
     if (status < 0)
         return status;
     memcpy(choice->scores, choice->row, choice->vocab * sizeof *choice->scores);
     b2_process_scores(processors, choice->scores);
-    *token = choice->sample ? draw(choice, step) : largest(choice->scores, choice->vocab);
-    if (choice->logprobs > 0 && *token >= 0) {
-        b2_row_look look;
+    return BLIP2_OK;
+}
 
-        b2_row_look_at(&look, choice->row, choice->vocab, choice->logprobs);
-        b2_row_look_put(&look, *token, choice->logprob + (size_t)step * (choice->logprobs + 1));
-    }
+void b2_choice_keep(b2_choice *choice, uint32_t step, int32_t token) {
+    b2_row_look look;
+
+    if (choice->logprobs == 0)
+        return;
+    b2_row_look_at(&look, choice->row, choice->vocab, choice->logprobs);
+    b2_row_look_put(&look, token, choice->logprob + (size_t)step * (choice->logprobs + 1));
+}
+
+blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
+                            const b2_processors *processors, uint32_t step, int32_t *token) {
+    blip2_status status = b2_choice_look(choice, device, row, processors);
+
+    if (status < 0)
+        return status;
+    *token = choice->sample ? draw(choice, step) : largest(choice->scores, choice->vocab);
+    if (*token >= 0)
+        b2_choice_keep(choice, step, *token);
     return BLIP2_OK;
 }
 

@@ -26,10 +26,11 @@ typedef struct b2_choice {
     b2_beam_logprobs beam_logprobs;
 } b2_choice;
 
-/* bans: more than stop ids may be banned. beams: 0 for none. max_new_tokens: steps, for which
+/* whole_rows: more than stop ids may be banned, or the host needs the scores for another reason.
+ * beams: 0 for none. max_new_tokens: steps, for which
  * log-probabilities are kept. *choice holds sample, warpers, seed and logprobs. EINVAL for one out
  * of range. */
-blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
+blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool whole_rows, uint32_t beams,
                             uint32_t max_new_tokens);
 void b2_choice_free(b2_choice *choice);
 
@@ -37,6 +38,12 @@ void b2_choice_free(b2_choice *choice);
  * score is a number. */
 blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
                             const b2_processors *processors, uint32_t step, int32_t *token);
+
+/* The two steps of it, where another chooses (contrastive.h): choice->scores [vocab] from the row;
+ * the log-probabilities of what was chosen by them. */
+blip2_status b2_choice_look(b2_choice *choice, b2_device *device, b2_mat row,
+                            const b2_processors *processors);
+void b2_choice_keep(b2_choice *choice, uint32_t step, int32_t token);
 
 /* Beams are drawn in a round: begin, add every running one, then draw. */
 typedef struct b2_beam_draw {

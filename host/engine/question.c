@@ -108,8 +108,8 @@ blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
     if (plan.request.max_prompt_tokens != 0)
         tokens = b2_size_min(tokens, plan.request.max_prompt_tokens);
     soft = model->config.qformer.queries * b2_size_max(b2_size_min(frames, INT32_MAX), 1);
-    /* all but the answer's last token */
-    *room = left((size_t)engine->plan.limits.max_tokens + 1,
+    /* all but the answer's last token, unless it is fed as well */
+    *room = left((size_t)engine->plan.limits.max_tokens + (plan.request.penalty_alpha == 0.0f),
                  soft + tokens + plan.request.max_new_tokens);
     if (model->instructions == NULL || plan.request.rule == B2_BEAM_LAVIS)
         return BLIP2_OK;

@@ -12,28 +12,43 @@ void b2_engine_enqueue(blip2_engine *engine, b2_request *request) {
 }
 
 static uint32_t sequences_of(const b2_request *request) {
-    return request->branches != NULL ? request->branches->beams.options.beams : 1;
+    return request->branches != NULL ? request->branches->most : 1;
 }
 
-/* The same for all of its beams. */
+/* Candidates of a step are as many sequences; beams always fit. */
+static blip2_status check_sequences(const blip2_engine *engine, const b2_request *request) {
+    uint32_t most = engine->plan.limits.max_sequences, vocab = engine->model->writer.vocab;
+
+    if (sequences_of(request) > most)
+        return b2_fail(BLIP2_EINVAL,
+                       "top_k: got %u candidates, the engine has room for %u sequences: raise its "
+                       "max_requests",
+                       sequences_of(request), most);
+    if (b2_request_has_beams(request) && b2_beams_wanted(&request->branches->beams) > vocab)
+        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
+                       sequences_of(request), vocab);
+    return BLIP2_OK;
+}
+
+/* The same for all of its beams, or candidates. */
 static blip2_status plan_branches(const blip2_engine *engine, b2_request *request) {
     const b2_engine_limits *limits = &engine->plan.limits;
     uint32_t shared = request->soft_count + request->prompt_count;
-    uint32_t rows = b2_request_rows(request), vocab = engine->model->writer.vocab;
-    uint32_t wanted = b2_beams_wanted(&request->branches->beams);
+    uint32_t rows = b2_request_rows(request);
+    bool beams = b2_request_has_beams(request);
+    blip2_status status = check_sequences(engine, request);
 
-    if (wanted > vocab)
-        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
-                       sequences_of(request), vocab);
+    if (status < 0)
+        return status;
     request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
     if (request->page_count == 0 ||
         request->page_count + request->reading.page_count > limits->page_count)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
-            "its max_requests or max_tokens",
-            sequences_of(request), rows, request->page_count + request->reading.page_count,
-            limits->page_count);
+        return b2_fail(BLIP2_EINVAL,
+                       "%s: %u %s of %u tokens may take %u pages, the engine has %u: raise "
+                       "its max_requests or max_tokens",
+                       beams ? "num_beams" : "top_k", sequences_of(request),
+                       beams ? "beams" : "candidates", rows,
+                       request->page_count + request->reading.page_count, limits->page_count);
     return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
 }
 
@@ -48,11 +63,12 @@ static blip2_status check_rows(const blip2_engine *engine, const b2_request *req
         read <= limits->max_tokens - (b2_request_rows(request) - start))
         return BLIP2_OK;
     return b2_fail(BLIP2_EINVAL,
-                   "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
-                   "the last one count)",
+                   "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all%s "
+                   "count)",
                    request->soft_count + reading->soft_count,
                    start ? reading->id_count : request->prompt_count,
-                   request->decoding.options.max_new_tokens, limits->max_tokens);
+                   request->decoding.options.max_new_tokens, limits->max_tokens,
+                   request->contrastive == NULL ? " but the last one" : "");
 }
 
 /* Room in pages for everything that it may ever have. */

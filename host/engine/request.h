@@ -13,7 +13,8 @@
  * FEED    has rows that are not yet in its pages: first [soft; prompt], [queries; start] or [start]
  * (model/writer.h), possibly over several steps, then one new token a step, or one of each beam
  *         (branches.h). A step that feeds the last row chooses the next token. With candidates
- *         nothing is chosen: their rows follow the prompt's (candidates.h).
+ *         nothing is chosen: their rows follow the prompt's (candidates.h). Contrastive search
+ *         feeds several tokens beside each other and chooses then (contrastive.h).
  *
  * SCORE   waits for a common pass of the Q-Former.
  *
@@ -25,6 +26,7 @@
 #include "engine/branches.h"
 #include "engine/candidates.h"
 #include "engine/choice.h"
+#include "engine/contrastive.h"
 #include "engine/rules.h"
 #include "engine/score.h"
 #include "image/image.h"
@@ -72,10 +74,11 @@ struct b2_request {
     b2_rules rules;
     b2_choice choice;
     b2_decoding decoding;
-    b2_branches *branches;     /* NULL: no beams. Else `decoding` only holds options and what came
-                                  before, and `ids` the prompt */
-    b2_candidates *candidates; /* NULL: new tokens are chosen. Else they are given, and
-                                  max_new_tokens is the longest candidate's */
+    b2_branches *branches;       /* NULL: one sequence. With beams `decoding` only holds options and
+                                    what came before, and `ids` the prompt */
+    b2_contrastive *contrastive; /* NULL: no contrastive search; else branches are there */
+    b2_candidates *candidates;   /* NULL: new tokens are chosen. Else they are given, and
+                                    max_new_tokens is the longest candidate's */
     b2_detokenizer stream;
     b2_text_buffer text; /* the text so far, without the stop token */
 
@@ -121,6 +124,9 @@ typedef struct b2_request_options {
     const char *const *bad_words, *const *stop_strings;
     size_t bad_word_count, stop_string_count;
     const b2_id_lists *bad_ids; /* more bad words; NULL: none */
+
+    float penalty_alpha; /* of contrastive search, without beams and sample; 0: none */
+    uint32_t candidates; /* then, of a step */
 } b2_request_options;
 
 /* Everything that the request needs on the host is allocated here. The image is borrowed; a video
@@ -144,7 +150,8 @@ static inline const blip2_image *b2_request_picture(const b2_request *request) {
     return b2_image_frame(request->image, request->frame);
 }
 
-/* Rows of the whole sequence when nothing stops it early; the last new token is never fed. */
+/* Rows of the whole sequence when nothing stops it early; the last new token is never fed, but by
+ * contrastive search. */
 uint32_t b2_request_rows(const b2_request *request);
 /* Rows that are not yet in pages. */
 static inline uint32_t b2_request_pending(const b2_request *request) {
@@ -161,6 +168,9 @@ static inline uint32_t b2_reading_rows(const b2_reading *reading) {
 static inline const int32_t *b2_reading_pages(const b2_request *request) {
     return request->pages + request->page_count - request->reading.page_count;
 }
+static inline bool b2_request_has_beams(const b2_request *request) {
+    return request->branches != NULL && request->contrastive == NULL;
+}
 /* What came out; tokens belong to the request. */
 typedef struct b2_answer {
     const int32_t *tokens; /* [count] new ones, the stop token included */
@@ -174,8 +184,8 @@ b2_answer b2_request_answer(const b2_request *request, uint32_t i);
  * where the request keeps them. */
 void b2_request_logprobs(const b2_request *request, uint32_t i, blip2_logprob *out);
 static inline uint32_t b2_request_new_count(const b2_request *request) {
-    return request->branches != NULL ? request->branches->beams.length
-                                     : request->decoding.new_count;
+    return b2_request_has_beams(request) ? request->branches->beams.length
+                                         : request->decoding.new_count;
 }
 /* What changes the scores of the next token, of a beam where there are any; valid until it is asked
  * for again. */
@@ -188,6 +198,11 @@ blip2_status b2_request_choose(b2_request *request, b2_mat row, int32_t *token);
  */
 blip2_status b2_request_continue(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
                                  b2_mat logits);
+/* Make it a request of contrastive search, once its prompt is known. */
+blip2_status b2_request_open_contrastive(b2_request *request, float alpha, uint32_t candidates);
+/* The candidates were fed, and their hidden rows are taken: one becomes the next token. Or the
+ * prompt was. logits: their rows [count, V] on the device. */
+blip2_status b2_request_contrast(b2_request *request, b2_mat logits);
 /* Hand the text beyond its first `before` bytes to the caller. */
 void b2_request_deliver(b2_request *request, size_t before);
 /* Take a chosen token: append, stream, stop. */

@@ -206,9 +206,18 @@ static blip2_status read_first(blip2_engine *engine) {
 }
 
 /* In which order rows are packed, which is that of their logits. */
-typedef enum order { WITH_BEAMS, WITH_CHOICES, WITH_PREFIXES, WITH_CANDIDATES, ORDERS } order;
+typedef enum order {
+    WITH_BEAMS,
+    WITH_CHOICES,
+    WITH_CONTRAST,
+    WITH_PREFIXES,
+    WITH_CANDIDATES,
+    ORDERS
+} order;
 
 static order order_of(const b2_request *request) {
+    if (request->contrastive != NULL)
+        return WITH_CONTRAST;
     if (request->branches != NULL)
         return WITH_BEAMS;
     if (request->candidates == NULL)
@@ -257,6 +266,16 @@ static blip2_status write_text(blip2_engine *engine, b2_mat *logits) {
     return b2_qformer_continue(&model->qformer, &engine->run, &engine->caption, packed, logits);
 }
 
+/* What contrastive search compares, behind everything else. */
+static blip2_status find_hidden(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+
+    if (batch->hidden_count == 0)
+        return BLIP2_OK;
+    return b2_language_hidden(&engine->model->language, &engine->run, &engine->language,
+                              batch->packed.rows, &batch->hidden_mat);
+}
+
 /* Queue the language model over the batch, and the choice of a token for every sequence whose rows
  * are all fed. */
 static blip2_status queue(void *context) {
@@ -267,10 +286,11 @@ static blip2_status queue(void *context) {
 
     if (status == BLIP2_OK)
         status = write_text(engine, &logits);
-    if (status < 0 || batch->chosen_count == 0)
-        return status;
-    show_logits(engine, logits);
-    return b2_batch_choose(batch, engine->model->device, logits);
+    if (status == BLIP2_OK && batch->chosen_count > 0) {
+        show_logits(engine, logits);
+        status = b2_batch_choose(batch, engine->model->device, logits);
+    }
+    return status < 0 ? status : find_hidden(engine);
 }
 
 /* May the device be left alone with the step, or does somebody look at what it computes? Steps with
@@ -283,7 +303,7 @@ static bool is_watched(const blip2_engine *engine) {
         if (batch->chosen[i]->on_logits != NULL)
             return true;
     return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0 ||
-           batch->host_count > 0 || batch->scored_count > 0;
+           batch->host_count > 0 || batch->scored_count > 0 || batch->hidden_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -336,7 +356,9 @@ static blip2_status advance(blip2_engine *engine) {
     engine->rows_fed += batch->packed.rows;
     engine->chosen += batch->chosen_count - batch->scored_count;
     status = take(engine, B2_STAGE_WRITE, write_step);
-    return status == BLIP2_OK && batch->chosen_count > 0 ? b2_hand_over(engine) : status;
+    if (status < 0 || batch->chosen_count + batch->hidden_count == 0)
+        return status;
+    return b2_hand_over(engine);
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {

@@ -36,11 +36,12 @@ typedef struct blip2_generate_options {
                                       number, hence a pointer: 0 and -1 are in use */
     blip2_compat compat;           /* default AUTO */
 
-    /* Draw tokens in place of taking the best. Without it, EINVAL for an option up to `seed`. With
-     * num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
+    /* Draw tokens in place of taking the best. Without it, EINVAL for an option up to `seed` (but
+     * top_k with penalty_alpha). With num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
     int do_sample;
     float temperature; /* > 0; default 1. Then only these stay, in this order (transformers'): */
-    uint32_t top_k;    /* the k best; default: all. transformers and LAVIS have 50 */
+    uint32_t top_k;    /* the k best; default: all (penalty_alpha needs one). transformers and LAVIS
+                          have 50 */
     float top_p;       /* of these, the best that hold p; 0 < p <= 1; default 1. LAVIS has 0.9 */
     float min_p;       /* those with p of the best one's probability; 0 to 1; default 0 */
     float typical_p;   /* the most typical that hold p; 0 < p <= 1; default 1 */
@@ -58,12 +59,18 @@ typedef struct blip2_generate_options {
                                    ones counted and kept, for the language model. Default: as compat
                                    has it; LAVIS cuts OPT's at its max_txt_len (32), nothing else is
                                    cut. UINT32_MAX: none is */
+
+    /* Contrastive search: of the top_k (2 to 64) likeliest tokens the one that is likely, and whose
+     * hidden state is unlike all before: (1 - penalty_alpha) p - penalty_alpha max cosine. 0 to 1;
+     * default 0: none. Without beams and do_sample, by a language model. The engine needs room for
+     * top_k sequences. transformers: 0.6 with top_k 4 is usual; 1 of top_k is greedy. */
+    float penalty_alpha;
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
 /* Caption or answer count inputs, each with its own prompt, packed into common steps.
- * Greedily, with beams, or drawn. Results, and the indices of on_text and on_done, count texts:
- * text k of input i is i * num_return_sequences + k. */
+ * Greedily, with beams, drawn, or by contrastive search. Results, and the indices of on_text and
+ * on_done, count texts: text k of input i is i * num_return_sequences + k. */
 BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                       const blip2_generate_options *options, blip2_result **out);
 

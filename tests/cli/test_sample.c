@@ -105,12 +105,33 @@ START_TEST(words_end_texts_or_are_avoided) {
 }
 END_TEST
 
+START_TEST(contrastive_search) {
+    outcome o;
+
+    RUN(&o, "caption", "--penalty-alpha", "0.0001", "--top-k", "4", PICTURE);
+    expect_success(&o);
+    ck_assert_str_eq(o.out, "a small red ring\n");
+    /* What repeats itself least is all that counts, though most of it is hardly likely. */
+    RUN(&o, "caption", "--penalty-alpha", "1", "--top-k", "64", "--batch", "1", PICTURE);
+    expect_success(&o);
+    ck_assert_str_ne(o.out, "a small red ring\n");
+    RUN(&o, "ask", "--penalty-alpha", "0.6", "--top-k", "4", "--question", "what colour?", PICTURE);
+    expect_success(&o);
+}
+END_TEST
+
 static const struct {
     const char *words[8];
     const char *about;
 } bad[] = {
     {{"--temperature", "0.5"}, "--temperature means nothing without --sample"},
     {{"--top-k", "5"}, "--top-k means nothing without --sample"},
+    {{"--penalty-alpha", "0.6"}, "--top-k"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--sample"}, "--penalty-alpha: not with --sample"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--beams", "2"}, "not with --beams"},
+    {{"--penalty-alpha", "0.6", "--top-k", "65"}, "top_k"},
+    {{"--penalty-alpha", "1.1", "--top-k", "4"}, "--penalty-alpha"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--sequences", "2"}, "--sequences"},
     {{"--seed", "1"}, "--seed means nothing without --sample"},
     {{"--sample", "--temperature", "0"}, "--temperature"},
     {{"--sample", "--top-p", "0"}, "--top-p"},
@@ -147,6 +168,7 @@ TCase *sample_tests(void) {
     tcase_add_test(tests, logprobs_of_each_token);
     tcase_add_test(tests, logprobs_of_beams);
     tcase_add_test(tests, words_end_texts_or_are_avoided);
+    tcase_add_test(tests, contrastive_search);
     tcase_add_loop_test(tests, bad_options, 0, sizeof bad / sizeof *bad);
     return tests;
 }

@@ -3,7 +3,8 @@
 
     python3 fuzz_generate.py BLIP2_BENCH [--family opt] [--cases 500] [--models 5] [--seed 1]
 
-(needs torch, transformers 5, safetensors, pillow). Every sequence must be the same. Where one is
+(needs torch, transformers 5, safetensors, pillow). With --contrastive they are of contrastive search,
+which needs transformers 4.53. Every sequence must be the same. Where one is
 not, transformers is asked again in double precision: if that disagrees with its own answer in single
 precision, the choice hung on the last bits, and the case is listed as close; else it is a failure.
 Where sequences are the same and scores are not, they are compared with those in double precision: up to
@@ -34,6 +35,7 @@ FAMILIES = {"opt": ("hf_blip2_opt", "left", *BLIP2),
             "instructblip-llama": ("hf_instructblip_llama", "left", *INSTRUCT),
             "instructblip-grouped": ("hf_instructblip_llama", "left", *INSTRUCT),
             "instructblip-t5": ("hf_instructblip_t5", "right", *INSTRUCT)}
+DTYPE = "dtype" if int(version.split(".")[0]) >= 5 else "torch_dtype"
 STOPS = ["e", "at", "the", " c", "s ", "photo", "\u00e9", "ing", "or", "t t", "</s>"]
 WORDS = "a the photo of dog cat picture question: how many are there? answer: red two it's 42".split()
 
@@ -42,7 +44,7 @@ def other_language(kind, source: Path, groups: int):
     """The shipped model with another language model: T5 as it was at first, without a gate, with
     ReLU and a tied and scaled head; Llama whose heads, four of them for two groups, share keys and
     values."""
-    shipped = kind.from_pretrained(source, dtype=torch.float32)
+    shipped = kind.from_pretrained(source, **{DTYPE: torch.float32})
     config = kind.config_class.from_pretrained(source)
     text = config.text_config
     if text.model_type == "t5":
@@ -68,11 +70,15 @@ def make_model(kind, source: Path, folder: Path, seed: int, grouped: bool):
     if grouped or ("opt" not in source.name and seed % 3 == 2):
         model = other_language(kind, source, 1 + seed % 2 if grouped else 1)
     else:
-        model = kind.from_pretrained(source, dtype=torch.float32).eval()
+        model = kind.from_pretrained(source, **{DTYPE: torch.float32}).eval()
         for name, weight in model.named_parameters():
             if seed > 0 and "norm" not in name.lower():
                 weight.data += 0.5 * weight.data.std() * torch.randn_like(weight)
     model.save_pretrained(folder)
+    text = model.config.text_config
+    if DTYPE == "torch_dtype" and text.model_type == "t5":  # which scales where tied, before 5
+        model.language_model.config.tie_word_embeddings = getattr(
+            text, "scale_decoder_outputs", text.tie_word_embeddings)
     for path in source.rglob("*"):
         to = folder / path.relative_to(source)
         if path.is_file() and not to.exists() and "safetensors" not in path.name:
@@ -93,8 +99,8 @@ def possible_stops(tokenizer) -> list:
     return stops
 
 
-def random_options(r: random.Random, vocab: int, stops: list) -> dict:
-    beams = r.randint(1, 8)
+def random_options(r: random.Random, vocab: int, stops: list, contrastive: bool) -> dict:
+    beams = 1 if contrastive else r.randint(1, 8)
     options = {"max_new_tokens": r.randint(1, 14), "do_sample": False, "num_beams": beams}
     if r.random() < 0.5:
         options["repetition_penalty"] = r.choice([0.8, 1.1, 1.5, 3.0])
@@ -110,6 +116,8 @@ def random_options(r: random.Random, vocab: int, stops: list) -> dict:
                                     for _ in range(r.randint(1, 40))]
     if r.random() < 0.3:
         options["stop_strings"] = r.choices(stops, k=r.randint(1, 3))
+    if contrastive:
+        options |= {"penalty_alpha": r.choice([0.1, 0.4, 0.6, 0.8, 1.0]), "top_k": r.randint(2, 12)}
     return options
 
 
@@ -158,13 +166,13 @@ def token_logprobs(out, rows: list) -> list:
             for pair in zip(logprob_rows(out, rows), rows)]
 
 
-def make_case(folder: Path, model, processor, r: random.Random) -> dict:
+def make_case(folder: Path, model, processor, r: random.Random, contrastive: bool) -> dict:
     count = r.randint(1, 5)
     names = [f"p{r.randint(0, 8)}.png" for _ in range(count)]
     images = [Image.open(GOLDEN / "images" / n).convert("RGB") for n in names]
     prompts = [" ".join(r.choices(WORDS, k=r.randint(1, 9))) for _ in range(count)]
     options = random_options(r, model.config.text_config.vocab_size,
-                             possible_stops(processor.tokenizer))
+                             possible_stops(processor.tokenizer), contrastive)
     side = processor.tokenizer.padding_side
     ids = processor(images=images, text=prompts, padding=True)["input_ids"]
     in_whole_lengths(options, r, len(ids[0]) if side == "left" else 1)
@@ -236,14 +244,15 @@ def is_close(bench: str, folder: Path, model, processor, case: dict) -> bool:
 
 
 def run_model(bench: str, family: str, folder: Path, seed: int, count: int,
-              r: random.Random) -> tuple:
+              r: random.Random, contrastive: bool) -> tuple:
     name, side, kind, processors = FAMILIES[family]
     source = GOLDEN / "models" / name
     model = make_model(kind, source, folder / "model", seed, family == "instructblip-grouped")
     (folder / "images").symlink_to(GOLDEN / "images")
     processor = processors.from_pretrained(source)
     processor.tokenizer.padding_side = side
-    cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r) for i in range(count)}
+    cases = {f"case{i}": make_case(folder / f"case{i}", model, processor, r, contrastive)
+             for i in range(count)}
     result = verify(bench, [folder / n for n in cases])
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     close = failed = passed = 0
@@ -268,13 +277,14 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--contrastive", action="store_true")
     options = parser.parse_args()
     totals = [0, 0, 0]
     for m in range(options.models):
         with tempfile.TemporaryDirectory() as folder:
             counts = run_model(options.bench, options.family, Path(folder),
                                m and options.seed * 1000 + m, options.cases // options.models,
-                               random.Random(options.seed * 1000 + m))
+                               random.Random(options.seed * 1000 + m), options.contrastive)
         totals = [a + b for a, b in zip(totals, counts)]
     print("{} the same, {} close, {} failed".format(*totals))
     sys.exit(totals[2] > 0)
