@@ -115,6 +115,10 @@ typedef struct blip2_model_options {
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *progress_payload;
     blip2_compute compute; /* default AUTO */
+    /* Non-zero: the bits of an answer do not depend on what else the engine works on, nor on its
+     * limits. On a CPU they never do; a GPU gives up speed for it. ENOTSUP at the first product for
+     * which cuBLASLt has no algorithm of that kind. docs/architecture.md, "Determinism". */
+    int deterministic;
 } blip2_model_options;
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 

@@ -30,8 +30,8 @@ typedef struct b2_settings {
         match_found, end, segments;
     float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
     float length_penalty;                                           /* NAN: not given */
-    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
-        verbatim;
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats,
+        deterministic, half, ann, verbatim;
     b2_list texts, templates; /* each --text (or --label, --question), each --template, in order */
     b2_list bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */

@@ -57,6 +57,7 @@ static blip2_status open_model(b2_loaded *loaded) {
     options.threads = settings->threads;
     options.weight_type = (blip2_weight_type)settings->weights;
     options.compute = (blip2_compute)settings->compute;
+    options.deterministic = settings->deterministic;
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = loaded;
     options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;
