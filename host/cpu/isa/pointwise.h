@@ -74,8 +74,8 @@ INLINE vf seen(const bool masked, vf value, int64_t c, b2_key_span span) {
     return masked ? pick(within(span, (int32_t)c), value, splat(-INFINITY)) : value;
 }
 
-/* Masked or not, a score that is seen goes through the same roundings: whether a row's keys end with
- * a block depends on the other rows there. */
+/* Masked or not, a score that is seen goes through the same roundings: whether a row's keys end
+ * with a block depends on the other rows there. */
 INLINE float softmax_row(const bool masked, float *scores, int64_t columns, b2_key_span span,
                          float scale, float *m, float *d) {
     vf most = splat(-INFINITY), sum = splat(0.0f);
