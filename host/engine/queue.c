@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 
-static void enqueue(blip2_engine *engine, b2_request *request) {
+void b2_engine_enqueue(blip2_engine *engine, b2_request *request) {
     request->next = NULL;
     if (engine->queue == NULL)
         engine->queue = request;
@@ -82,14 +82,26 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
     return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
 }
 
-blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
-    blip2_status status = BLIP2_OK;
+blip2_status b2_engine_plan_request(const blip2_engine *engine, b2_request *request) {
+    return request->kind == B2_REQUEST_GENERATE ? plan_pages(engine, request) : BLIP2_OK;
+}
 
-    if (request->kind == B2_REQUEST_GENERATE)
-        status = plan_pages(engine, request);
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+    blip2_status status = b2_engine_plan_request(engine, request);
+
     if (status == BLIP2_OK)
-        enqueue(engine, request);
+        b2_engine_enqueue(engine, request);
     return status;
+}
+
+/* It is out of the engine. */
+static void end(blip2_engine *engine, b2_request *request) {
+    engine->ended++;
+    request->phase = B2_PHASE_DONE;
+    if (request->on_done != NULL)
+        request->on_done(request, request->payload);
+    if (request->call != NULL)
+        b2_call_request_ended(request->call, request);
 }
 
 void b2_queue_retire(blip2_engine *engine, b2_request *request) {
@@ -98,9 +110,7 @@ void b2_queue_retire(blip2_engine *engine, b2_request *request) {
     if (request->image != NULL)
         b2_images_release(&engine->images, request->image_place);
     b2_pages_drop(&engine->pages, request->pages, request->page_count);
-    request->phase = B2_PHASE_DONE;
-    if (request->on_done != NULL)
-        request->on_done(request, request->payload);
+    end(engine, request);
 }
 
 static bool free_place(const blip2_engine *engine, uint32_t *place) {
@@ -174,9 +184,7 @@ void b2_queue_end_all(blip2_engine *engine, blip2_status status) {
 
         engine->queue = request->next;
         request->status = status;
-        request->phase = B2_PHASE_DONE;
-        if (request->on_done != NULL)
-            request->on_done(request, request->payload);
+        end(engine, request);
     }
 }
 
@@ -198,7 +206,5 @@ void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
         before->next = request->next;
     if (engine->queue_end == request)
         engine->queue_end = before;
-    request->phase = B2_PHASE_DONE;
-    if (request->on_done != NULL)
-        request->on_done(request, request->payload);
+    end(engine, request);
 }
