@@ -111,8 +111,11 @@ static bool is_regular(const b2_attention *op) {
                               layout->page_bytes % 16 == 0 && (uintptr_t)op->kv.pages % 16 == 0));
 }
 
-static bool is_decode(const b2_attention *op) {
-    return is_paged(op) && op->max_q <= B2_DECODE_ROWS && is_regular(op);
+/* A deterministic device decodes with the other kernels too: they take keys in the order of their
+ * places, in tiles that begin at the same keys for every row, where the decode kernel's parts and
+ * warps make sums of their own. */
+static bool is_decode(const b2_cuda *cuda, const b2_attention *op) {
+    return !cuda->deterministic && is_paged(op) && op->max_q <= B2_DECODE_ROWS && is_regular(op);
 }
 
 static b2_kernel prefill_kernel(b2_type type, uint32_t head_size) {
@@ -252,5 +255,5 @@ blip2_status b2_cuda_attention(b2_device *device, const b2_attention *op) {
 
     if (status < 0 || op->segments == 0 || op->q.rows == 0 || (status = check(cuda, op)) < 0)
         return status;
-    return is_decode(op) ? decode(cuda, op) : attend(cuda, op);
+    return is_decode(cuda, op) ? decode(cuda, op) : attend(cuda, op);
 }

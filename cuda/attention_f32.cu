@@ -145,7 +145,7 @@ template <typename T> __device__ inline void attend(const b2_attention_args &a) 
 
     if (block_row >= n)
         return;
-    int first = b2_seen_keys(a, s, block_row).first;
+    int first = b2_seen_keys(a, s, block_row).first / KEYS * KEYS; /* as prefill has it */
     int last = b2_seen_keys(a, s, block_row + B2_ATTENTION_PLAIN_ROWS - 1).last;
 
     for (int r = 0; r < ROWS; r++) {

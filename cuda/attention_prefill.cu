@@ -232,8 +232,9 @@ __device__ inline void attend(const b2_attention_args &a) {
 
     if (block_row >= n)
         return;
-    /* Keys that any row of the block sees, in whole groups at the front. */
-    int first = b2_seen_keys(a, s, block_row).first / GROUP * GROUP;
+    /* Keys that any row of the block sees, in whole tiles at the front: a row's sums do not depend
+     * on the other rows there. */
+    int first = b2_seen_keys(a, s, block_row).first / keys * keys;
     int last = b2_seen_keys(a, s, block_row + B2_ATTENTION_ROWS - 1).last, stage = 0;
     place p = {s, h, row, b2_seen_keys(a, s, row + 15).first, b2_seen_keys(a, s, row).last};
 

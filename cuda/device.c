@@ -221,6 +221,7 @@ blip2_status b2_cuda_open(b2_device **out, uint32_t ordinal, const b2_device_opt
     cuda->ordinal = (int)ordinal;
     (void)snprintf(cuda->device.name, sizeof cuda->device.name, "cuda:%u", ordinal);
     cuda->patch_path = options->patch_path;
+    cuda->deterministic = options->deterministic;
     if ((status = set_compute(cuda, options)) < 0 || (status = open_gpu(cuda)) < 0) {
         cuda_close(&cuda->device);
         return status;

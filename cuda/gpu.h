@@ -42,6 +42,7 @@ typedef struct b2_cuda {
     int ordinal;
     int multiprocessors;
     bool tf32;
+    bool deterministic; /* a row's bits do not depend on other rows: plan.h, attention.c */
     cudaStream_t stream;
     b2_staging staging;
     void *block;       /* owns the three below */
@@ -50,7 +51,7 @@ typedef struct b2_cuda {
     int32_t *counters; /* [B2_COUNTERS] zero between launches */
     b2_kernels kernels;
     b2_cublaslt cublaslt;
-    struct b2_matmul *matmul; /* linear.c */
+    struct b2_matmul *matmul; /* plan.c */
     b2_patch_path patch_path;
     struct b2_convolver *convolver; /* convolution.c; NULL: not yet asked for */
     const char *operation;          /* the last one queued */
@@ -106,7 +107,7 @@ blip2_status b2_cuda_weight_create(b2_device *device, const b2_weight_desc *desc
 void b2_cuda_weight_free(b2_device *device, b2_weight *weight);
 size_t b2_cuda_weight_bytes(b2_device *device, const b2_weight_desc *desc);
 
-/* ---- linear.c ---- */
+/* ---- plan.c, linear.c ---- */
 
 blip2_status b2_matmul_open(b2_cuda *cuda);
 void b2_matmul_close(b2_cuda *cuda);

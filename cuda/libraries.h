@@ -14,6 +14,7 @@
     X(Destroy)                                                                                     \
     X(GetStatusString)                                                                             \
     X(Matmul)                                                                                      \
+    X(MatmulAlgoCheck)                                                                             \
     X(MatmulAlgoGetHeuristic)                                                                      \
     X(MatmulDescCreate)                                                                            \
     X(MatmulDescDestroy)                                                                           \

@@ -6,193 +6,21 @@
  * activate kernel over the finished product, which a gated one leaves in scratch, both halves side
  * by side: y is half as wide.
  *
- * cuBLASLt is asked for an algorithm once for each shape (a plan), and plans are kept: a decode
- * step asks for none. Products are reduced in the compute type, fp32, whatever the types of y. */
-#include <string.h>
-
-#include "base/alloc.h"
-#include "base/size.h"
-#include "gpu.h"
-
-enum {
-    PLANS = 512, /* of a model: about 20 weights' shapes times the batch sizes that occur */
-    ALIGNMENT = 256
-};
-
-/* One product as cuBLASLt sees it, bytes for bytes the key of a plan. */
-typedef struct shape {
-    int64_t n, m, k; /* y [n, m], x [n, k] */
-    int64_t x_stride, residual_stride, y_stride;
-    int32_t type, y_type;                       /* of x and w; of y, residual and bias */
-    int32_t relu, residual;                     /* flags */
-    int32_t x_align, w_align, c_align, y_align; /* bytes */
-    int32_t bias_align;                         /* 0: no bias */
-    int32_t unused;                             /* always 0: no padding */
-} shape;
-
-typedef struct plan {
-    shape shape; /* n 0: no plan */
-    cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t w, x, c, y; /* c: residual, or y */
-    cublasLtMatmulAlgo_t algo;
-} plan;
-
-struct b2_matmul {
-    cublasLtHandle_t handle;
-    plan plans[PLANS];
-};
-
-static blip2_status check_blas(b2_cuda *cuda, cublasStatus_t status, const char *what) {
-    return status == CUBLAS_STATUS_SUCCESS
-               ? BLIP2_OK
-               : b2_cuda_break(cuda, what, cuda->cublaslt.GetStatusString(status));
-}
-
-/* ---- plans -------------------------------------------------------------------------------- */
-
-static cudaDataType_t data_type(int32_t type) {
-    return type == B2_F32 ? CUDA_R_32F : type == B2_F16 ? CUDA_R_16F : CUDA_R_16BF;
-}
-
-static void plan_free(b2_cuda *cuda, plan *p) {
-    const b2_cublaslt *blas = &cuda->cublaslt;
-    cublasLtMatrixLayout_t layouts[] = {p->w, p->x, p->c, p->y};
-
-    for (int i = 0; i < 4; i++)
-        if (layouts[i] != NULL)
-            (void)blas->MatrixLayoutDestroy(layouts[i]);
-    if (p->desc != NULL)
-        (void)blas->MatmulDescDestroy(p->desc);
-    memset(p, 0, sizeof *p);
-}
-
-static cublasStatus_t describe(const b2_cuda *cuda, plan *p) {
-    const b2_cublaslt *blas = &cuda->cublaslt;
-    const shape *s = &p->shape;
-    cublasOperation_t transposed = CUBLAS_OP_T;
-    cublasLtEpilogue_t epilogue =
-        s->bias_align != 0 ? (s->relu != 0 ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS)
-        : s->relu != 0     ? CUBLASLT_EPILOGUE_RELU
-                           : CUBLASLT_EPILOGUE_DEFAULT;
-    cublasComputeType_t compute =
-        cuda->tf32 && s->type == B2_F32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    uint64_t k = (uint64_t)s->k, m = (uint64_t)s->m, n = (uint64_t)s->n;
-    cudaDataType_t type = data_type(s->type), y_type = data_type(s->y_type);
-    cublasStatus_t status;
-
-    if ((status = blas->MatmulDescCreate(&p->desc, compute, CUDA_R_32F)) != 0 ||
-        (status = blas->MatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                               sizeof transposed)) != 0 ||
-        (status = blas->MatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
-                                               sizeof epilogue)) != 0 ||
-        (status = blas->MatrixLayoutCreate(&p->w, type, k, m, s->k)) != 0 ||
-        (status = blas->MatrixLayoutCreate(&p->x, type, k, n, s->x_stride)) != 0 ||
-        (status = blas->MatrixLayoutCreate(
-             &p->c, y_type, m, n, s->residual != 0 ? s->residual_stride : s->y_stride)) != 0)
-        return status;
-    return blas->MatrixLayoutCreate(&p->y, y_type, m, n, s->y_stride);
-}
-
-static cublasStatus_t set_preference(const b2_cublaslt *blas, cublasLtMatmulPreference_t preference,
-                                     const shape *s) {
-    const size_t workspace = B2_WORKSPACE_BYTES;
-    const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    const struct {
-        cublasLtMatmulPreferenceAttributes_t name;
-        uint32_t value;
-    } alignments[] = {{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)s->w_align},
-                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)s->x_align},
-                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)s->c_align},
-                      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, (uint32_t)s->y_align}};
-    cublasStatus_t status;
-
-    if ((status = blas->MatmulPreferenceSetAttribute(preference,
-                                                     CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                     &workspace, sizeof workspace)) != 0 ||
-        (status = blas->MatmulPreferenceSetAttribute(preference,
-                                                     CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                     &reduction, sizeof reduction)) != 0)
-        return status;
-    for (int i = 0; i < 4 && status == 0; i++)
-        status = blas->MatmulPreferenceSetAttribute(preference, alignments[i].name,
-                                                    &alignments[i].value, sizeof(uint32_t));
-    return status;
-}
-
-static blip2_status plan_make(b2_cuda *cuda, plan *p, const shape *s, const void *bias) {
-    const b2_cublaslt *blas = &cuda->cublaslt;
-    cublasLtMatmulPreference_t preference = NULL;
-    cublasLtMatmulHeuristicResult_t result = {0};
-    cublasStatus_t status;
-    int found = 0;
-
-    p->shape = *s;
-    /* The bias is set here too, since its address counts as a promise of alignment. */
-    if ((status = describe(cuda, p)) == 0 && s->bias_align != 0)
-        status = blas->MatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                              sizeof bias);
-    if (status == 0 && (status = blas->MatmulPreferenceCreate(&preference)) == 0 &&
-        (status = set_preference(blas, preference, s)) == 0)
-        status = blas->MatmulAlgoGetHeuristic(cuda->matmul->handle, p->desc, p->w, p->x, p->c, p->y,
-                                              preference, 1, &result, &found);
-    if (preference != NULL)
-        (void)blas->MatmulPreferenceDestroy(preference);
-    p->algo = result.algo;
-    if (status != 0 || found == 0)
-        plan_free(cuda, p);
-    if (status == 0 && found == 0) /* the device is as sound as before */
-        return b2_fail(
-            BLIP2_ENOTSUP, "cuda %s: cuBLASLt has no algorithm for [%lld, %lld] x [%lld, %lld]'",
-            cuda->operation, (long long)s->n, (long long)s->k, (long long)s->m, (long long)s->k);
-    return check_blas(cuda, status, "choosing cuBLASLt's algorithm");
-}
-
-/* The plan of a shape, made if need be in place of one that was there. */
-static blip2_status find_plan(b2_cuda *cuda, const shape *s, const void *bias, plan **out) {
-    enum { PROBES = 8 };
-    const unsigned char *bytes = (const unsigned char *)s;
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    plan *plans = cuda->matmul->plans, *at;
-
-    for (size_t i = 0; i < sizeof *s; i++)
-        hash = (hash ^ bytes[i]) * 16777619u;
-    at = &plans[hash % PLANS];
-    for (uint32_t i = 0; i < PROBES; i++) {
-        plan *p = &plans[(hash + i) % PLANS];
-
-        if (memcmp(&p->shape, s, sizeof *s) == 0) {
-            *out = p;
-            return BLIP2_OK;
-        }
-        if (p->shape.n == 0)
-            at = p;
-    }
-    plan_free(cuda, at);
-    *out = at;
-    return plan_make(cuda, at, s, bias);
-}
-
-blip2_status b2_matmul_open(b2_cuda *cuda) {
-    if ((cuda->matmul = b2_calloc(1, sizeof *cuda->matmul)) == NULL)
-        return b2_fail_memory();
-    return check_blas(cuda, cuda->cublaslt.Create(&cuda->matmul->handle), "opening cuBLASLt");
-}
-
-void b2_matmul_close(b2_cuda *cuda) {
-    if (cuda->matmul == NULL)
-        return;
-    for (int i = 0; i < PLANS; i++)
-        plan_free(cuda, &cuda->matmul->plans[i]);
-    if (cuda->matmul->handle != NULL)
-        (void)cuda->cublaslt.Destroy(cuda->matmul->handle);
-    b2_free(cuda->matmul);
-}
+ * plan.h says which algorithm it takes. */
+#include "plan.h"
 
 /* ---- products ----------------------------------------------------------------------------- */
 
-/* The largest power of two that divides an address, up to ALIGNMENT. */
-static int32_t alignment_of(const void *address) {
-    uintptr_t bits = (uintptr_t)address | ALIGNMENT;
+enum {
+    ALIGNMENT = 256,
+    /* Deterministic: what every row of a matrix has, if rows are whole units of 16 bytes, so that
+     * the row where a product begins makes no difference. */
+    SAME_ALIGNMENT = 16
+};
+
+/* The largest power of two that divides an address, up to the most that is told to cuBLASLt. */
+static int32_t alignment_of(const b2_cuda *cuda, const void *address) {
+    uintptr_t bits = (uintptr_t)address | (cuda->deterministic ? SAME_ALIGNMENT : ALIGNMENT);
 
     return (int32_t)(bits & (~bits + 1));
 }
@@ -201,38 +29,38 @@ static int32_t alignment_of(const void *address) {
 static blip2_status multiply(b2_cuda *cuda, const b2_linear *op, const void *bias, bool relu) {
     bool residual = op->residual.data != NULL;
     const void *c = residual ? op->residual.data : op->y.data;
-    const shape s = {.n = op->x.rows,
-                     .m = op->w->rows,
-                     .k = op->w->cols,
-                     .x_stride = op->x.stride,
-                     .residual_stride = residual ? op->residual.stride : 0,
-                     .y_stride = op->y.stride,
-                     .type = (int32_t)op->x.type,
-                     .y_type = (int32_t)op->y.type,
-                     .relu = relu,
-                     .residual = residual,
-                     .x_align = alignment_of(op->x.data),
-                     .w_align = alignment_of(op->w->data),
-                     .c_align = alignment_of(c),
-                     .y_align = alignment_of(op->y.data),
-                     .bias_align = bias != NULL ? alignment_of(bias) : 0};
+    const b2_plan_shape s = {.n = op->x.rows,
+                             .m = op->w->rows,
+                             .k = op->w->cols,
+                             .x_stride = op->x.stride,
+                             .residual_stride = residual ? op->residual.stride : 0,
+                             .y_stride = op->y.stride,
+                             .type = (int32_t)op->x.type,
+                             .y_type = (int32_t)op->y.type,
+                             .relu = relu,
+                             .residual = residual,
+                             .x_align = alignment_of(cuda, op->x.data),
+                             .w_align = alignment_of(cuda, op->w->data),
+                             .c_align = alignment_of(cuda, c),
+                             .y_align = alignment_of(cuda, op->y.data),
+                             .bias_align = bias != NULL ? alignment_of(cuda, bias) : 0};
     const float one = 1.0f, beta = residual ? 1.0f : 0.0f;
-    plan *p;
-    blip2_status status = find_plan(cuda, &s, bias, &p);
+    b2_plan *p;
+    blip2_status status = b2_plan_find(cuda, &s, bias, &p);
 
     if (status == BLIP2_OK && bias != NULL)
-        status = check_blas(cuda,
-                            cuda->cublaslt.MatmulDescSetAttribute(
-                                p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
-                            "setting a bias");
+        status = b2_check_blas(cuda,
+                               cuda->cublaslt.MatmulDescSetAttribute(
+                                   p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+                               "setting a bias");
     if (status < 0)
         return status;
-    return check_blas(cuda,
-                      cuda->cublaslt.Matmul(cuda->matmul->handle, p->desc, &one, op->w->data, p->w,
-                                            op->x.data, p->x, &beta, c, p->c, op->y.data, p->y,
-                                            &p->algo, cuda->workspace, B2_WORKSPACE_BYTES,
-                                            cuda->stream),
-                      "cublasLtMatmul");
+    return b2_check_blas(cuda,
+                         cuda->cublaslt.Matmul(b2_matmul_handle(cuda), p->desc, &one, op->w->data,
+                                               p->w, op->x.data, p->x, &beta, c, p->c, op->y.data,
+                                               p->y, &p->algo, cuda->workspace, B2_WORKSPACE_BYTES,
+                                               cuda->stream),
+                         "cublasLtMatmul");
 }
 
 static b2_kernel convert_kernel(b2_type type) {

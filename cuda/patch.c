@@ -9,7 +9,7 @@
 /* The rule which of the two it is. Neither was measured on a GPU yet, so it is the GEMM, which
  * needs no second library and compiles nothing at run time. */
 static bool prefers_cudnn(const b2_cuda *cuda) {
-    return cuda->patch_path == B2_PATCH_CUDNN;
+    return cuda->patch_path == B2_PATCH_CUDNN && !cuda->deterministic;
 }
 
 /* patches [count * g, C] = the products of pictures first .. first+count-1. */

@@ -388,6 +388,9 @@ typedef struct b2_device_options {
     b2_compute compute;
     b2_patch_path patch_path;
     bool exceeds_f16; /* the model's activations leave the range of F16 */
+    /* A row of a result has the same bits whatever other rows are in the call, and wherever its
+     * segment is cut into calls. Always so on the CPU; a GPU gives up speed for it. */
+    bool deterministic;
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU

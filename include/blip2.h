@@ -122,6 +122,10 @@ typedef struct blip2_model_options {
      * interpolated (transformers' interpolate_pos_encoding). Default: the checkpoint's size; both
      * or none. It is part of the model's digest. */
     uint32_t image_height, image_width;
+    /* Non-zero: the bits of an answer do not depend on what else the engine works on, nor on its
+     * limits. On a CPU they never do; a GPU gives up speed for it. ENOTSUP at the first product for
+     * which cuBLASLt has no algorithm of that kind. docs/architecture.md, "Determinism". */
+    int deterministic;
 } blip2_model_options;
 BLIP2_API void blip2_model_options_init(blip2_model_options *options, size_t size);
 

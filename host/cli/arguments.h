@@ -33,8 +33,8 @@ typedef struct b2_settings {
     float repetition_penalty, temperature, top_p, min_p, typical_p,
         penalty_alpha;    /* 0: not given */
     float length_penalty; /* NAN: not given */
-    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats, half, ann,
-        verbatim, video;
+    bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats,
+        deterministic, half, ann, verbatim, video;
     b2_list texts, templates; /* each --text (or --label, --answer), each --template, in order */
     b2_list questions;
     b2_list bad_words, stops;

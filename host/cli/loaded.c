@@ -59,6 +59,7 @@ static blip2_status open_model(b2_loaded *loaded) {
     options.compute = (blip2_compute)settings->compute;
     options.image_height = settings->image_pixels[0];
     options.image_width = settings->image_pixels[1];
+    options.deterministic = settings->deterministic;
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = loaded;
     options.log_level = settings->verbose ? BLIP2_LOG_INFO : BLIP2_LOG_WARNING;

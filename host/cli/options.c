@@ -265,6 +265,10 @@ const b2_option b2_options[] = {
      "type of activations: auto (f32 on the CPU, f16 on a GPU), f32, or on a GPU tf32, f16, bf16; "
      "default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(compute), 0, 0, compute_types},
+    {"deterministic", NULL,
+     "the bits of an answer do not depend on what else is computed with it; always so on the CPU, "
+     "at a cost in speed on a GPU",
+     WITH_MODEL, B2_OPTION_FLAG, FIELD(deterministic), 0, 0, NULL},
     {"weights", "TYPE", "how weights are kept: auto (as stored), f32, f16, bf16; default auto",
      WITH_MODEL, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
     {"weights", "TYPE",

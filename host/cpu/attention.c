@@ -15,7 +15,7 @@
 
 enum {
     MAX_HEAD_SIZE = 256,
-    FEW_ROWS = 4, /* up to here keys are multiplied as they are stored, without a panel */
+    FEW_ROWS = 2, /* up to here values are multiplied as they are stored */
     /* Multiply-adds below which waking the other threads costs more than it saves. */
     PARALLEL_PRODUCTS = 1 << 18,
     QUERY_ROWS = 132, /* rows of a piece, a multiple of the GEMM kernel's six */
@@ -147,16 +147,12 @@ static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, con
     const void *rows[B2_PANEL];
 
     locate(rows, op, p, 0, first, count);
-    if (p->rows <= FEW_ROWS) {
-        kernels->dot(w->scores, B2_PANEL, q, op->q.stride, rows, type, p->rows, count,
-                     op->head_size);
-    } else {
-        kernels->unpack_panel(w->keys, rows, type, count, op->head_size);
-        kernels->gemm_panel(w->scores, B2_PANEL, q, op->q.stride, w->keys, p->rows, columns,
-                            op->head_size);
-    }
+    kernels->unpack_panel(w->keys, rows, type, count, op->head_size);
+    kernels->gemm_panel(w->scores, B2_PANEL, q, op->q.stride, w->keys, p->rows, columns,
+                        op->head_size);
     locate(rows, op, p, 1, first, count);
-    kernels->unpack_rows(w->values, width, rows, type, count, op->head_size);
+    if (p->rows > FEW_ROWS)
+        kernels->unpack_rows(w->values, width, rows, type, count, op->head_size);
     for (int64_t i = 0; i < p->rows; i++) {
         key_range keys = row_keys(op, p, i);
         int64_t from = keys.first > first ? keys.first - first : 0;
@@ -172,7 +168,12 @@ static void see_block(const b2_cpu_kernels *kernels, const b2_attention *op, con
         if (factor != 1.0f)
             kernels->scale(w->sums + i * width, factor, width);
     }
-    kernels->gemm_add(w->sums, width, w->scores, B2_PANEL, w->values, width, p->rows, width, count);
+    if (p->rows > FEW_ROWS)
+        kernels->gemm_add(w->sums, width, w->scores, B2_PANEL, w->values, width, p->rows, width,
+                          count);
+    else
+        kernels->add_rows(w->sums, width, w->scores, B2_PANEL, rows, type, p->rows, op->head_size,
+                          count);
 }
 
 static void attend(const b2_cpu_kernels *kernels, const b2_attention *op, const piece *p,
@@ -191,7 +192,7 @@ static void attend(const b2_cpu_kernels *kernels, const b2_attention *op, const 
         }
     }
     memset(w->sums, 0, (size_t)(p->rows * width) * sizeof *w->sums);
-    for (int64_t j = keys.first; j < keys.last; j += B2_PANEL)
+    for (int64_t j = keys.first / B2_PANEL * B2_PANEL; j < keys.last; j += B2_PANEL)
         see_block(kernels, op, p, w, j, keys.last - j < B2_PANEL ? keys.last - j : B2_PANEL);
     for (int64_t i = 0; i < p->rows; i++) {
         float *y = b2_cpu_row(op->y, op->q_start[p->s] + p->first + i) + p->h * op->head_size;

@@ -14,6 +14,7 @@
 enum {
     B2_PANEL = 64,      /* columns of a panel: four AVX-512 vectors, the widest tile */
     B2_VECTOR_MAX = 16, /* floats of the widest vector; column counts below are multiples of it */
+    B2_DOT_DEPTH = 512, /* elements of weight rows that dot_blocks converts at a time */
 };
 
 /* What linear does to a finished product; pointers stand at the tile's first column. */
@@ -44,7 +45,7 @@ typedef struct b2_norm_row {
 typedef struct b2_cpu_kernels {
     const char *level;
     bool (*supported)(void); /* by this processor */
-    int64_t few_rows;        /* up to here `dot` beats unpacking a panel (linear.c) */
+    int64_t few_rows;        /* up to here `dot` beats dot_blocks (linear.c) */
 
     /* y [n, m] = x [n, k] times the first m columns of a panel. */
     void (*gemm_panel)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *panel,
@@ -52,11 +53,19 @@ typedef struct b2_cpu_kernels {
     /* y [n, m] += x [n, k] w [k, m] */
     void (*gemm_add)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *w,
                      int64_t ldw, int64_t n, int64_t m, int64_t k);
+    /* The same bits for few rows of x and a w of k rows of m values of a type. */
+    void (*add_rows)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
+                     b2_type type, int64_t n, int64_t m, int64_t k);
     /* y [n, count] = x [n, k] w', w: count rows of k values of a type, read once. */
     void (*dot)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
                 b2_type type, int64_t n, int64_t count, int64_t k);
-    /* panel = count rows of k values as columns, zeros in the columns that are left.
-     * This and `dot` are all that knows how a weight's values are stored. */
+    /* The same bits for many rows of x; weights are converted block by block. count is at most
+     * B2_PANEL; y has room for the next multiple of 4. scratch: B2_PANEL * (B2_DOT_DEPTH +
+     * (n + 5) * B2_VECTOR_MAX) floats. */
+    void (*dot_blocks)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
+                       b2_type type, int64_t n, int64_t count, int64_t k, float *scratch);
+    /* panel = count rows of k values as columns, zeros in the columns that are left. This,
+     * unpack_rows and `dot` are all that knows how a weight's values are stored. */
     void (*unpack_panel)(float *panel, const void *const *rows, b2_type type, int64_t count,
                          int64_t k);
     /* to [count, ld] = count rows of k values, zeros behind them */

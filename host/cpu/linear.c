@@ -10,19 +10,9 @@ enum {
     PARALLEL_PRODUCTS = 1 << 19,
 };
 
-/* Are weights kept as rows best multiplied as they are stored? Unpacking a panel first costs as
- * much for few rows of x as for many; `dot` ends every row with a sum across a vector, which weighs
- * more the shorter the row is. GFLOP/s of both on one core with F16 weights: rows          8     16
- * 32     64    128 AVX-512 k = 2560   73/46  87/65  95/80 102/96 103/101 k =  352   76/63  85/83
- * 86/94  87/105 86/107 AVX2 k = 2560   71/38  83/61  89/76  87/92  76/99    (BF16 at most 74 with
- * `dot`) */
-static bool few(const b2_cpu_kernels *kernels, int64_t rows, int64_t k) {
-    return rows <= kernels->few_rows && rows <= k / 16;
-}
-
-/* An unpacked panel, a tile, and one of twice the width for the up half of a gated product. */
-size_t b2_cpu_linear_scratch(int64_t cols) {
-    return (size_t)B2_PANEL * (size_t)cols + 3 * (size_t)B2_PANEL * TILE_HEIGHT;
+/* A tile, one of twice the width for the up half of a gated product, and what dot_blocks wants. */
+size_t b2_cpu_linear_scratch(void) {
+    return (size_t)B2_PANEL * (3 * TILE_HEIGHT + B2_DOT_DEPTH + (TILE_HEIGHT + 5) * B2_VECTOR_MAX);
 }
 
 /* What the pieces of one call have in common. */
@@ -33,13 +23,11 @@ typedef struct linear_job {
     int64_t height, tiles; /* rows of a tile, tiles one below the other */
 } linear_job;
 
-/* A thread's place in its run of pieces. */
+/* A thread's scratch. */
 typedef struct worker {
-    float *panel;     /* [k, B2_PANEL] unpacked */
-    int64_t unpacked; /* first weight row of `rows`, and of panel where that is used; -1 */
-    const void *rows[B2_PANEL];
-    float *tile; /* [TILE_HEIGHT, B2_PANEL] */
-    float *up;   /* [TILE_HEIGHT, 2 * B2_PANEL] */
+    float *tile;   /* [TILE_HEIGHT, B2_PANEL] */
+    float *up;     /* [TILE_HEIGHT, 2 * B2_PANEL] */
+    float *blocks; /* of dot_blocks */
 } worker;
 
 /* One piece: rows n0 .. n0+n-1 and columns m0 .. m0+m-1 of y. */
@@ -54,29 +42,24 @@ static int64_t whole_vectors(int64_t m) {
 }
 
 /* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. */
-static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t stride,
+static void multiply_rows(const linear_job *job, const worker *t, float *tile, int64_t stride,
                           const piece *p, int64_t first) {
     const b2_weight *w = job->op->w;
     const float *x = b2_cpu_row(job->op->x, p->n0);
     int64_t k = w->cols, ldx = job->op->x.stride;
-    bool as_stored = few(job->kernels, job->op->x.rows, k);
+    const void *rows[B2_PANEL];
 
-    if (first != t->unpacked) {
-        b2_cpu_weight_rows(t->rows, w, first, p->m);
-        if (!as_stored)
-            job->kernels->unpack_panel(t->panel, t->rows, w->type, p->m, k);
-        t->unpacked = first;
-    }
-    if (as_stored)
-        job->kernels->dot(tile, stride, x, ldx, t->rows, w->type, p->n, p->m, k);
+    b2_cpu_weight_rows(rows, w, first, p->m);
+    if (job->op->x.rows <= job->kernels->few_rows)
+        job->kernels->dot(tile, stride, x, ldx, rows, w->type, p->n, p->m, k);
     else
-        job->kernels->gemm_panel(tile, stride, x, ldx, t->panel, p->n, whole_vectors(p->m), k);
+        job->kernels->dot_blocks(tile, stride, x, ldx, rows, w->type, p->n, p->m, k, t->blocks);
 }
 
 /* The same for any kind of weight; the result is where in tile the products stand. Up halves may
  * begin inside a panel and reach into the next (where M is no multiple of B2_PANEL, as in no model
  * we know): then all of both is multiplied, and tile is two panels wide. */
-static const float *multiply(const linear_job *job, worker *t, float *tile, int64_t stride,
+static const float *multiply(const linear_job *job, const worker *t, float *tile, int64_t stride,
                              const piece *p, int64_t first) {
     const b2_linear *op = job->op;
     int64_t k = op->w->cols, shift = first % B2_PANEL;
@@ -95,7 +78,7 @@ static const float *multiply(const linear_job *job, worker *t, float *tile, int6
     return tile + shift;
 }
 
-static void run_piece(const linear_job *job, worker *t, const piece *p) {
+static void run_piece(const linear_job *job, const worker *t, const piece *p) {
     const b2_linear *op = job->op;
     b2_epilogue epilogue = {.bias = op->bias != NULL ? op->bias + p->m0 : NULL, .act = op->act};
     const float *tile = multiply(job, t, t->tile, B2_PANEL, p, p->m0);
@@ -114,13 +97,12 @@ static void run_piece(const linear_job *job, worker *t, const piece *p) {
 }
 
 /* Pieces first .. last-1, counted down the tiles of a panel and then on to the next panel, so that
- * a thread unpacks a panel once for all the tiles below each other that fall to it (gated: once a
- * tile, which costs 514 rows of x 3 %; up to 128 are one tile). */
+ * weights are read from memory once for all the tiles below each other that fall to a thread. */
 static void run_pieces(const linear_job *job, float *scratch, int64_t first, int64_t last) {
-    int64_t k = job->op->w->cols, rows = job->op->x.rows;
-    worker t = {.panel = scratch, .unpacked = -1, .tile = scratch + B2_PANEL * k};
+    int64_t rows = job->op->x.rows;
+    worker t = {.tile = scratch, .up = scratch + B2_PANEL * TILE_HEIGHT};
 
-    t.up = t.tile + B2_PANEL * TILE_HEIGHT;
+    t.blocks = t.up + 2 * B2_PANEL * TILE_HEIGHT;
     for (int64_t i = first; i < last; i++) {
         piece p = {.n0 = i % job->tiles * job->height, .m0 = i / job->tiles * B2_PANEL};
 

@@ -1,10 +1,10 @@
 /* Weights of a half type stay where the file map has them when one tensor makes up the weight, and
- * are unpacked while they are used: decoding reads every weight once a token, so that bytes are
+ * are converted while they are used: decoding reads every weight once a token, so that bytes are
  * time. F32 weights are laid out as panels once, since then nothing is left to do in the GEMM; only
  * tables that are looked up in stay row-major.
  *
  * A further kind of weight (int8, int4 with scales) is a further form here and a further case of
- * the kernels `dot` and `unpack_panel`; nothing else would know. */
+ * the kernels `dot` and `unpack_rows`; nothing else would know. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -153,7 +153,8 @@ blip2_status b2_cpu_weight_create(b2_device *device, const b2_weight_desc *desc,
     w->uses = desc->uses;
     for (uint32_t i = 0; i < desc->part_count; i++)
         w->rows += desc->parts[i].rows;
-    if ((status = b2_cpu_reserve(cpu, b2_cpu_linear_scratch(w->cols))) != BLIP2_OK)
+    if ((status = b2_cpu_reserve(cpu, b2_cpu_linear_scratch())) != BLIP2_OK ||
+        (as_panels(desc) && (status = b2_cpu_reserve(cpu, B2_PANEL * (size_t)w->cols)) != BLIP2_OK))
         goto out;
     if (bytes > 0 && (w->owned = b2_alloc_aligned(256, bytes)) == NULL) {
         status = b2_fail_memory();

@@ -83,7 +83,8 @@ static blip2_status open_device(blip2_model *model, const blip2_model_options *o
     /* The two enumerations name the same types in the same order. */
     const b2_device_options device = {.threads = options->threads,
                                       .compute = (b2_compute)options->compute,
-                                      .exceeds_f16 = exceeds_f16(&model->config)};
+                                      .exceeds_f16 = exceeds_f16(&model->config),
+                                      .deterministic = options->deterministic != 0};
     const b2_device *d;
     blip2_status status;
 

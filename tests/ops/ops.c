@@ -10,20 +10,22 @@
 static const struct {
     const char *name;
     b2_device_options options;
-} targets[OP_PATCH_TARGETS] = {
-    {"cpu", {.threads = 1}},
-    {"cpu", {.threads = 2}},
-    {"cpu", {.threads = 3}},
-    {"cpu:v3", {.threads = 2}},
-    {"cpu:base", {.threads = 2}},
-    {"cuda", {.compute = B2_COMPUTE_F32}},
-    {"cuda", {.compute = B2_COMPUTE_F16}},
-    {"cuda", {.compute = B2_COMPUTE_BF16}},
-    {"cuda", {.compute = B2_COMPUTE_F32, .patch_path = B2_PATCH_CUDNN}},
-    {"cuda", {.compute = B2_COMPUTE_F16, .patch_path = B2_PATCH_CUDNN}},
-    {"cuda", {.compute = B2_COMPUTE_BF16, .patch_path = B2_PATCH_CUDNN}}};
+} targets[OP_ALL_TARGETS] = {{"cpu", {.threads = 1}},
+                             {"cpu", {.threads = 2}},
+                             {"cpu", {.threads = 3}},
+                             {"cpu:v3", {.threads = 2}},
+                             {"cpu:base", {.threads = 2}},
+                             {"cuda", {.compute = B2_COMPUTE_F32}},
+                             {"cuda", {.compute = B2_COMPUTE_F16}},
+                             {"cuda", {.compute = B2_COMPUTE_BF16}},
+                             {"cuda", {.compute = B2_COMPUTE_F32, .patch_path = B2_PATCH_CUDNN}},
+                             {"cuda", {.compute = B2_COMPUTE_F16, .patch_path = B2_PATCH_CUDNN}},
+                             {"cuda", {.compute = B2_COMPUTE_BF16, .patch_path = B2_PATCH_CUDNN}},
+                             {"cuda", {.compute = B2_COMPUTE_F32, .deterministic = true}},
+                             {"cuda", {.compute = B2_COMPUTE_F16, .deterministic = true}},
+                             {"cuda", {.compute = B2_COMPUTE_BF16, .deterministic = true}}};
 
-enum { GUARD = 256, SENTINEL = 0xa5 };
+enum { CPU_TARGETS = 5, GUARD = 256, SENTINEL = 0xa5 };
 
 /* Device memory of a matrix: GUARD bytes, [rows, stride] elements, GUARD bytes. */
 struct op_memory {
@@ -51,6 +53,12 @@ bool op_open(op_context *context, int target) {
         return false; /* a device that was asked for by name must be there */
     op_check(context, status);
     return true;
+}
+
+bool op_open_same(op_context *context, int target) {
+    return op_open(context, targets[target].options.compute == B2_COMPUTE_AUTO
+                                ? target
+                                : target + OP_PATCH_TARGETS - CPU_TARGETS);
 }
 
 void op_clear(op_context *context) {

@@ -15,7 +15,7 @@
 
 /* A device under test; case i of a loop test runs on target i. Those behind OP_TARGETS differ from
  * others in patch_embed only. */
-enum { OP_TARGETS = 8, OP_PATCH_TARGETS = 11 };
+enum { OP_TARGETS = 8, OP_PATCH_TARGETS = 11, OP_ALL_TARGETS = 14 };
 
 typedef struct op_context {
     b2_device *device;
@@ -29,6 +29,8 @@ typedef struct op_context {
  * test has nothing to do. Inputs come from the seed BLIP2_TEST_SEED (default 1), which failures
  * print. */
 bool op_open(op_context *context, int target);
+/* The same, with a GPU that is deterministic. */
+bool op_open_same(op_context *context, int target);
 void op_close(op_context *context);
 /* As newly opened, for the next case of a loop: opening a GPU takes longer than most cases. */
 void op_clear(op_context *context);
@@ -88,5 +90,6 @@ void suite_itc(Suite *suite);
 void suite_patch(Suite *suite);
 void suite_choose(Suite *suite);
 void suite_best(Suite *suite);
+void suite_same(Suite *suite);
 
 #endif

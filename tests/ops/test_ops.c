@@ -13,5 +13,6 @@ int main(void) {
     suite_patch(suite);
     suite_choose(suite);
     suite_best(suite);
+    suite_same(suite);
     return run_suite(suite);
 }

@@ -146,6 +146,15 @@ static uint32_t alignment_of(const void *address) {
     return (uint32_t)(bits & (~bits + 1));
 }
 
+/* As the real library does, another order of sums for another number of columns, in tiles of other
+ * depths, or in parts (split-K) where a reduction may follow. */
+static uint32_t chunk_of(const preference *given, uint64_t columns) {
+    if (given->reduction != CUBLASLT_REDUCTION_SCHEME_NONE && columns <= 16) {
+        return 12;
+    }
+    return columns <= 64 ? 20 : 36;
+}
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -160,7 +169,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                  .d = *(const layout *)(const void *)d};
     algorithm algo = {.bias_align = alignment_of(p.op.bias),
                       .workspace = given->workspace,
-                      .shape = vm_cublaslt_hash(&p)};
+                      /* What sums in one sequence may be asked whether it can do more. */
+                      .any_columns = given->reduction == CUBLASLT_REDUCTION_SCHEME_NONE,
+                      .chunk = chunk_of(given, p.b.cols)};
+
+    algo.shape = vm_cublaslt_hash(&p, algo.any_columns != 0);
 
     *found = 0;
     if (!handle || wanted < 1) {
@@ -174,6 +187,29 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     memcpy(&results[0].algo, &algo, sizeof(algo));
     results[0].workspaceSize = (size_t)algo.workspace;
     *found = 1;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
+                                       cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t *algo,
+                                       cublasLtMatmulHeuristicResult_t *result) {
+    product p = {.op = *(const operation *)(const void *)desc,
+                 .a = *(const layout *)(const void *)a,
+                 .b = *(const layout *)(const void *)b,
+                 .c = *(const layout *)(const void *)c,
+                 .d = *(const layout *)(const void *)d};
+    algorithm promised;
+
+    memcpy(&promised, algo, sizeof(promised));
+    if (!handle || !vm_cublaslt_is_supported(&p) ||
+        promised.shape != vm_cublaslt_hash(&p, promised.any_columns != 0)) {
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    memset(result, 0, sizeof(*result));
+    memcpy(&result->algo, algo, sizeof(*algo));
+    result->workspaceSize = (size_t)promised.workspace;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -203,6 +239,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     }
     p.workspace = workspace;
     p.workspace_bytes = (size_t)promised.workspace;
+    p.chunk = promised.chunk;
     return vm_enqueue_call(stream, VM_CUBLASLT_WHO, vm_cublaslt_run, &p, sizeof(p)) == 0
                ? CUBLAS_STATUS_SUCCESS
                : CUBLAS_STATUS_EXECUTION_FAILED;

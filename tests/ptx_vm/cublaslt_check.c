@@ -39,14 +39,15 @@ static uint64_t hash_word(uint64_t hash, uint64_t word) {
     return (hash ^ word) * 0x100000001b3u;
 }
 
-uint64_t vm_cublaslt_hash(const product *p) {
+uint64_t vm_cublaslt_hash(const product *p, bool any_columns) {
     const layout *layouts[] = {&p->a, &p->b, &p->c, &p->d};
     uint64_t hash = hash_word(hash_word(1, p->op.epilogue), p->op.compute);
     size_t i;
 
     for (i = 0; i < 4; i++) {
         hash = hash_word(hash_word(hash, layouts[i]->type), layouts[i]->rows);
-        hash = hash_word(hash_word(hash, layouts[i]->cols), (uint64_t)layouts[i]->stride);
+        hash = hash_word(hash_word(hash, any_columns && i > 0 ? 0 : layouts[i]->cols),
+                         (uint64_t)layouts[i]->stride);
     }
     return hash;
 }
@@ -69,6 +70,7 @@ bool vm_cublaslt_keeps_promise(const product *p, const algorithm *algo, const vo
     if (p->c_data == p->d_data && p->c.stride != p->d.stride) {
         return false;
     }
-    return algo->shape == vm_cublaslt_hash(p) && p->a_data != p->d_data && p->b_data != p->d_data &&
-           workspace_bytes >= algo->workspace && (workspace || algo->workspace == 0);
+    return algo->shape == vm_cublaslt_hash(p, algo->any_columns != 0) && p->a_data != p->d_data &&
+           p->b_data != p->d_data && workspace_bytes >= algo->workspace &&
+           (workspace || algo->workspace == 0);
 }

@@ -34,7 +34,9 @@ typedef struct algorithm { /* what was promised when it was asked for */
     uint32_t align[4];
     uint32_t bias_align;
     uint64_t workspace;
-    uint64_t shape; /* hash of the problem */
+    uint64_t shape; /* hash of the problem, without its columns where any may come */
+    uint32_t any_columns;
+    uint32_t chunk; /* elements along k that are summed before they are added to the sum */
 } algorithm;
 
 typedef struct product {
@@ -45,6 +47,7 @@ typedef struct product {
     float alpha, beta;
     void *workspace;
     size_t workspace_bytes;
+    uint32_t chunk;
 } product;
 
 size_t vm_cublaslt_element(cudaDataType type);
@@ -52,7 +55,7 @@ bool vm_cublaslt_has_bias(const operation *op);
 bool vm_cublaslt_has_relu(const operation *op);
 
 bool vm_cublaslt_is_supported(const product *p);
-uint64_t vm_cublaslt_hash(const product *p);
+uint64_t vm_cublaslt_hash(const product *p, bool any_columns);
 /* Did the caller keep what it promised when it asked for this algorithm? */
 bool vm_cublaslt_keeps_promise(const product *p, const algorithm *algo, const void *workspace,
                                size_t workspace_bytes);

@@ -74,15 +74,33 @@ static bool read_column(float *to, const product *p, const void *data, const lay
     return true;
 }
 
-/* sums [TILE_N][TILE_M] = TILE_N columns of B [.., k] by a tile of A [k, TILE_M]. */
-static void multiply(float sums[TILE_N][TILE_M], const float *a, const float *b, size_t k) {
+/* parts += TILE_N columns of B [.., k] by a tile of A [k, TILE_M], elements from .. to - 1 of k. */
+static void multiply_part(float parts[TILE_N][TILE_M], const float *a, const float *b, size_t k,
+                          size_t from, size_t to) {
     size_t i, j, c;
 
-    memset(sums, 0, sizeof(float) * TILE_N * TILE_M);
-    for (c = 0; c < k; c++) {
+    for (c = from; c < to; c++) {
         for (j = 0; j < TILE_N; j++) {
             for (i = 0; i < TILE_M; i++) {
-                sums[j][i] += a[c * TILE_M + i] * b[j * k + c];
+                parts[j][i] += a[c * TILE_M + i] * b[j * k + c];
+            }
+        }
+    }
+}
+
+/* sums [TILE_N][TILE_M], in the algorithm's order. */
+static void multiply(float sums[TILE_N][TILE_M], const float *a, const float *b, size_t k,
+                     size_t chunk) {
+    size_t i, j, from;
+
+    memset(sums, 0, sizeof(float) * TILE_N * TILE_M);
+    for (from = 0; from < k; from += chunk) {
+        float parts[TILE_N][TILE_M] = {0};
+
+        multiply_part(parts, a, b, k, from, k - from < chunk ? k : from + chunk);
+        for (j = 0; j < TILE_N; j++) {
+            for (i = 0; i < TILE_M; i++) {
+                sums[j][i] += parts[j][i];
             }
         }
     }
@@ -132,7 +150,7 @@ static bool run_tile(const product *p, float *a, float *row, const float *b, uin
         return false;
     }
     for (n = 0; n < p->b.cols; n += TILE_N) {
-        multiply(sums, a, b + n * k, k);
+        multiply(sums, a, b + n * k, k, p->chunk);
         for (j = 0; j < TILE_N && n + j < p->b.cols; j++) {
             if (!finish(p, sums[j], bias, m0, rows, n + j)) {
                 return false;

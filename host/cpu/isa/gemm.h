@@ -1,5 +1,5 @@
-/* Products: of rows with a panel (many rows, or weights already laid out as panels), and of few
- * rows with weight rows as they are stored. */
+/* Products of rows with a panel: each is one chain of multiply-adds along k. So a row of the result
+ * has the same bits whatever other rows are there. */
 #ifndef B2_CPU_GEMM_H
 #define B2_CPU_GEMM_H
 #include "cpu/isa/vec.h"
@@ -128,95 +128,6 @@ static void gemm_add(float *y, int64_t ldy, const float *x, int64_t ldx, const f
             vectors = (vectors + 1) / 2;
         any_strip(vectors, y + c, ldy, x, ldx, w + c, ldw, n, k, true);
     }
-}
-
-/* Tile of the row kernel: DOT_ROWS weight rows against DOT_X rows of x. Each step converts one
- * vector of each weight row and uses it DOT_X times. */
-enum { DOT_ROWS = 4, DOT_X = W == 16 ? 6 : 2 };
-
-INLINE void dot_tile(const b2_type type, const int rows, const int n, float *y, int64_t ldy,
-                     const float *x, int64_t ldx, const void *const *w, int64_t k) {
-    const int64_t size = type == B2_F32 ? 4 : 2;
-    vf sum[DOT_ROWS][DOT_X], value[DOT_ROWS];
-    int64_t i = 0;
-
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        UNROLL
-        for (int c = 0; c < n; c++)
-            sum[r][c] = splat(0.0f);
-    }
-    for (; i + W <= k; i += W) {
-        prefetch(w[0], rows, k * size, W * size, i / W);
-        UNROLL
-        for (int r = 0; r < rows; r++)
-            value[r] = load_as(type, w[r], i);
-        UNROLL
-        for (int c = 0; c < n; c++) {
-            vf other = load(x + c * ldx + i);
-
-            UNROLL
-            for (int r = 0; r < rows; r++)
-                sum[r][c] += value[r] * other;
-        }
-    }
-    UNROLL
-    for (int r = 0; r < rows; r++) {
-        vf last = i < k ? load_part_as(type, w[r], i, k - i) : splat(0.0f);
-
-        UNROLL
-        for (int c = 0; c < n; c++) {
-            if (i < k)
-                sum[r][c] += last * load_part(x + c * ldx + i, k - i);
-            y[c * ldy + r] = sum_of(sum[r][c]);
-        }
-    }
-}
-
-INLINE void dot_rows(const b2_type type, const int rows, float *y, int64_t ldy, const float *x,
-                     int64_t ldx, const void *const *w, int64_t n, int64_t k) {
-    int64_t c = 0;
-
-    for (; c + DOT_X <= n; c += DOT_X)
-        dot_tile(type, rows, DOT_X, y + c * ldy, ldy, x + c * ldx, ldx, w, k);
-    y += c * ldy;
-    x += c * ldx;
-    switch (n - c) {
-#define LAST_X(count)                                                                              \
-    case count:                                                                                    \
-        dot_tile(type, rows, count, y, ldy, x, ldx, w, k);                                         \
-        break;
-        LAST_X(1)
-#if W == 16
-        LAST_X(2)
-        LAST_X(3)
-        LAST_X(4)
-        LAST_X(5)
-#endif
-#undef LAST_X
-    default:
-        break;
-    }
-}
-
-INLINE void dot_typed(const b2_type type, float *y, int64_t ldy, const float *x, int64_t ldx,
-                      const void *const *rows, int64_t n, int64_t count, int64_t k) {
-    int64_t r = 0;
-
-    for (; r + DOT_ROWS <= count; r += DOT_ROWS)
-        dot_rows(type, DOT_ROWS, y + r, ldy, x, ldx, rows + r, n, k);
-    for (; r < count; r++)
-        dot_rows(type, 1, y + r, ldy, x, ldx, rows + r, n, k);
-}
-
-static void dot(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
-                b2_type type, int64_t n, int64_t count, int64_t k) {
-    if (type == B2_F16)
-        dot_typed(B2_F16, y, ldy, x, ldx, rows, n, count, k);
-    else if (type == B2_BF16)
-        dot_typed(B2_BF16, y, ldy, x, ldx, rows, n, count, k);
-    else
-        dot_typed(B2_F32, y, ldy, x, ldx, rows, n, count, k);
 }
 
 #endif

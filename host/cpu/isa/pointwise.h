@@ -69,27 +69,26 @@ INLINE vu within(b2_key_span span, int32_t c) {
     return inside;
 }
 
-/* Scaled scores, -inf where masked. */
-INLINE vf score_of(const bool masked, const float *scores, int64_t c, b2_key_span span,
-                   float scale) {
-    vf score = load(scores + c) * scale;
-
-    return masked ? pick(within(span, (int32_t)c), score, splat(-INFINITY)) : score;
+/* The value, or -inf where masked. */
+INLINE vf seen(const bool masked, vf value, int64_t c, b2_key_span span) {
+    return masked ? pick(within(span, (int32_t)c), value, splat(-INFINITY)) : value;
 }
 
+/* Masked or not, a score that is seen goes through the same roundings: whether a row's keys end
+ * with a block depends on the other rows there. */
 INLINE float softmax_row(const bool masked, float *scores, int64_t columns, b2_key_span span,
                          float scale, float *m, float *d) {
     vf most = splat(-INFINITY), sum = splat(0.0f);
     float largest, base, factor;
 
     for (int64_t c = 0; c < columns; c += W)
-        most = vmax(most, score_of(masked, scores, c, span, scale));
+        most = vmax(most, seen(masked, load(scores + c) * scale, c, span));
     largest = max_of(most);
     largest = largest > *m ? largest : *m;
     /* Where no key was seen yet everything is -inf, and -inf - -inf would be NaN. */
     base = largest == -INFINITY ? 0.0f : largest;
     for (int64_t c = 0; c < columns; c += W) {
-        vf weight = exp_negative(score_of(masked, scores, c, span, scale) - base);
+        vf weight = exp_negative(seen(masked, load(scores + c) * scale - base, c, span));
 
         store(scores + c, weight);
         sum += weight;
