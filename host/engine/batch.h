@@ -50,7 +50,7 @@ typedef struct b2_batch {
     b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
     bool sampled;        /* a token is drawn on the device */
     uint32_t host_count; /* tokens that are chosen on the host (choice.h) */
-    bool full;
+    bool full;           /* of readings */
 } b2_batch;
 
 /* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
@@ -67,13 +67,15 @@ void b2_batch_begin(b2_batch *batch);
  * copied into its own. */
 void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
                          uint32_t page_tokens);
-/* Append as many of the request's pending rows as fit: those with beams before all others, those
- * with candidates behind them.
+/* Append `rows` > 0 of the request's pending rows, for which there is room (schedule.h); of beams
+ * one of each. Those with beams come before all others, those with candidates behind them.
  * soft_row: row of its soft prompt in the engine's buffer. */
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
-/* Append as many rows of the request's candidates as fit, each of which becomes logits; the prefix
- * is in pages since an earlier step. */
-void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t page_tokens);
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t rows,
+                  uint32_t page_tokens);
+/* Append `rows` > 0 of the request's candidates, each of which becomes logits; the prefix is in
+ * pages since an earlier step. */
+void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t rows,
+                             uint32_t page_tokens);
 /* Append what the request has to read, all of it; batch->full: it does not fit any more. Such a
  * batch is for the encoder, and nothing else is in it. */
 void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
@@ -97,10 +99,6 @@ blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
 
 /* ---- pieces of adding, for batch.c and batch_candidates.c */
 
-static inline bool b2_batch_is_out_of_sequences(const b2_batch *batch) {
-    return batch->packed.segments == batch->max_sequences ||
-           batch->chosen_count == batch->max_sequences;
-}
 /* The token id as row n of the batch, being row r of its sequence. */
 void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
                      int32_t slot);
