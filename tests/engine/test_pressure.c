@@ -67,14 +67,13 @@ static void run_watching(blip2_engine *engine, const b2_request *oldest) {
     }
 }
 
-/* In a pool for `sequences` of max_tokens. */
-static void serve(int count, uint32_t sequences, uint32_t longest, uint32_t max_tokens,
-                  bool prompts) {
+/* pages: of the pool; 0: for three sequences of max_tokens. */
+static void serve(int count, uint32_t pages, uint32_t longest, uint32_t max_tokens, bool prompts) {
     b2_request *alone[MANY], *pressed[MANY];
     heard heard[MANY] = {0};
     blip2_engine *engine = open_engine_of(&f, 4, max_tokens, 0);
-    uint32_t pages = sequences * (engine->pages.count / 4);
 
+    pages = pages > 0 ? pages : 3 * (engine->pages.count / 4);
     engine->prefix_off = true;
     for (int i = 0; i < count; i++)
         submit(engine, alone[i] = request_of(i, longest, prompts));
@@ -109,14 +108,16 @@ START_TEST(nothing_fails_and_nothing_changes) {
     static const uint32_t max_tokens[FOLDERS] = {100, 120, 120, 100};
 
     open_model_of(&f, folders[_i]);
-    serve(MANY, 3, 56, max_tokens[_i], _i != QFORMER);
+    serve(MANY, 0, 56, max_tokens[_i], _i != QFORMER);
 }
 END_TEST
 
 /* The same on the device that BLIP2_TEST_DEVICE names. */
 START_TEST(on_every_device) {
     open_model_of(&f, folders[_i]);
-    serve(12, 2, _i == T5 ? 56 : 40, _i == T5 ? 120 : 100, _i != QFORMER);
+    static const uint32_t pages[FOLDERS] = {7, 11, 7, 5};
+
+    serve(6, pages[_i], 24, 80, _i != QFORMER);
 }
 END_TEST
 
@@ -225,7 +226,8 @@ START_TEST(newcomers_leave_room) {
     for (int i = 0; i < 4; i++)
         submit(engine, requests[i] = request_for(&f, i % 3, NULL, 50, 0, 0));
     step(engine);
-    ck_assert_uint_eq(engine->turn_count, 3); /* the fourth would need one, and leave two to three */
+    ck_assert_uint_eq(engine->turn_count,
+                      3); /* the fourth would need one, and leave two to three */
     run_all(engine);
     assert_pool_is_whole(engine);
     close_requests(requests, 4);
