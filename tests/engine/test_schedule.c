@@ -102,12 +102,11 @@ static b2_request *given(const char *prompt, const char *text, uint32_t copies) 
     b2_request *request = request_for(&f, 0, prompt, 20, 0, 0);
     b2_candidates *c;
 
-    ck_assert_status_ok(
-        b2_candidates_open(&request->candidates, copies, 0, f.model->writer.vocab));
+    ck_assert_status_ok(b2_candidates_open(&request->candidates, copies, 0, f.model->writer.vocab));
     c = request->candidates;
     for (uint32_t i = 0; i < copies; i++)
-        ck_assert_status_ok(b2_tokenizer_encode(f.model->tokenizer, text, strlen(text), false,
-                                                &c->list[i].tokens));
+        ck_assert_status_ok(
+            b2_tokenizer_encode(f.model->tokenizer, text, strlen(text), false, &c->list[i].tokens));
     ck_assert_uint_le(c->list[0].tokens.count, 20);
     ck_assert_status_ok(b2_candidates_prepare(c));
     submit(engine, request);
