@@ -22,14 +22,15 @@
  *            fail. What a getter returns belongs to the object asked (of NULL: 0 or NULL).
  *            Arguments are borrowed for the length of the call; NULL for one that is needed is
  *            BLIP2_EINVAL.
- * Threads    A model never changes once open; one engine at a time works on it. An engine, an
- *            image being made and a result serve one thread at a time. Error messages are per
- *            thread.
+ * Threads    A model never changes once open; one engine at a time works on it. An engine serves
+ *            any number of threads, whose requests it runs together, on a thread of its own; it is
+ *            closed when none uses it any more. Other objects serve one thread at a time. Error
+ *            messages are per thread.
  *            The CPU device's own threads are OpenMP's, which ends the process where the system
  *            refuses to make them: ask for fewer where threads or address space are limited.
- * Callbacks  run on the calling thread, inside the call, and must not use its engine or model:
- *            blip2_generate answers BLIP2_EINVAL there, blip2_engine_close waits for the end of
- *            the call.
+ * Callbacks  run on the calling thread, inside the call, and may use its engine: a
+ *            blip2_engine_close there is done at the end of the call. Those of submitted jobs run
+ *            on the engine's thread and must not wait for it (blip2/submit.h).
  * Options    Call _init(&o, sizeof o), then set fields; 0 means the default given here. NULL: all
  *            defaults. New fields are appended, so older programs keep working.             */
 #ifndef BLIP2_H
@@ -52,7 +53,9 @@ extern "C" {
     X(BLIP2_ENOTSUP, -6, "this checkpoint, build or device cannot do that")                        \
     X(BLIP2_EDEVICE, -7, "the device failed; only closing is left")                                \
     X(BLIP2_ESTOP, -8, "the caller's callback asked to stop")                                      \
-    X(BLIP2_EINTERNAL, -9, "a mistake in this library; please report it")
+    X(BLIP2_EINTERNAL, -9, "a mistake in this library; please report it")                          \
+    X(BLIP2_EBUSY, -10, "too much waits already; try again later")                                 \
+    X(BLIP2_ETIMEDOUT, -11, "it was not done by its deadline")
 
 typedef enum blip2_status {
     BLIP2_OK = 0
@@ -178,6 +181,8 @@ typedef struct blip2_engine_options {
     uint64_t max_kv_bytes;      /* memory for keys and values; default: max_requests x max_tokens */
     uint64_t image_cache_bytes; /* memory for pictures that are kept encoded, told by content; at
                                    least max_requests pictures are; default 64 MiB */
+    uint32_t max_waiting;       /* requests of submitted jobs (blip2/submit.h) that may wait for
+                                   others to finish, more are refused as busy; default 1024 */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 
@@ -187,16 +192,26 @@ BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
                                          const blip2_engine_options *options);
 BLIP2_API void blip2_engine_close(blip2_engine *engine);
 
-/* What an engine has done since it was opened. */
+/* What an engine has done since it was opened, and holds now; as of its last step. */
 typedef struct blip2_engine_counts {
-    uint64_t images_encoded;  /* runs of the vision tower, a picture each */
-    uint64_t image_hits;      /* requests that found their picture encoded, or about to be */
-    uint64_t texts_scored;    /* texts read by themselves */
-    uint64_t pairs_scored;    /* texts read together with a picture */
-    uint64_t cross_kv_runs;   /* pictures whose keys and values for the Q-Former were computed */
-    uint64_t query_runs;      /* pictures that the Q-Former's queries read without a text */
-    uint64_t query_hits;      /* texts by the Q-Former that went on from queries run before */
-    uint64_t images_restored; /* pictures that went on from features kept in a work folder */
+    uint64_t images_encoded;   /* runs of the vision tower, a picture each */
+    uint64_t image_hits;       /* requests that found their picture encoded, or about to be */
+    uint64_t texts_scored;     /* texts read by themselves */
+    uint64_t pairs_scored;     /* texts read together with a picture */
+    uint64_t cross_kv_runs;    /* pictures whose keys and values for the Q-Former were computed */
+    uint64_t query_runs;       /* pictures that the Q-Former's queries read without a text */
+    uint64_t query_hits;       /* texts by the Q-Former that went on from queries run before */
+    uint64_t images_restored;  /* pictures that went on from features kept in a work folder */
+    uint64_t running, waiting; /* requests now */
+    uint64_t requests_ended;
+    uint64_t pages, pages_free; /* of the pool of keys and values; free now */
+    uint64_t steps;
+    uint64_t rows_read;     /* by what writes text: rows of prompts, and tokens written before */
+    uint64_t tokens_chosen; /* each beam's too */
+    /* Nanoseconds of steps: of the engine's own, of the vision tower with what belongs to a
+     * picture, of what stage 1 is asked, of prompts that the Q-Former or an encoder reads, of
+     * writing. On a GPU the first stages are counted where they are waited for. */
+    uint64_t ns_host, ns_encode, ns_score, ns_read, ns_write;
 } blip2_engine_counts;
 /* Writes size bytes, sizeof *counts: what a program was compiled with. */
 BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
@@ -360,4 +375,5 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #include "blip2/explain.h"    /* where the Q-Former looks in a picture */
 #include "blip2/index.h"      /* a big gallery, searched by text or picture */
 #include "blip2/likelihood.h" /* how likely given texts are */
+#include "blip2/submit.h"     /* many requests at once, answered later */
 #endif

@@ -86,3 +86,7 @@ void blip2_index_build_options_init(blip2_index_build_options *options, size_t s
 void blip2_search_options_init(blip2_search_options *options, size_t size) {
     init(options, size);
 }
+
+void blip2_submit_options_init(blip2_submit_options *options, size_t size) {
+    init(options, size);
+}

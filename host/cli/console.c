@@ -33,6 +33,8 @@ b2_exit_code b2_exit_code_of(blip2_status status) {
     case BLIP2_EDEVMEM:
     case BLIP2_EDEVICE:
     case BLIP2_EINTERNAL:
+    case BLIP2_EBUSY:
+    case BLIP2_ETIMEDOUT:
         return B2_EXIT_FAILED;
     }
     return B2_EXIT_FAILED;

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/call.h"
+#include "engine/engine.h"
 #include "model/run.h"
 
 double b2_contrast_of(const b2_score *image, const b2_score *text, size_t width) {
@@ -22,7 +22,6 @@ double b2_contrast_of(const b2_score *image, const b2_score *text, size_t width)
 blip2_status b2_contrast_texts(blip2_engine *engine, const char *const *texts, size_t count,
                                uint32_t max_tokens, float *vectors) {
     const b2_score wanted = {.mode = B2_SCORE_TEXT, .wants_contrast = true};
-    const blip2_status none = BLIP2_OK;
     size_t width = (size_t)engine->model->stage1.text.rows, opened = 0;
     b2_request *requests[B2_CONTRAST_TEXTS];
     blip2_status status = BLIP2_OK;
@@ -31,7 +30,7 @@ blip2_status b2_contrast_texts(blip2_engine *engine, const char *const *texts, s
         status = b2_request_open_score(&requests[opened], engine->model, NULL, texts[opened],
                                        &wanted, max_tokens);
     if (status == BLIP2_OK)
-        status = b2_call_run(engine, requests, count, &none);
+        status = b2_call_run(engine, requests, count);
     for (size_t i = 0; i < opened; i++) {
         if (status == BLIP2_OK)
             memcpy(vectors + i * width, requests[i]->score.contrast, width * sizeof *vectors);

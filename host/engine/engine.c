@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
+#include "engine/scheduler.h"
 
 enum {
     DEFAULT_REQUESTS = 8,
@@ -19,7 +20,8 @@ enum {
     USUAL_BEAMS = 5,
     USUAL_SEQUENCES = 64, /* when requests have that many: 0.2 MB of logits each */
     SCORE_TEXT = 35,      /* tokens of a caption, as LAVIS's retrieval cuts them */
-    HISTORY_EXTRA = 8     /* ids that a request may add to what the repetition penalty counts */
+    DEFAULT_WAITING = 1024,
+    HISTORY_EXTRA = 8 /* ids that a request may add to what the repetition penalty counts */
 };
 
 /* Positions that a sequence of the model can have, learned queries included. */
@@ -60,6 +62,7 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
     limits->encode_interval = 1;
+    limits->max_waiting = options->max_waiting != 0 ? options->max_waiting : DEFAULT_WAITING;
     return BLIP2_OK;
 }
 
@@ -218,24 +221,18 @@ blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
     engine->graphs.device = model->device;
     engine->graphs.log = &model->log;
     if ((status = b2_engine_plan_make(&engine->plan, model, &known)) < 0 ||
-        (status = allocate(engine)) < 0) {
-        blip2_engine_close(engine);
+        (status = allocate(engine)) < 0 || (status = b2_scheduler_open(&engine->scheduler)) < 0) {
+        b2_engine_free(engine);
         return status;
     }
     *out = engine;
     return BLIP2_OK;
 }
 
-void blip2_engine_close(blip2_engine *engine) {
-    b2_device *device;
+void b2_engine_free(blip2_engine *engine) {
+    b2_device *device = engine->model->device;
 
-    if (engine == NULL)
-        return;
-    if (engine->in_call) {
-        engine->close_wanted = true;
-        return;
-    }
-    device = engine->model->device;
+    b2_scheduler_free(engine->scheduler);
     b2_graphs_free(&engine->graphs);
     b2_prefix_free(&engine->prefix);
     b2_pages_free(&engine->pages);
@@ -250,4 +247,9 @@ void blip2_engine_close(blip2_engine *engine) {
     device->ops->free(device, engine->workspace);
     atomic_flag_clear(&engine->model->in_use);
     b2_free(engine);
+}
+
+void blip2_engine_close(blip2_engine *engine) {
+    if (engine != NULL && b2_scheduler_close(engine))
+        b2_engine_free(engine);
 }

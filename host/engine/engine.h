@@ -11,16 +11,19 @@
  *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
  *
- * A call submits its requests and steps until they are done. An engine serves one thread.     */
+ * The engine's thread steps for as long as there are requests (scheduler.h). A call submits its
+ * requests and waits for them (call.h).                                                        */
 #ifndef B2_ENGINE_H
 #define B2_ENGINE_H
 #include "engine/batch.h"
+#include "engine/call.h"
 #include "engine/graphs.h"
 #include "engine/images.h"
 #include "engine/instruct.h"
 #include "engine/pages.h"
 #include "engine/prefix.h"
 #include "engine/request.h"
+#include "engine/times.h"
 
 typedef struct b2_engine_limits {
     uint32_t max_requests;  /* running at once */
@@ -35,6 +38,7 @@ typedef struct b2_engine_limits {
     uint32_t query_pages; /* of each picture; 0 unless the Q-Former writes text */
     /* While anything is written: steps that write, from one encoding of pictures to the next. */
     uint32_t encode_interval;
+    size_t max_waiting; /* requests of jobs that wait for a running place */
 } b2_engine_limits;
 
 /* How much device memory an engine takes. */
@@ -76,16 +80,24 @@ struct blip2_engine {
     uint64_t soft_prefills;  /* soft prompts that were fed, or read by an encoder */
     uint64_t submitted;      /* requests so far */
     b2_request *queue, *queue_end; /* in the order of their turns */
-    bool in_call;                  /* blip2_generate runs, perhaps in the caller's callback */
-    bool close_wanted;             /* by that callback: done when the call is over */
+    b2_scheduler *scheduler;
+    b2_times times;
+    uint64_t steps, rows_fed; /* rows of what writes text, prompts and tokens */
+    uint64_t chosen;          /* tokens, each beam's too */
+    uint64_t ended;           /* requests */
 };
 
-/* Queue a request. EINVAL if it can never fit. */
+/* Make a request ready for the engine's queue, on any thread. EINVAL if it can never fit. */
+blip2_status b2_engine_plan_request(const blip2_engine *engine, b2_request *request);
+void b2_engine_enqueue(blip2_engine *engine, b2_request *request);
+/* Both. */
 blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request);
 /* One step. *busy: requests are left. A failure ends every request in the engine with its status.
  */
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy);
 /* Take a request out, wherever it stands; it is DONE with ESTOP. Nothing if it is DONE. */
 void b2_engine_cancel(blip2_engine *engine, b2_request *request);
+/* Free everything; the engine's thread has ended. */
+void b2_engine_free(blip2_engine *engine);
 
 #endif

@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
 #include "engine/contrast.h"
+#include "engine/engine.h"
 #include "engine/looks.h"
 
 enum { DEFAULT_TOKENS = 32 };
@@ -71,20 +71,26 @@ static blip2_status fetch_keys(job *j) {
                                                    size);
 }
 
+/* On the engine's thread, while the picture's keys and values are where they were read. */
+static void finish_watched(b2_request *request, void *payload) {
+    job *j = payload;
+
+    if (request->status == BLIP2_OK)
+        request->status = j->looks.status < 0 ? j->looks.status : fetch_keys(j);
+}
+
 static blip2_status watch(job *j) {
     const blip2_model *model = j->engine->model;
-    const b2_trace *before = j->engine->run.trace;
-    const blip2_status *failed = &j->looks.status;
     size_t shares;
     blip2_status status;
 
     if ((status = open_watched(j)) < 0 ||
         (status = b2_looks_open(&j->looks, model, j->request->id_count)) < 0)
         return status;
-    j->engine->run.trace = &j->looks.trace;
-    status = b2_call_run(j->engine, &j->request, 1, failed);
-    j->engine->run.trace = before;
-    if (status < 0 || (status = fetch_keys(j)) < 0)
+    j->request->trace = &j->looks.trace;
+    j->request->payload = j;
+    j->request->on_done = finish_watched;
+    if ((status = b2_call_run(j->engine, &j->request, 1)) < 0)
         return status;
     shares = (size_t)j->looks.cross_layers * model->config.qformer.queries;
     if ((j->share = b2_alloc_array(shares, model->vit.tokens * sizeof *j->share)) == NULL)
@@ -157,7 +163,6 @@ static blip2_status open_patches(job *j) {
 /* What contrast says of each patch alone: the cosine of the text and the best query. */
 static blip2_status read_patches(job *j) {
     const b2_score wanted = {.mode = B2_SCORE_TEXT, .wants_contrast = true};
-    const blip2_status none = BLIP2_OK;
     size_t count = patches_of(j);
     blip2_status status;
 
@@ -167,9 +172,9 @@ static blip2_status read_patches(job *j) {
         return b2_fail_memory();
     if ((status = b2_request_open_score(&j->text, j->engine->model, NULL, j->input->prompt, &wanted,
                                         j->options.max_text_tokens)) < 0 ||
-        (status = b2_call_run(j->engine, &j->text, 1, &none)) < 0 || (status = open_patches(j)) < 0)
+        (status = b2_call_run(j->engine, &j->text, 1)) < 0 || (status = open_patches(j)) < 0)
         return status;
-    return b2_call_run(j->engine, j->patches, count, &none);
+    return b2_call_run(j->engine, j->patches, count);
 }
 
 /* map = map x softmax(contrast / temperature), to a sum of 1. */

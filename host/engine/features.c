@@ -1,7 +1,8 @@
 /* Features of pictures, texts and pairs: a SCORE request each. */
 #include "base/alloc.h"
 #include "base/options.h"
-#include "engine/call.h"
+#include "engine/engine.h"
+#include "engine/job.h"
 
 typedef struct matrix {
     float *data; /* [rows, cols]; NULL: none */
@@ -17,10 +18,15 @@ struct blip2_features {
     feature *items; /* [count] */
 };
 
+typedef struct extraction {
+    blip2_job job;
+    blip2_features *features;
+} extraction;
+
 /* Take over what a request found. */
 static void keep(b2_request *request, void *payload) {
-    blip2_features *features = payload;
-    feature *item = &features->items[request->index];
+    const extraction *e = payload;
+    feature *item = &e->features->items[request->index];
     b2_score *score = &request->score;
     const blip2_model *model = request->model;
 
@@ -32,18 +38,19 @@ static void keep(b2_request *request, void *payload) {
     score->rows = score->contrast = NULL;
 }
 
-static blip2_status open_requests(const blip2_engine *engine, b2_request **requests,
-                                  const blip2_input *inputs, size_t count,
-                                  const blip2_features_options *options, blip2_features *features) {
+static blip2_status open_requests(extraction *e, const blip2_model *model,
+                                  const blip2_input *inputs,
+                                  const blip2_features_options *options) {
     static const b2_score_mode modes[] = {B2_SCORE_IMAGE, B2_SCORE_TEXT, B2_SCORE_PAIR};
     bool pair = options->mode == BLIP2_MODE_MULTIMODAL;
     const b2_score wanted = {.mode = modes[options->mode],
                              .wants_rows = true,
-                             .wants_contrast = !pair && engine->model->stage1.contrasts};
+                             .wants_contrast = !pair && model->stage1.contrasts};
     uint32_t tokens = options->max_text_tokens != 0 ? options->max_text_tokens : UINT32_MAX;
     blip2_status status;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < e->job.call.count; i++) {
+        b2_request **request = &e->job.call.requests[i];
         const blip2_image *image = options->mode != BLIP2_MODE_TEXT ? inputs[i].image : NULL;
         const char *text = options->mode != BLIP2_MODE_IMAGE ? inputs[i].prompt : NULL;
 
@@ -51,47 +58,37 @@ static blip2_status open_requests(const blip2_engine *engine, b2_request **reque
             (options->mode != BLIP2_MODE_IMAGE && text == NULL))
             return b2_fail(BLIP2_EINVAL, "input %zu: %s is NULL", i,
                            image == NULL && options->mode != BLIP2_MODE_TEXT ? "image" : "prompt");
-        status = b2_request_open_score(&requests[i], engine->model, image, text, &wanted, tokens);
-        if (status < 0)
+        if ((status = b2_request_open_score(request, model, image, text, &wanted, tokens)) < 0)
             return status;
-        requests[i]->index = i;
-        requests[i]->payload = features;
-        requests[i]->on_done = keep;
+        (*request)->index = i;
+        (*request)->payload = e;
+        (*request)->on_done = keep;
     }
     return BLIP2_OK;
 }
 
-static blip2_status extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
-                            const blip2_features_options *options, blip2_features *features) {
-    const blip2_status none = BLIP2_OK;
-    b2_request **requests = b2_calloc(count, sizeof(b2_request *));
-    blip2_status status;
+static blip2_status make_features(blip2_features **out, size_t count) {
+    blip2_features *features = b2_calloc(1, sizeof *features);
 
-    features->items = b2_calloc(count, sizeof *features->items);
+    *out = features;
+    if (features == NULL || (features->items = b2_calloc(count, sizeof *features->items)) == NULL)
+        return b2_fail_memory();
     features->count = count;
-    if (requests == NULL || features->items == NULL)
-        status = b2_fail_memory();
-    else
-        status = open_requests(engine, requests, inputs, count, options, features);
-    if (status == BLIP2_OK)
-        status = b2_call_run(engine, requests, count, &none);
-    for (size_t i = 0; i < count && requests != NULL; i++)
-        b2_request_close(requests[i]);
-    b2_free(requests);
-    return status;
+    return BLIP2_OK;
 }
 
-blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
-                                    const blip2_features_options *options, blip2_features **out) {
+static void close_extraction(blip2_job *job) {
+    blip2_features_free(((extraction *)job)->features);
+}
+
+static const b2_job_type type = {.name = "features", .close = close_extraction};
+
+static blip2_status open_job(extraction **out, blip2_engine *engine, const blip2_input *inputs,
+                             size_t count, const blip2_features_options *options) {
     blip2_features_options known;
-    blip2_features *features;
+    extraction *e;
     blip2_status status;
 
-    if (out == NULL)
-        return b2_fail(BLIP2_EINVAL, "blip2_features_extract: out is NULL");
-    *out = NULL;
-    if ((status = b2_call_check(engine, "blip2_features_extract")) < 0)
-        return status;
     if (inputs == NULL && count > 0)
         return b2_fail(BLIP2_EINVAL, "blip2_features_extract: inputs is NULL");
     if ((status = b2_options_copy(&known, sizeof known, options, "blip2_features_options")) < 0)
@@ -99,14 +96,61 @@ blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inp
     if ((unsigned)known.mode > BLIP2_MODE_MULTIMODAL)
         return b2_fail(BLIP2_EINVAL, "mode: %d is none of IMAGE, TEXT, MULTIMODAL",
                        (int)known.mode);
-    if ((features = b2_calloc(1, sizeof *features)) == NULL)
-        return b2_fail_memory();
-    if ((status = extract(engine, inputs, count, &known, features)) < 0) {
-        blip2_features_free(features);
+    if ((e = b2_job_open(sizeof *e, &type, engine, count)) == NULL)
+        return BLIP2_ENOMEM;
+    if ((status = make_features(&e->features, count)) < 0 ||
+        (status = open_requests(e, engine->model, inputs, &known)) < 0) {
+        b2_job_free(&e->job);
         return status;
     }
-    *out = features;
+    *out = e;
     return BLIP2_OK;
+}
+
+static blip2_features *take(extraction *e) {
+    blip2_features *features = e->features;
+
+    e->features = NULL;
+    return features;
+}
+
+blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
+                                    const blip2_features_options *options, blip2_features **out) {
+    extraction *e;
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_features_extract: out is NULL");
+    *out = NULL;
+    if ((status = b2_call_check(engine, "blip2_features_extract")) < 0 ||
+        (status = open_job(&e, engine, inputs, count, options)) < 0)
+        return status;
+    if ((status = b2_job_run(&e->job, NULL)) == BLIP2_OK)
+        *out = take(e);
+    b2_job_free(&e->job);
+    return status;
+}
+
+blip2_status blip2_submit_features(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                                   size_t count, const blip2_features_options *options,
+                                   const blip2_submit_options *submit) {
+    extraction *e;
+    blip2_status status = b2_job_check(out, engine, "blip2_submit_features");
+
+    if (status < 0 || (status = open_job(&e, engine, inputs, count, options)) < 0)
+        return status;
+    return b2_job_submit(out, &e->job, submit);
+}
+
+blip2_status blip2_job_take_features(blip2_job *job, blip2_features **out) {
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_job_take_features: out is NULL");
+    *out = NULL;
+    if ((status = b2_job_take(job, &type)) == BLIP2_OK)
+        *out = take((extraction *)job);
+    return status;
 }
 
 size_t blip2_features_count(const blip2_features *features) {

@@ -1,11 +1,12 @@
-/* The synchronous call: submit every input, step until all are done. */
+/* Texts of pictures: a request an input, or one a text where those are drawn. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
+#include "engine/engine.h"
 #include "engine/generate_options.h"
+#include "engine/job.h"
 
 typedef struct output {
     char *text;
@@ -21,18 +22,37 @@ struct blip2_result {
     size_t columns;  /* of log-probabilities; 0: none */
 };
 
-typedef struct call {
-    const blip2_generate_options *options;
+typedef struct generation {
+    blip2_job job;
+    blip2_generate_options options;
     blip2_result *result;
     b2_generate_plan plan;
-    blip2_status status; /* of the first input that failed */
-} call;
+} generation;
+
+static void tell_done(const generation *g, size_t index) {
+    const output *out = &g->result->outputs[index];
+
+    if (g->options.on_done != NULL)
+        g->options.on_done(index, out->text, out->tokens, out->count, g->options.payload);
+}
+
+/* Where the caller waits. */
+static int hear(const b2_event *event, void *payload) {
+    const generation *g = payload;
+
+    if (event->bytes != NULL)
+        return g->options.on_text(event->index, event->bytes, event->length, g->options.payload);
+    tell_done(g, event->index);
+    return 0;
+}
 
 static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
-    const call *c = payload;
+    generation *g = payload;
+    size_t index = request->index * g->plan.request.answers;
 
-    return c->options->on_text(request->index * c->plan.request.answers, piece, length,
-                               c->options->payload);
+    if (g->job.waits)
+        return b2_call_tell(&g->job.call, index, piece, length) < 0;
+    return g->options.on_text(index, piece, length, g->options.payload);
 }
 
 static bool is_space(char c) {
@@ -84,44 +104,43 @@ static blip2_status keep(output *out, const b2_request *request, uint32_t i, siz
     return columns > 0 ? keep_logprobs(out, request, columns) : BLIP2_OK;
 }
 
-static void finish(b2_request *request, void *payload) {
-    call *c = payload;
-    uint32_t answers = c->plan.request.answers;
+/* On the engine's thread. */
+static void finish_request(b2_request *request, void *payload) {
+    generation *g = payload;
+    uint32_t answers = g->plan.request.answers;
     size_t first = request->index * answers;
-    output *outputs = c->result->outputs + first;
-    blip2_status status = request->status;
 
-    for (uint32_t i = 0; i < answers && status == BLIP2_OK; i++)
-        status = keep(&outputs[i], request, i, c->result->columns);
-    if (status < 0 && c->status == BLIP2_OK)
-        c->status = status;
-    for (uint32_t i = 0; i < answers && status == BLIP2_OK && c->options->on_done != NULL; i++)
-        c->options->on_done(first + i, outputs[i].text, outputs[i].tokens, outputs[i].count,
-                            c->options->payload);
+    for (uint32_t i = 0; i < answers && request->status == BLIP2_OK; i++)
+        request->status = keep(&g->result->outputs[first + i], request, i, g->result->columns);
+    for (uint32_t i = 0; i < answers && request->status == BLIP2_OK; i++) {
+        if (!g->job.waits)
+            tell_done(g, first + i);
+        else if (g->options.on_done != NULL)
+            request->status = b2_call_tell(&g->job.call, first + i, NULL, 0);
+    }
 }
 
-/* [count] of inputs, those of one beside each other. */
-static blip2_status open_requests(blip2_engine *engine, b2_request **requests,
-                                  const blip2_input *inputs, size_t count, call *c) {
-    const blip2_generate_options *options = c->options;
+/* Those of one input beside each other. */
+static blip2_status open_requests(generation *g, const blip2_model *model,
+                                  const blip2_input *inputs) {
     blip2_status status;
 
-    for (size_t i = 0; i < count; i++) {
-        const blip2_input *input = &inputs[i / c->plan.requests];
-        b2_request_options request = c->plan.request;
+    for (size_t i = 0; i < g->job.call.count; i++) {
+        const blip2_input *input = &inputs[i / g->plan.requests];
+        b2_request_options options = g->plan.request;
+        b2_request **request = &g->job.call.requests[i];
 
         if (input->image == NULL)
-            return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i / c->plan.requests);
-        request.prompt = input->prompt;
-        request.seed = b2_generate_seed(options->seed, (uint32_t)(i % c->plan.requests));
-        status = b2_request_open(&requests[i], engine->model, input->image, &request);
-        if (status < 0)
+            return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i / g->plan.requests);
+        options.prompt = input->prompt;
+        options.seed = b2_generate_seed(g->options.seed, (uint32_t)(i % g->plan.requests));
+        if ((status = b2_request_open(request, model, input->image, &options)) < 0)
             return status;
-        requests[i]->index = i;
-        requests[i]->payload = c;
-        requests[i]->on_done = finish;
-        if (options->on_text != NULL)
-            requests[i]->on_text = pass_text;
+        (*request)->index = i;
+        (*request)->payload = g;
+        (*request)->on_done = finish_request;
+        if (g->options.on_text != NULL)
+            (*request)->on_text = pass_text;
     }
     return BLIP2_OK;
 }
@@ -139,38 +158,83 @@ static blip2_status make_result(blip2_result **out, size_t inputs, const b2_gene
     return BLIP2_OK;
 }
 
+static void close_generation(blip2_job *job) {
+    blip2_result_free(((generation *)job)->result);
+}
+
+static const b2_job_type type = {.name = "texts", .close = close_generation};
+
+static blip2_status open_job(generation **out, blip2_engine *engine, const blip2_input *inputs,
+                             size_t count, const blip2_generate_options *options) {
+    blip2_generate_options known;
+    b2_generate_plan plan;
+    generation *g;
+    size_t all;
+    blip2_status status;
+
+    if (inputs == NULL && count > 0)
+        return b2_fail(BLIP2_EINVAL, "blip2_generate: inputs is NULL");
+    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0 ||
+        (status = b2_generate_plan_make(&plan, &known, engine->model)) < 0)
+        return status;
+    if (!b2_size_mul(count, plan.requests, &all))
+        return b2_fail_memory();
+    if ((g = b2_job_open(sizeof *g, &type, engine, all)) == NULL)
+        return BLIP2_ENOMEM;
+    g->options = known;
+    g->plan = plan;
+    if ((status = make_result(&g->result, count, &plan)) < 0 ||
+        (status = open_requests(g, engine->model, inputs)) < 0) {
+        b2_job_free(&g->job);
+        return status;
+    }
+    *out = g;
+    return BLIP2_OK;
+}
+
+static blip2_result *take(generation *g) {
+    blip2_result *result = g->result;
+
+    g->result = NULL;
+    return result;
+}
+
 blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                             const blip2_generate_options *options, blip2_result **out) {
-    blip2_generate_options known;
-    b2_request **requests = NULL;
-    call c = {.options = &known};
-    size_t all;
+    generation *g;
     blip2_status status;
 
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_generate: out is NULL");
     *out = NULL;
-    if ((status = b2_call_check(engine, "blip2_generate")) < 0)
+    if ((status = b2_call_check(engine, "blip2_generate")) < 0 ||
+        (status = open_job(&g, engine, inputs, count, options)) < 0)
         return status;
-    if (inputs == NULL && count > 0)
-        return b2_fail(BLIP2_EINVAL, "blip2_generate: inputs is NULL");
-    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_generate_options")) < 0)
+    if ((status = b2_job_run(&g->job, hear)) == BLIP2_OK)
+        *out = take(g);
+    b2_job_free(&g->job);
+    return status;
+}
+
+blip2_status blip2_submit_texts(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                                size_t count, const blip2_generate_options *options,
+                                const blip2_submit_options *submit) {
+    generation *g;
+    blip2_status status = b2_job_check(out, engine, "blip2_submit_texts");
+
+    if (status < 0 || (status = open_job(&g, engine, inputs, count, options)) < 0)
         return status;
-    if ((status = b2_generate_plan_make(&c.plan, &known, engine->model)) < 0)
-        return status;
-    if (!b2_size_mul(count, c.plan.requests, &all) ||
-        (requests = b2_calloc(all, sizeof(b2_request *))) == NULL)
-        return b2_fail_memory();
-    if ((status = make_result(&c.result, count, &c.plan)) == BLIP2_OK &&
-        (status = open_requests(engine, requests, inputs, all, &c)) == BLIP2_OK)
-        status = b2_call_run(engine, requests, all, &c.status);
-    for (size_t i = 0; i < all; i++)
-        b2_request_close(requests[i]);
-    b2_free(requests);
-    if (status < 0)
-        blip2_result_free(c.result);
-    else
-        *out = c.result;
+    return b2_job_submit(out, &g->job, submit);
+}
+
+blip2_status blip2_job_take_texts(blip2_job *job, blip2_result **out) {
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_job_take_texts: out is NULL");
+    *out = NULL;
+    if ((status = b2_job_take(job, &type)) == BLIP2_OK)
+        *out = take((generation *)job);
     return status;
 }
 

@@ -45,11 +45,9 @@ static blip2_status hand_over_scored(blip2_engine *engine) {
 /* Hand the chosen tokens to their requests. */
 blip2_status b2_hand_over(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
-    blip2_status status = b2_batch_fetch(batch, engine->model->device);
+    blip2_status status = hand_over_beams(engine);
 
     if (status < 0)
-        return status;
-    if ((status = hand_over_beams(engine)) < 0)
         return status;
     for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++) {
         b2_request *request = batch->chosen[i];

@@ -3,7 +3,7 @@
 #define B2_HAND_OVER_H
 #include "engine/engine.h"
 
-/* Wait for the batch that was run; requests that are done leave their places. */
+/* Of the batch that was run and fetched; requests that are done leave their places. */
 blip2_status b2_hand_over(blip2_engine *engine);
 
 #endif

@@ -4,8 +4,9 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
+#include "engine/engine.h"
 #include "engine/generate_options.h"
+#include "engine/job.h"
 
 typedef struct scored {
     blip2_logprob *logprob; /* [count, columns] */
@@ -24,16 +25,15 @@ struct blip2_likelihood {
     size_t count, columns;
 };
 
-typedef struct call {
-    blip2_engine *engine;
-    const blip2_candidates *inputs; /* [count] */
+typedef struct scoring {
+    blip2_job job;
+    const blip2_candidates *inputs; /* [count]; while it is opened */
     size_t count;
-    const blip2_likelihood_options *options;
+    bool one_batch; /* as LAVIS would run them */
+    blip2_likelihood_options options;
     b2_request_options request;
     blip2_likelihood *likelihood;
-    b2_request **requests; /* [count] */
-    blip2_status status;   /* of the first input that failed */
-} call;
+} scoring;
 
 /* ---- texts to tokens ---------------------------------------------------------------------- */
 
@@ -42,22 +42,23 @@ static bool is_space(char c) {
 }
 
 /* Is a space missing between prompt and text? */
-static bool wants_space(const call *c, const char *prompt, const char *text) {
+static bool wants_space(const scoring *c, const char *prompt, const char *text) {
     size_t length = prompt != NULL ? strlen(prompt) : 0;
 
-    return !c->options->verbatim && b2_tokenizer_is_byte_level(c->engine->model->tokenizer) &&
+    return !c->options.verbatim && b2_tokenizer_is_byte_level(c->job.engine->model->tokenizer) &&
            length > 0 && !is_space(prompt[length - 1]) && !is_space(text[0]);
 }
 
-static bool has_end(const call *c) {
-    if (c->options->end == BLIP2_END_AUTO)
-        return c->engine->model->config.language == B2_LANGUAGE_T5;
-    return c->options->end == BLIP2_END_WITH;
+static bool has_end(const scoring *c) {
+    if (c->options.end == BLIP2_END_AUTO)
+        return c->job.engine->model->config.language == B2_LANGUAGE_T5;
+    return c->options.end == BLIP2_END_WITH;
 }
 
-static blip2_status check_tokens(const call *c, const b2_tokens *tokens, size_t input, size_t t) {
-    const blip2_model *model = c->engine->model;
-    uint32_t most = c->engine->plan.limits.max_tokens;
+static blip2_status check_tokens(const scoring *c, const b2_tokens *tokens, size_t input,
+                                 size_t t) {
+    const blip2_model *model = c->job.engine->model;
+    uint32_t most = c->job.engine->plan.limits.max_tokens;
 
     if (tokens->count > most)
         return b2_fail(BLIP2_EINVAL,
@@ -70,9 +71,9 @@ static blip2_status check_tokens(const call *c, const b2_tokens *tokens, size_t 
     return BLIP2_OK;
 }
 
-static blip2_status encode(const call *c, size_t input, size_t t, b2_tokens *out) {
+static blip2_status encode(const scoring *c, size_t input, size_t t, b2_tokens *out) {
     const blip2_candidates *given = &c->inputs[input];
-    const blip2_model *model = c->engine->model;
+    const blip2_model *model = c->job.engine->model;
     const char *text = given->texts[t];
     b2_text_buffer whole = {0};
     blip2_status status;
@@ -92,7 +93,7 @@ static blip2_status encode(const call *c, size_t input, size_t t, b2_tokens *out
     return status == BLIP2_OK ? check_tokens(c, out, input, t) : status;
 }
 
-static blip2_status encode_all(const call *c, size_t input, b2_candidates *out) {
+static blip2_status encode_all(const scoring *c, size_t input, b2_candidates *out) {
     for (uint32_t t = 0; t < out->count; t++) {
         b2_tokens *tokens = &out->list[t].tokens;
         blip2_status status = encode(c, input, t, tokens);
@@ -107,15 +108,12 @@ static blip2_status encode_all(const call *c, size_t input, b2_candidates *out) 
 
 /* ---- results ------------------------------------------------------------------------------ */
 
-static void finish(b2_request *request, void *payload) {
-    call *c = payload;
+static void finish_request(b2_request *request, void *payload) {
+    scoring *c = payload;
     scored_input *out = &c->likelihood->inputs[request->index];
 
-    if (request->status < 0) {
-        if (c->status == BLIP2_OK)
-            c->status = request->status;
+    if (request->status < 0)
         return;
-    }
     for (size_t t = 0; t < out->count; t++) {
         b2_candidate *text = &request->candidates->list[t];
         scored *s = &out->texts[t];
@@ -130,7 +128,7 @@ static void finish(b2_request *request, void *payload) {
 }
 
 /* Do all inputs have one list of texts? LAVIS runs those as one batch, others one by one. */
-static bool is_one_batch(const call *c) {
+static bool is_one_batch(const scoring *c) {
     for (size_t i = 1; i < c->count; i++)
         if (c->inputs[i].texts != c->inputs[0].texts ||
             c->inputs[i].text_count != c->inputs[0].text_count)
@@ -140,8 +138,8 @@ static bool is_one_batch(const call *c) {
 
 /* LAVIS's Vicuna takes the mean over all places of a padded batch but one: only those of the text
  * count. Its texts go through in segments, each as long as its longest. */
-static void divide_losses(const call *c, scored_input *out, uint32_t prompt) {
-    size_t segments = c->options->segments > 0 ? c->options->segments : 1;
+static void divide_losses(const scoring *c, scored_input *out, uint32_t prompt) {
+    size_t segments = c->options.segments > 0 ? c->options.segments : 1;
     size_t usual = out->count / segments;
 
     for (size_t s = 0; s < segments; s++) {
@@ -155,68 +153,68 @@ static void divide_losses(const call *c, scored_input *out, uint32_t prompt) {
     }
 }
 
-static void compute_losses(const call *c) {
+static void compute_losses(const scoring *c) {
     scored_input *inputs = c->likelihood->inputs;
     uint32_t longest = 0;
 
-    if (c->engine->model->config.language != B2_LANGUAGE_LLAMA)
+    if (c->job.engine->model->config.language != B2_LANGUAGE_LLAMA)
         return;
     for (size_t i = 0; i < c->count; i++)
         longest = inputs[i].prompt > longest ? inputs[i].prompt : longest;
     for (size_t i = 0; i < c->count; i++)
-        divide_losses(c, &inputs[i], is_one_batch(c) ? longest : inputs[i].prompt);
+        divide_losses(c, &inputs[i], c->one_batch ? longest : inputs[i].prompt);
 }
 
 /* ---- the call ----------------------------------------------------------------------------- */
 
-static blip2_status open_request(call *c, size_t i) {
+static blip2_status open_request(scoring *c, size_t i) {
     const blip2_candidates *input = &c->inputs[i];
-    const blip2_model *model = c->engine->model;
+    const blip2_model *model = c->job.engine->model;
     scored_input *out = &c->likelihood->inputs[i];
     b2_request_options options = c->request;
     b2_candidates *candidates;
     b2_request *request;
     blip2_status status = b2_candidates_open(&candidates, input->text_count,
-                                             c->options->top_logprobs, model->writer.vocab);
+                                             c->options.top_logprobs, model->writer.vocab);
 
     if (status < 0)
         return status;
     options.prompt = input->prompt;
     if ((status = encode_all(c, i, candidates)) == BLIP2_OK) {
         options.max_new_tokens = candidates->longest;
-        status = b2_request_open(&c->requests[i], model, input->image, &options);
+        status = b2_request_open(&c->job.call.requests[i], model, input->image, &options);
     }
     if (status < 0) {
         b2_candidates_close(candidates);
         return status;
     }
-    request = c->requests[i];
+    request = c->job.call.requests[i];
     request->candidates = candidates;
     request->index = i;
     request->payload = c;
-    request->on_done = finish;
+    request->on_done = finish_request;
     out->prompt = request->soft_count + request->prompt_count;
     out->count = input->text_count;
     out->texts = b2_calloc(out->count, sizeof *out->texts);
     return out->texts != NULL ? BLIP2_OK : b2_fail_memory();
 }
 
-static blip2_status check_input(const call *c, size_t i) {
+static blip2_status check_input(const scoring *c, size_t i) {
     const blip2_candidates *input = &c->inputs[i];
 
     if (input->image == NULL)
         return b2_fail(BLIP2_EINVAL, "input %zu: image is NULL", i);
     if (input->texts == NULL || input->text_count == 0)
         return b2_fail(BLIP2_EINVAL, "input %zu has no texts, expected at least one", i);
-    if (c->options->segments > input->text_count)
+    if (c->options.segments > input->text_count)
         return b2_fail(BLIP2_EINVAL, "segments: got %u, expected at most one a text: %zu",
-                       c->options->segments, input->text_count);
+                       c->options.segments, input->text_count);
     return BLIP2_OK;
 }
 
-static blip2_status check(call *c) {
-    const blip2_model *model = c->engine->model;
-    blip2_status status = b2_generate_rule(&c->request.rule, c->options->compat, model);
+static blip2_status check(scoring *c) {
+    const blip2_model *model = c->job.engine->model;
+    blip2_status status = b2_generate_rule(&c->request.rule, c->options.compat, model);
 
     if (status < 0)
         return status;
@@ -225,65 +223,112 @@ static blip2_status check(call *c) {
                        "this checkpoint (%s) has no language model: it cannot say how likely a "
                        "text is",
                        b2_model_name(model));
-    if (c->options->end > BLIP2_END_WITHOUT)
-        return b2_fail(BLIP2_EINVAL, "end: %d is none of AUTO, WITH, WITHOUT",
-                       (int)c->options->end);
+    if (c->options.end > BLIP2_END_WITHOUT)
+        return b2_fail(BLIP2_EINVAL, "end: %d is none of AUTO, WITH, WITHOUT", (int)c->options.end);
     for (size_t i = 0; i < c->count; i++)
         if ((status = check_input(c, i)) < 0)
             return status;
     return BLIP2_OK;
 }
 
-static blip2_status compute(call *c) {
+static void finish(blip2_job *job) {
+    compute_losses((const scoring *)job);
+}
+
+static void close_scoring(blip2_job *job) {
+    blip2_likelihood_free(((scoring *)job)->likelihood);
+}
+
+static const b2_job_type type = {.name = "likelihoods", .finish = finish, .close = close_scoring};
+
+static blip2_status open_requests(scoring *c) {
     blip2_likelihood *out = b2_calloc(1, sizeof *out);
-    blip2_status status = BLIP2_OK;
+    blip2_status status = check(c);
 
     if ((c->likelihood = out) == NULL)
         return b2_fail_memory();
-    out->columns = (size_t)c->options->top_logprobs + 1;
-    out->inputs = b2_calloc(c->count, sizeof *out->inputs);
-    c->requests = b2_calloc(c->count, sizeof(b2_request *));
-    if (out->inputs == NULL || c->requests == NULL)
+    if (status < 0)
+        return status;
+    out->columns = (size_t)c->options.top_logprobs + 1;
+    if ((out->inputs = b2_calloc(c->count, sizeof *out->inputs)) == NULL)
         return b2_fail_memory();
     out->count = c->count;
     for (size_t i = 0; i < c->count && status == BLIP2_OK; i++)
         status = open_request(c, i);
-    if (status == BLIP2_OK)
-        status = b2_call_run(c->engine, c->requests, c->count, &c->status);
-    if (status == BLIP2_OK)
-        compute_losses(c);
     return status;
+}
+
+static blip2_status open_job(scoring **out, blip2_engine *engine, const blip2_candidates *inputs,
+                             size_t count, const blip2_likelihood_options *options) {
+    blip2_likelihood_options known;
+    scoring *c;
+    blip2_status status;
+
+    if (inputs == NULL && count > 0)
+        return b2_fail(BLIP2_EINVAL, "blip2_likelihood_compute: inputs is NULL");
+    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_likelihood_options")) < 0)
+        return status;
+    if ((c = b2_job_open(sizeof *c, &type, engine, count)) == NULL)
+        return BLIP2_ENOMEM;
+    c->inputs = inputs;
+    c->count = count;
+    c->options = known;
+    c->request.repetition_penalty = 1.0f;
+    if ((status = open_requests(c)) < 0) {
+        b2_job_free(&c->job);
+        return status;
+    }
+    c->one_batch = is_one_batch(c);
+    c->inputs = NULL;
+    *out = c;
+    return BLIP2_OK;
+}
+
+static blip2_likelihood *take(scoring *c) {
+    blip2_likelihood *likelihood = c->likelihood;
+
+    c->likelihood = NULL;
+    return likelihood;
 }
 
 blip2_status blip2_likelihood_compute(blip2_engine *engine, const blip2_candidates *inputs,
                                       size_t count, const blip2_likelihood_options *options,
                                       blip2_likelihood **out) {
-    blip2_likelihood_options known;
-    call c = {.engine = engine,
-              .inputs = inputs,
-              .count = count,
-              .options = &known,
-              .request = {.repetition_penalty = 1.0f}};
+    scoring *c;
     blip2_status status;
 
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_likelihood_compute: out is NULL");
     *out = NULL;
-    if ((status = b2_call_check(engine, "blip2_likelihood_compute")) < 0)
+    if ((status = b2_call_check(engine, "blip2_likelihood_compute")) < 0 ||
+        (status = open_job(&c, engine, inputs, count, options)) < 0)
         return status;
-    if (inputs == NULL && count > 0)
-        return b2_fail(BLIP2_EINVAL, "blip2_likelihood_compute: inputs is NULL");
-    if ((status = b2_options_copy(&known, sizeof known, options, "blip2_likelihood_options")) < 0 ||
-        (status = check(&c)) < 0)
+    if ((status = b2_job_run(&c->job, NULL)) == BLIP2_OK)
+        *out = take(c);
+    b2_job_free(&c->job);
+    return status;
+}
+
+blip2_status blip2_submit_likelihood(blip2_job **out, blip2_engine *engine,
+                                     const blip2_candidates *inputs, size_t count,
+                                     const blip2_likelihood_options *options,
+                                     const blip2_submit_options *submit) {
+    scoring *c;
+    blip2_status status = b2_job_check(out, engine, "blip2_submit_likelihood");
+
+    if (status < 0 || (status = open_job(&c, engine, inputs, count, options)) < 0)
         return status;
-    status = compute(&c);
-    for (size_t i = 0; i < count && c.requests != NULL; i++)
-        b2_request_close(c.requests[i]);
-    b2_free(c.requests);
-    if (status < 0)
-        blip2_likelihood_free(c.likelihood);
-    else
-        *out = c.likelihood;
+    return b2_job_submit(out, &c->job, submit);
+}
+
+blip2_status blip2_job_take_likelihood(blip2_job *job, blip2_likelihood **out) {
+    blip2_status status;
+
+    if (out == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_job_take_likelihood: out is NULL");
+    *out = NULL;
+    if ((status = b2_job_take(job, &type)) == BLIP2_OK)
+        *out = take((scoring *)job);
     return status;
 }
 

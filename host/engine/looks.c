@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 
-/* The last pass of the right size wins: what encoding the picture itself hands out comes before. */
+/* Of the pass over the request, in which it is alone. */
 static void see(void *payload, const char *name, uint32_t index, const b2_mat *mat) {
     b2_looks *looks = payload;
     const b2_device_ops *ops = looks->model->device->ops;

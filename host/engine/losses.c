@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
 #include "engine/contrast.h"
+#include "engine/engine.h"
 
 enum { DEFAULT_TOKENS = 32, KINDS = 6 };
 static const float default_smoothing = 0.1f;
@@ -70,10 +70,8 @@ static blip2_status open_request(job *j, kind k, size_t i, size_t image, size_t 
 
 /* Run the requests of kinds first .. last. */
 static blip2_status run(job *j, kind first, kind last) {
-    const blip2_status none = BLIP2_OK;
-
     return b2_call_run(j->engine, j->requests + first * j->count,
-                       ((size_t)last - first + 1) * j->count, &none);
+                       ((size_t)last - first + 1) * j->count);
 }
 
 static const b2_score *score_of(const job *j, kind k, size_t i) {

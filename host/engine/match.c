@@ -1,114 +1,114 @@
 /* How well pairs match. Up to three requests a pair: the picture and the text by themselves, for
- * their contrast, and both together, for the matching head. Pairs are taken in groups, so that what
- * is held at once does not grow with the call; in a group a picture and a text (by their addresses)
- * are asked for their contrast once. */
+ * their contrast, and both together, for the matching head. A picture and a text (by their
+ * addresses) are asked for their contrast once a job. The call that waits takes pairs in groups, a
+ * job each, so that what is held at once does not grow with it. */
 #include <math.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
 #include "engine/contrast.h"
+#include "engine/engine.h"
+#include "engine/job.h"
 
 enum { DEFAULT_TOKENS = 32, GROUP = 64, PARTS = 3 };
 
-typedef struct pairs {
-    const blip2_input *inputs;
+typedef struct matching {
+    blip2_job job; /* requests: those of pair i are parts[i, PARTS] that are not NULL */
     size_t count;
-    b2_request **requests; /* [count, PARTS] in the order of b2_score_mode; NULL: not wanted */
-    size_t image_of[GROUP], text_of[GROUP]; /* [count] the first pair with the same picture, text */
+    b2_request **parts;         /* [count, PARTS] in the order of b2_score_mode; NULL: not wanted */
+    size_t *image_of, *text_of; /* [count] the first pair with the same picture, text */
     bool itm, itc;
     uint32_t max_tokens;
-} pairs;
+    blip2_match_score *scores; /* [count] */
+} matching;
 
-static void find_firsts(pairs *p) {
-    for (size_t i = 0; i < p->count; i++) {
+static void find_firsts(matching *m, const blip2_input *pairs) {
+    for (size_t i = 0; i < m->count; i++) {
         size_t image = 0, text = 0;
 
-        while (p->inputs[image].image != p->inputs[i].image)
+        while (pairs[image].image != pairs[i].image)
             image++;
-        while (p->inputs[text].prompt != p->inputs[i].prompt)
+        while (pairs[text].prompt != pairs[i].prompt)
             text++;
-        p->image_of[i] = image;
-        p->text_of[i] = text;
+        m->image_of[i] = image;
+        m->text_of[i] = text;
     }
 }
 
-static blip2_status open_pair(const blip2_engine *engine, const pairs *p, size_t i) {
-    const blip2_input *in = &p->inputs[i];
+static blip2_status open_pair(matching *m, const blip2_model *model, const blip2_input *in,
+                              size_t i) {
     const struct {
         bool wanted;
         const blip2_image *image;
         const char *text;
         b2_score score;
     } parts[PARTS] = {
-        {p->itc && p->image_of[i] == i,
+        {m->itc && m->image_of[i] == i,
          in->image,
          NULL,
          {.mode = B2_SCORE_IMAGE, .wants_contrast = true}},
-        {p->itc && p->text_of[i] == i,
+        {m->itc && m->text_of[i] == i,
          NULL,
          in->prompt,
          {.mode = B2_SCORE_TEXT, .wants_contrast = true}},
-        {p->itm, in->image, in->prompt, {.mode = B2_SCORE_PAIR, .wants_match = true}}};
+        {m->itm, in->image, in->prompt, {.mode = B2_SCORE_PAIR, .wants_match = true}}};
     blip2_status status = BLIP2_OK;
 
-    for (size_t k = 0; k < PARTS && status == BLIP2_OK; k++)
-        if (parts[k].wanted)
-            status =
-                b2_request_open_score(&p->requests[i * PARTS + k], engine->model, parts[k].image,
-                                      parts[k].text, &parts[k].score, p->max_tokens);
+    for (size_t k = 0; k < PARTS && status == BLIP2_OK; k++) {
+        b2_request **request = &m->parts[i * PARTS + k];
+
+        if (!parts[k].wanted)
+            continue;
+        status = b2_request_open_score(request, model, parts[k].image, parts[k].text,
+                                       &parts[k].score, m->max_tokens);
+        if (status == BLIP2_OK)
+            m->job.call.requests[m->job.call.count++] = *request;
+    }
     return status;
 }
 
-static void fill(blip2_match_score *out, const pairs *p, size_t i, size_t width) {
-    b2_request *const *parts = p->requests + i * PARTS;
+static void fill(blip2_match_score *out, const matching *m, size_t i, size_t width) {
+    b2_request *const *parts = m->parts + i * PARTS;
 
     *out = (blip2_match_score){0};
-    if (p->itm) {
+    if (m->itm) {
         const float *logits = parts[B2_SCORE_PAIR]->score.match;
 
         out->itm_logits[0] = logits[0];
         out->itm_logits[1] = logits[1];
         out->itm_probability = (float)(1.0 / (1.0 + exp((double)logits[0] - logits[1])));
     }
-    if (p->itc)
-        out->itc = (float)b2_contrast_of(
-            &p->requests[p->image_of[i] * PARTS + B2_SCORE_IMAGE]->score,
-            &p->requests[p->text_of[i] * PARTS + B2_SCORE_TEXT]->score, width);
+    if (m->itc)
+        out->itc =
+            (float)b2_contrast_of(&m->parts[m->image_of[i] * PARTS + B2_SCORE_IMAGE]->score,
+                                  &m->parts[m->text_of[i] * PARTS + B2_SCORE_TEXT]->score, width);
 }
 
-/* One group. The requests that are there go in one behind the other. */
-static blip2_status run_group(blip2_engine *engine, const pairs *p, blip2_match_score *scores) {
-    const blip2_status none = BLIP2_OK;
-    size_t width = (size_t)engine->model->stage1.text.rows, there = 0;
-    b2_request *queue[GROUP * PARTS];
-    blip2_status status = BLIP2_OK;
+static void finish(blip2_job *job) {
+    matching *m = (matching *)job;
 
-    for (size_t i = 0; i < p->count * PARTS; i++)
-        p->requests[i] = NULL;
-    for (size_t i = 0; i < p->count && status == BLIP2_OK; i++)
-        status = open_pair(engine, p, i);
-    for (size_t i = 0; i < p->count * PARTS; i++)
-        if (p->requests[i] != NULL)
-            queue[there++] = p->requests[i];
-    if (status == BLIP2_OK)
-        status = b2_call_run(engine, queue, there, &none);
-    for (size_t i = 0; i < p->count && status == BLIP2_OK; i++)
-        fill(&scores[i], p, i, width);
-    for (size_t i = 0; i < there; i++)
-        b2_request_close(queue[i]);
-    return status;
+    for (size_t i = 0; i < m->count; i++)
+        fill(&m->scores[i], m, i, (size_t)job->engine->model->stage1.text.rows);
 }
 
-static blip2_status check(const blip2_engine *engine, const blip2_input *pairs, size_t count,
-                          const blip2_match_score *scores) {
-    blip2_status status = b2_call_check(engine, "blip2_match");
+static void close_matching(blip2_job *job) {
+    matching *m = (matching *)job;
 
-    if (status < 0)
-        return status;
-    if (count > 0 && (pairs == NULL || scores == NULL))
-        return b2_fail(BLIP2_EINVAL, "blip2_match: %s is NULL", pairs == NULL ? "pairs" : "scores");
+    b2_free(m->parts);
+    b2_free(m->image_of);
+    b2_free(m->text_of);
+    b2_free(m->scores);
+}
+
+static const b2_job_type type = {.name = "scores", .finish = finish, .close = close_matching};
+
+/* ---- the calls ---------------------------------------------------------------------------- */
+
+static blip2_status check(const blip2_engine *engine, const blip2_input *pairs, size_t count) {
+    if (count > 0 && pairs == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_match: pairs is NULL");
     for (size_t i = 0; i < count; i++)
         if (pairs[i].image == NULL || pairs[i].prompt == NULL)
             return b2_fail(BLIP2_EINVAL, "pair %zu: %s is NULL", i,
@@ -119,24 +119,92 @@ static blip2_status check(const blip2_engine *engine, const blip2_input *pairs, 
     return BLIP2_OK;
 }
 
-blip2_status blip2_match(blip2_engine *engine, const blip2_input *inputs, size_t count,
-                         const blip2_match_options *options, blip2_match_score *scores) {
-    b2_request *requests[GROUP * PARTS];
-    blip2_match_options known;
-    blip2_status status = check(engine, inputs, count, scores);
-    pairs p = {.requests = requests};
+static blip2_status open_pairs(matching *m, const blip2_model *model, const blip2_input *pairs) {
+    blip2_status status = BLIP2_OK;
 
-    if (status < 0 ||
+    m->parts = b2_calloc(m->count * PARTS, sizeof(b2_request *));
+    m->image_of = b2_alloc_array(m->count, sizeof *m->image_of);
+    m->text_of = b2_alloc_array(m->count, sizeof *m->text_of);
+    m->scores = b2_alloc_array(m->count, sizeof *m->scores);
+    if (m->parts == NULL || m->image_of == NULL || m->text_of == NULL || m->scores == NULL)
+        return b2_fail_memory();
+    find_firsts(m, pairs);
+    for (size_t i = 0; i < m->count && status == BLIP2_OK; i++)
+        status = open_pair(m, model, &pairs[i], i);
+    return status;
+}
+
+static blip2_status open_job(matching **out, blip2_engine *engine, const blip2_input *pairs,
+                             size_t count, const blip2_match_options *options) {
+    const blip2_model *model = engine->model;
+    matching *m;
+    size_t most;
+    blip2_status status;
+
+    if (!b2_size_mul(count, PARTS, &most))
+        return b2_fail_memory();
+    if ((m = b2_job_open(sizeof *m, &type, engine, most)) == NULL)
+        return BLIP2_ENOMEM;
+    m->job.call.count = 0; /* those that are there */
+    m->count = count;
+    m->itm = options->no_itm == 0 && model->stage1.matches;
+    m->itc = options->no_itc == 0 && model->stage1.contrasts;
+    m->max_tokens = options->max_text_tokens != 0 ? options->max_text_tokens : DEFAULT_TOKENS;
+    status = open_pairs(m, model, pairs);
+    m->job.call.left = m->job.call.count;
+    if (status < 0) {
+        b2_job_free(&m->job);
+        return status;
+    }
+    *out = m;
+    return BLIP2_OK;
+}
+
+blip2_status blip2_match(blip2_engine *engine, const blip2_input *pairs, size_t count,
+                         const blip2_match_options *options, blip2_match_score *scores) {
+    blip2_match_options known;
+    blip2_status status = b2_call_check(engine, "blip2_match");
+
+    if (status == BLIP2_OK && count > 0 && scores == NULL)
+        status = b2_fail(BLIP2_EINVAL, "blip2_match: scores is NULL");
+    if (status < 0 || (status = check(engine, pairs, count)) < 0 ||
         (status = b2_options_copy(&known, sizeof known, options, "blip2_match_options")) < 0)
         return status;
-    p.itm = known.no_itm == 0 && engine->model->stage1.matches;
-    p.itc = known.no_itc == 0 && engine->model->stage1.contrasts;
-    p.max_tokens = known.max_text_tokens != 0 ? known.max_text_tokens : DEFAULT_TOKENS;
     for (size_t first = 0; first < count && status == BLIP2_OK; first += GROUP) {
-        p.inputs = inputs + first;
-        p.count = b2_size_min(GROUP, count - first);
-        find_firsts(&p);
-        status = run_group(engine, &p, scores + first);
+        size_t some = b2_size_min(GROUP, count - first);
+        matching *m;
+
+        if ((status = open_job(&m, engine, pairs + first, some, &known)) < 0)
+            return status;
+        if ((status = b2_job_run(&m->job, NULL)) == BLIP2_OK)
+            memcpy(scores + first, m->scores, some * sizeof *scores);
+        b2_job_free(&m->job);
     }
+    return status;
+}
+
+blip2_status blip2_submit_match(blip2_job **out, blip2_engine *engine, const blip2_input *pairs,
+                                size_t count, const blip2_match_options *options,
+                                const blip2_submit_options *submit) {
+    blip2_match_options known;
+    matching *m;
+    blip2_status status = b2_job_check(out, engine, "blip2_submit_match");
+
+    if (status < 0 || (status = check(engine, pairs, count)) < 0 ||
+        (status = b2_options_copy(&known, sizeof known, options, "blip2_match_options")) < 0 ||
+        (status = open_job(&m, engine, pairs, count, &known)) < 0)
+        return status;
+    return b2_job_submit(out, &m->job, submit);
+}
+
+blip2_status blip2_job_take_scores(blip2_job *job, blip2_match_score *scores, size_t count) {
+    const matching *m = (const matching *)job;
+    blip2_status status;
+
+    if (job != NULL && job->type == &type && (count != m->count || (count > 0 && scores == NULL)))
+        return b2_fail(BLIP2_EINVAL, "blip2_job_take_scores: room for %zu, the job has %zu pairs",
+                       scores != NULL ? count : 0, m->count);
+    if ((status = b2_job_take(job, &type)) == BLIP2_OK && count > 0)
+        memcpy(scores, m->scores, count * sizeof *scores);
     return status;
 }

@@ -3,7 +3,7 @@
 
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
+#include "engine/engine.h"
 #include "engine/generate_options.h"
 
 enum { BEAMS = 5, TOKENS = 10, VICUNA_TOKENS = 9 /* its max_length counts the start token */ };

@@ -4,7 +4,7 @@
 #include "engine/holding.h"
 
 /* Where its turn is: behind all others, as a rule. */
-static void enqueue(blip2_engine *engine, b2_request *request) {
+static void insert(blip2_engine *engine, b2_request *request) {
     b2_request *before = engine->queue_end;
 
     if (before != NULL && b2_request_precedes(request, before)) {
@@ -16,6 +16,11 @@ static void enqueue(blip2_engine *engine, b2_request *request) {
     *(before != NULL ? &before->next : &engine->queue) = request;
     if (request->next == NULL)
         engine->queue_end = request;
+}
+
+void b2_engine_enqueue(blip2_engine *engine, b2_request *request) {
+    request->order = engine->submitted++;
+    insert(engine, request);
 }
 
 static uint32_t sequences_of(const b2_request *request) {
@@ -89,16 +94,16 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
     return request->pages != NULL ? b2_holding_plan(engine, request) : b2_fail_memory();
 }
 
-blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
-    blip2_status status = BLIP2_OK;
+blip2_status b2_engine_plan_request(const blip2_engine *engine, b2_request *request) {
+    return request->kind == B2_REQUEST_GENERATE ? plan_pages(engine, request) : BLIP2_OK;
+}
 
-    if (request->kind == B2_REQUEST_GENERATE)
-        status = plan_pages(engine, request);
-    if (status < 0)
-        return status;
-    request->order = engine->submitted++;
-    enqueue(engine, request);
-    return BLIP2_OK;
+blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
+    blip2_status status = b2_engine_plan_request(engine, request);
+
+    if (status == BLIP2_OK)
+        b2_engine_enqueue(engine, request);
+    return status;
 }
 
 /* ---- running places ----------------------------------------------------------------------- */
@@ -130,11 +135,19 @@ static void leave_place(blip2_engine *engine, b2_request *request) {
     b2_holding_release(engine, request);
 }
 
-void b2_queue_retire(blip2_engine *engine, b2_request *request) {
-    leave_place(engine, request);
+/* It is out of the engine. */
+static void end(blip2_engine *engine, b2_request *request) {
+    engine->ended++;
     request->phase = B2_PHASE_DONE;
     if (request->on_done != NULL)
         request->on_done(request, request->payload);
+    if (request->call != NULL)
+        b2_call_request_ended(request->call, request);
+}
+
+void b2_queue_retire(blip2_engine *engine, b2_request *request) {
+    leave_place(engine, request);
+    end(engine, request);
 }
 
 void b2_queue_put_back(blip2_engine *engine, b2_request *request) {
@@ -142,7 +155,7 @@ void b2_queue_put_back(blip2_engine *engine, b2_request *request) {
     request->fed = request->frame = 0;
     request->phase = B2_PHASE_QUEUED;
     engine->put_backs++;
-    enqueue(engine, request);
+    insert(engine, request);
 }
 
 static bool free_place(const blip2_engine *engine, uint32_t *place) {
@@ -243,9 +256,7 @@ void b2_queue_end_all(blip2_engine *engine, blip2_status status) {
         if (engine->queue == NULL)
             engine->queue_end = NULL;
         request->status = status;
-        request->phase = B2_PHASE_DONE;
-        if (request->on_done != NULL)
-            request->on_done(request, request->payload);
+        end(engine, request);
     }
 }
 
@@ -267,7 +278,5 @@ void b2_engine_cancel(blip2_engine *engine, b2_request *request) {
         before->next = request->next;
     if (engine->queue_end == request)
         engine->queue_end = before;
-    request->phase = B2_PHASE_DONE;
-    if (request->on_done != NULL)
-        request->on_done(request, request->payload);
+    end(engine, request);
 }

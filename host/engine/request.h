@@ -103,7 +103,9 @@ struct b2_request {
     int (*on_text)(b2_request *request, const char *piece, size_t length, void *payload);
     void (*on_done)(b2_request *request, void *payload);
     void *payload;
-    size_t index; /* the caller's number for it */
+    size_t index;          /* the caller's number for it */
+    struct b2_call *call;  /* the one that it belongs to; NULL: none */
+    const b2_trace *trace; /* SCORE: watches its pass, in which it is alone; NULL: nobody does */
 
     /* Called with the logits (fp32, host copy is the caller's business) that choose each new
      * token, before any change: for the harness. May be NULL. */

@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
+#include "engine/scheduler.h"
 #include "engine/similarity_job.h"
 
 enum {
@@ -36,7 +36,7 @@ static blip2_status tell(job *j, size_t more) {
     j->done += more;
     if (o->on_progress == NULL)
         return BLIP2_OK;
-    if (o->on_progress(j->done, j->total, o->payload) != 0 || j->engine->close_wanted)
+    if (o->on_progress(j->done, j->total, o->payload) != 0 || b2_scheduler_close_wanted(j->engine))
         return b2_fail(BLIP2_ESTOP, "the caller's on_progress asked to stop");
     return BLIP2_OK;
 }
@@ -63,8 +63,7 @@ static void drop(job *j) {
 
 /* Run what was added and hand each result to take. */
 static blip2_status run(job *j, void (*take)(job *j, const b2_score *score, size_t cell)) {
-    const blip2_status none = BLIP2_OK;
-    blip2_status status = b2_call_run(j->engine, j->requests, j->count, &none);
+    blip2_status status = b2_call_run(j->engine, j->requests, j->count);
 
     for (size_t i = 0; i < j->count && status == BLIP2_OK; i++)
         take(j, &j->requests[i]->score, j->cells[i]);
@@ -216,13 +215,36 @@ static blip2_status run_images(job *j, size_t first, size_t count) {
     return status;
 }
 
-static blip2_status compare(job *j, size_t first, size_t count) {
+/* Pictures of the group, whose first one is `first`, with all texts: on the engine's thread, as
+ * everything that uses its device. */
+typedef struct comparison {
+    job *j;
+    size_t first, count;
+} comparison;
+
+static blip2_status compare(void *context) {
+    const comparison *c = context;
+    job *j = c->j;
     blip2_status status = BLIP2_OK;
 
-    for (size_t i = 0; i < count && j->s->texts > 0 && status == BLIP2_OK; i++)
+    for (size_t i = 0; i < c->count && j->s->texts > 0 && status == BLIP2_OK; i++)
         status = b2_contrast_run(&j->contrast, j->rows + i * j->queries * j->width,
-                                 j->s->itc + (first + i) * j->s->texts);
+                                 j->s->itc + (c->first + i) * j->s->texts);
     return status;
+}
+
+static blip2_status open_contrast(void *context) {
+    job *j = context;
+
+    return b2_contrast_open(&j->contrast, j->engine->model->device, j->vectors, j->s->texts,
+                            j->width, j->queries, 1);
+}
+
+static blip2_status close_contrast(void *context) {
+    job *j = context;
+
+    b2_contrast_close(&j->contrast);
+    return BLIP2_OK;
 }
 
 /* Group by group: what is matched right behind must still be in the cache. */
@@ -236,7 +258,9 @@ static blip2_status read_images(job *j) {
 
         if (status == BLIP2_OK && !found)
             status = run_images(j, first, count);
-        if (status < 0 || (status = compare(j, first, count)) < 0 || (status = tell(j, count)) < 0)
+        if (status < 0 ||
+            (status = b2_engine_do(j->engine, compare, &(comparison){j, first, count})) < 0 ||
+            (status = tell(j, count)) < 0)
             return status;
         for (size_t i = first; i < first + count; i++)
             b2_similarity_pick(j->s, BLIP2_TEXTS_OF_IMAGE, i, most, j->best);
@@ -276,9 +300,7 @@ static blip2_status compute(job *j) {
     j->total = (uint64_t)j->s->images * (1 + of_image) + (uint64_t)j->s->texts * (1 + of_text);
     if ((status = allocate(j, b2_size_max(of_image, of_text))) < 0 ||
         (status = read_texts(j)) < 0 ||
-        (j->s->texts > 0 &&
-         (status = b2_contrast_open(&j->contrast, j->engine->model->device, j->vectors, j->s->texts,
-                                    j->width, j->queries, 1)) < 0) ||
+        (j->s->texts > 0 && (status = b2_engine_do(j->engine, open_contrast, j)) < 0) ||
         (status = read_images(j)) < 0 || (status = match_rest(j, of_text)) < 0)
         return status;
     return tell(j, (size_t)(j->total - j->done)); /* pairs that both directions wanted */
@@ -316,18 +338,15 @@ static blip2_status check_model(const job *j) {
 
 /* Frees all but the similarity, and closes the engine if a callback asked for it. */
 static void close_job(job *j) {
-    blip2_engine *engine = j->engine;
-
     drop(j);
     b2_similarity_close_work(j);
-    b2_contrast_close(&j->contrast);
+    if (j->contrast.device != NULL)
+        (void)b2_engine_do(j->engine, close_contrast, j);
     b2_free(j->vectors);
     b2_free(j->best);
     b2_free(j->known);
     b2_free(j->rows);
-    engine->in_call = false;
-    if (engine->close_wanted)
-        blip2_engine_close(engine);
+    b2_scheduler_leave(j->engine);
 }
 
 blip2_status blip2_similarity_compute(blip2_engine *engine, const blip2_image *const *images,
@@ -350,7 +369,7 @@ blip2_status blip2_similarity_compute(blip2_engine *engine, const blip2_image *c
     j.width = (size_t)engine->model->stage1.text.rows;
     j.queries = engine->model->config.qformer.queries;
     j.together = b2_size_min(GROUP, engine->plan.limits.max_images);
-    engine->in_call = true; /* callbacks must not use it */
+    b2_scheduler_enter(engine); /* a callback may close it */
     if ((status = b2_similarity_open(&j.s, image_count, text_count)) == BLIP2_OK)
         status = compute(&j);
     close_job(&j);

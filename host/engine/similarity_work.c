@@ -8,6 +8,7 @@
  * A picture goes on from its features (1.4 MB of ViT-g's), from which keys and values are made
  * anew: those would be 9.6 MB. Groups stay the same from run to run, so what is computed of them
  * has the same bits whatever was there already. */
+#include "engine/scheduler.h"
 #include "engine/similarity_job.h"
 
 #include <string.h>
@@ -71,7 +72,7 @@ blip2_status b2_similarity_open_image(b2_similarity_job *j, size_t index, blip2_
         return status;
     if (*out == NULL)
         return b2_fail(BLIP2_EINVAL, "open_image: no picture %zu", index);
-    if (!j->engine->close_wanted)
+    if (!b2_scheduler_close_wanted(j->engine))
         return BLIP2_OK;
     blip2_image_free(*out);
     *out = NULL;

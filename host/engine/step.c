@@ -3,6 +3,7 @@
 #include "engine/holding.h"
 #include "engine/queue.h"
 #include "engine/schedule.h"
+#include "engine/scores.h"
 #include "image/image.h"
 
 /* Requests whose pictures are encoded go on. */
@@ -116,42 +117,6 @@ static blip2_status encode(blip2_engine *engine) {
     engine->since_encoding = 0;
     advance_encoded(engine);
     return BLIP2_OK;
-}
-
-/* As many waiting requests as fit into one pass, in turn. */
-static void pack_scores(blip2_engine *engine) {
-    uint32_t most = engine->plan.limits.max_requests, first = engine->next_score;
-
-    b2_score_begin(&engine->score);
-    for (uint32_t i = 0; i < most; i++) {
-        uint32_t place = (first + i) % most;
-        b2_request *request = engine->running[place];
-
-        if (request == NULL || request->phase != B2_PHASE_SCORE)
-            continue;
-        if (!b2_score_add(&engine->score, &(b2_score_item){.score = &request->score,
-                                                           .owner = request,
-                                                           .ids = request->ids,
-                                                           .id_count = request->id_count,
-                                                           .image_place = request->image_place}))
-            return;
-        engine->next_score = (place + 1) % most;
-    }
-}
-
-static blip2_status score(blip2_engine *engine) {
-    b2_score_space *space = &engine->score;
-    blip2_status status;
-
-    if (space->max_items == 0) /* a model that reads no text */
-        return BLIP2_OK;
-    pack_scores(engine);
-    if (space->item_count == 0)
-        return BLIP2_OK;
-    status = b2_score_run(space, engine->model, &engine->run, &engine->images);
-    for (uint32_t i = 0; i < space->item_count && status == BLIP2_OK; i++)
-        b2_queue_retire(engine, space->items[i].owner);
-    return status;
 }
 
 /* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
@@ -294,27 +259,51 @@ static blip2_status run(blip2_engine *engine) {
     return b2_graphs_run(&engine->graphs, &key, queue, engine);
 }
 
+/* A stage of a step, and the time that it takes. */
+static blip2_status take(blip2_engine *engine, b2_stage stage,
+                         blip2_status (*run_stage)(blip2_engine *engine)) {
+    blip2_status status = run_stage(engine);
+
+    b2_times_lap(&engine->times, stage);
+    return status;
+}
+
+static blip2_status write_step(blip2_engine *engine) {
+    blip2_status status = b2_batch_send(&engine->batch, engine->model->device);
+
+    if (status < 0 || (status = run(engine)) < 0 || engine->batch.chosen_count == 0)
+        return status;
+    return b2_batch_fetch(&engine->batch, engine->model->device);
+}
+
 static blip2_status advance(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
     blip2_status status;
 
     b2_queue_admit(engine);
-    if ((status = encode(engine)) < 0 || (status = score(engine)) < 0 || engine->kv == NULL ||
-        (status = read_first(engine)) < 0)
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
+    if ((status = take(engine, B2_STAGE_ENCODE, encode)) < 0 ||
+        (status = take(engine, B2_STAGE_SCORE, b2_scores_step)) < 0 || engine->kv == NULL ||
+        (status = take(engine, B2_STAGE_READ, read_first)) < 0)
         return status;
     b2_schedule_pack(engine);
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
     if (batch->packed.rows == 0)
         return BLIP2_OK;
-    if ((status = b2_batch_send(batch, engine->model->device)) < 0 || (status = run(engine)) < 0)
-        return status;
-    return batch->chosen_count > 0 ? b2_hand_over(engine) : BLIP2_OK;
+    engine->rows_fed += batch->packed.rows;
+    engine->chosen += batch->chosen_count - batch->scored_count;
+    status = take(engine, B2_STAGE_WRITE, write_step);
+    return status == BLIP2_OK && batch->chosen_count > 0 ? b2_hand_over(engine) : status;
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
-    blip2_status status = advance(engine);
+    blip2_status status;
 
-    if (status < 0)
+    b2_times_start(&engine->times);
+    if ((status = advance(engine)) < 0)
         b2_queue_end_all(engine, status);
+    b2_times_lap(&engine->times, B2_STAGE_HOST);
+    engine->steps++;
     *busy = engine->queue != NULL || engine->turn_count > 0;
     return status;
 }

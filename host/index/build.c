@@ -10,7 +10,8 @@
 #include "base/options.h"
 #include "base/size.h"
 #include "blip2.h"
-#include "engine/call.h"
+#include "engine/engine.h"
+#include "engine/scheduler.h"
 #include "image/image.h"
 #include "index/known.h"
 #include "index/named.h"
@@ -339,10 +340,12 @@ blip2_status blip2_index_build(blip2_engine *engine, const char *file, const cha
     b.shape.type = b.options.half != 0 ? B2_F16 : B2_F32;
     b.shape.queries = engine->model->config.qformer.queries;
     b.shape.width = (size_t)engine->model->stage1.text.rows;
+    b2_scheduler_enter(engine); /* a callback may close it */
     if ((status = b2_index_model(b.shape.model, engine->model)) == BLIP2_OK)
         status = run(&b);
     close_all(&b);
     if (counts != NULL)
         *counts = b.counts;
+    b2_scheduler_leave(engine);
     return status;
 }

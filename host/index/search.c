@@ -4,7 +4,8 @@
 #include "base/alloc.h"
 #include "base/options.h"
 #include "base/size.h"
-#include "engine/call.h"
+#include "engine/engine.h"
+#include "engine/scheduler.h"
 #include "index/index.h"
 
 enum { DEFAULT_TOP = 10, DEFAULT_TOKENS = 35 };
@@ -115,9 +116,11 @@ blip2_status blip2_index_search(blip2_index *index, blip2_engine *engine,
         j.options.top = DEFAULT_TOP;
     if (j.options.max_text_tokens == 0)
         j.options.max_text_tokens = DEFAULT_TOKENS;
+    b2_scheduler_enter(engine); /* a callback may close it */
     status = run(&j, hits);
     b2_queries_free(&j.vectors);
     b2_free(j.lists);
     b2_free(j.hits);
+    b2_scheduler_leave(engine);
     return status;
 }

@@ -249,15 +249,16 @@ static int call_again(size_t index, const char *text, size_t length, void *paylo
 
     (void)index, (void)text, (void)length;
     n->calls++;
+    if (n->calls > 2)
+        return 0;
     n->status = blip2_generate(n->engine, f.inputs, INPUTS, NULL, &result);
-    ck_assert_ptr_null(result);
-    ck_assert_ptr_nonnull(strstr(blip2_error_message(), "in a call"));
+    blip2_result_free(result);
     if (n->close)
         blip2_engine_close(n->engine);
     return 0;
 }
 
-START_TEST(callbacks_must_not_call_the_engine) {
+START_TEST(callbacks_may_use_the_engine) {
     blip2_generate_options options = generate_options();
     nested n = {.engine = engine_of(f.model, 2, 2, 0), .close = _i == 1};
     blip2_engine *second;
@@ -267,7 +268,7 @@ START_TEST(callbacks_must_not_call_the_engine) {
     options.payload = &n;
     ck_assert_status_ok(blip2_generate(n.engine, f.inputs, INPUTS, &options, &result));
     ck_assert_int_gt(n.calls, 0);
-    ck_assert_int_eq(n.status, BLIP2_EINVAL);
+    ck_assert_status_ok(n.status);
     ck_assert_ptr_nonnull(blip2_result_text(result, INPUTS - 1));
     blip2_result_free(result);
     if (n.close) { /* it is closed now, and the model is free for another one */
@@ -294,7 +295,7 @@ int main(void) {
     tcase_add_test(tests, a_stop_leaves_a_usable_engine);
     tcase_add_test(tests, min_new_tokens_bans_the_end);
     tcase_add_test(tests, as_long_as_rows_last);
-    tcase_add_loop_test(tests, callbacks_must_not_call_the_engine, 0, 2);
+    tcase_add_loop_test(tests, callbacks_may_use_the_engine, 0, 2);
     suite_add_tcase(suite, tests);
     suite_refusals(suite);
     return run_suite(suite);

@@ -172,6 +172,7 @@ typedef struct watched {
     blip2_engine *engine;
     uint64_t done, total, stop_at;
     bool close;
+    int asked; /* calls of the engine from the callback */
 } watched;
 
 static int on_progress(uint64_t done, uint64_t total, void *payload) {
@@ -183,8 +184,9 @@ static int on_progress(uint64_t done, uint64_t total, void *payload) {
     ck_assert(w->total == 0 || w->total == total);
     w->done = done;
     w->total = total;
-    ck_assert_status(blip2_match(w->engine, &(blip2_input){images[0], "x"}, 1, NULL, &score),
-                     BLIP2_EINVAL);
+    if (w->asked++ < 2)
+        ck_assert_status_ok(
+            blip2_match(w->engine, &(blip2_input){images[0], "x"}, 1, NULL, &score));
     if (w->close && done >= w->stop_at)
         blip2_engine_close(w->engine);
     return !w->close && done >= w->stop_at;
