@@ -219,7 +219,8 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
         return status;
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)
-        b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries, PAGE_TOKENS);
+        b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries,
+                     b2_request_pending(f->requests[i]), PAGE_TOKENS);
     if (model->config.language == B2_LANGUAGE_LLAMA)
         count_pads(f);
     bind(f);

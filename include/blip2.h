@@ -196,6 +196,8 @@ typedef struct blip2_engine_options {
                                    others to finish, more are refused as busy; default 1024 */
     uint32_t max_frames;        /* the default of max_tokens has room for a video of so many frames;
                                    default 1 */
+    uint32_t decode_steps; /* while texts are written, steps that go on with them between two that
+                              encode pictures; default 1. More: steadier texts, later first words */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 
@@ -204,31 +206,6 @@ BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t s
 BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
                                          const blip2_engine_options *options);
 BLIP2_API void blip2_engine_close(blip2_engine *engine);
-
-/* What an engine has done since it was opened, and holds now; as of its last step. */
-typedef struct blip2_engine_counts {
-    uint64_t images_encoded;   /* runs of the vision tower, a picture each */
-    uint64_t image_hits;       /* requests that found their picture encoded, or about to be */
-    uint64_t texts_scored;     /* texts read by themselves */
-    uint64_t pairs_scored;     /* texts read together with a picture */
-    uint64_t cross_kv_runs;    /* pictures whose keys and values for the Q-Former were computed */
-    uint64_t query_runs;       /* pictures that the Q-Former's queries read without a text */
-    uint64_t query_hits;       /* texts by the Q-Former that went on from queries run before */
-    uint64_t images_restored;  /* pictures that went on from features kept in a work folder */
-    uint64_t running, waiting; /* requests now */
-    uint64_t requests_ended;
-    uint64_t pages, pages_free; /* of the pool of keys and values; free now */
-    uint64_t steps;
-    uint64_t rows_read;     /* by what writes text: rows of prompts, and tokens written before */
-    uint64_t tokens_chosen; /* each beam's too */
-    /* Nanoseconds of steps: of the engine's own, of the vision tower with what belongs to a
-     * picture, of what stage 1 is asked, of prompts that the Q-Former or an encoder reads, of
-     * writing. On a GPU the first stages are counted where they are waited for. */
-    uint64_t ns_host, ns_encode, ns_score, ns_read, ns_write;
-} blip2_engine_counts;
-/* Writes size bytes, sizeof *counts: what a program was compiled with. */
-BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
-                                          size_t size);
 
 typedef struct blip2_input {
     const blip2_image *image; /* not NULL */
@@ -388,5 +365,6 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #include "blip2/explain.h"    /* where the Q-Former looks in a picture */
 #include "blip2/index.h"      /* a big gallery, searched by text or picture */
 #include "blip2/likelihood.h" /* how likely given texts are */
+#include "blip2/stats.h"      /* what an engine has done, and holds */
 #include "blip2/submit.h"     /* many requests at once, answered later */
 #endif

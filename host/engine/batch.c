@@ -278,9 +278,6 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
     b2_branches *branches = request->branches;
     uint32_t r = request->fed;
 
-    batch->full = branches->forked > batch->max_rows - batch->packed.rows;
-    if (batch->full)
-        return;
     for (uint32_t i = 0; i < branches->copy_count; i++)
         b2_batch_add_copy(batch, request->pages[branches->copy_from[i]],
                           request->pages[branches->copy_to[i]], r % page_tokens);
@@ -310,21 +307,15 @@ static bool has_forked(const b2_request *request) {
     return request->branches != NULL && request->branches->beams.length > 0;
 }
 
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens) {
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t rows,
+                  uint32_t page_tokens) {
     uint32_t pending = b2_request_pending(request);
-    uint32_t room = batch->max_rows - batch->packed.rows;
-    uint32_t take = pending < room ? pending : room;
+    uint32_t take = pending < rows ? pending : rows;
 
-    batch->full = b2_batch_is_out_of_sequences(batch);
-    if (batch->full)
-        return;
     if (has_forked(request)) {
         add_branches(batch, request, page_tokens);
         return;
     }
-    batch->full = take < pending;
-    if (take == 0)
-        return;
     for (uint32_t i = 0; i < take; i++)
         add_row(batch, request, request->fed + i, batch->packed.rows + i, soft_row, page_tokens);
     request->fed += take;

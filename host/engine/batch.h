@@ -60,7 +60,7 @@ typedef struct b2_batch {
     b2_hidden_rows *hidden; /* [hidden_count <= R] that contrastive search looks at */
     uint32_t hidden_count;
     b2_mat hidden_mat; /* [N, E], once the batch was run */
-    bool full;
+    bool full;         /* of readings */
 } b2_batch;
 
 /* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
@@ -77,13 +77,16 @@ void b2_batch_begin(b2_batch *batch);
  * copied into its own. */
 void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
                          uint32_t page_tokens);
-/* Append as many of the request's pending rows as fit: those with beams before all others, then
- * those that choose, those of contrastive search, those with candidates.
- * soft_row: row of its soft prompt in the engine's buffer. */
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
-/* Append as many rows of the request's candidates as fit, each of which becomes logits; the prefix
- * is in pages since an earlier step. */
-void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t page_tokens);
+/* Append `rows` > 0 of the request's pending rows, for which there is room (schedule.h); of
+ * branches one of each. Those with beams come before all others, then those that choose, those of
+ * contrastive search, those with candidates. soft_row: row of its soft prompt in the engine's
+ * buffer. */
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t rows,
+                  uint32_t page_tokens);
+/* Append `rows` > 0 of the request's candidates, each of which becomes logits; the prefix is in
+ * pages since an earlier step. */
+void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t rows,
+                             uint32_t page_tokens);
 /* Append what the request has to read, all of it; batch->full: it does not fit any more. Such a
  * batch is for the encoder, and nothing else is in it. */
 void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
@@ -107,10 +110,6 @@ blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
 
 /* ---- pieces of adding, for batch.c and batch_candidates.c */
 
-static inline bool b2_batch_is_out_of_sequences(const b2_batch *batch) {
-    return batch->packed.segments == batch->max_sequences ||
-           batch->chosen_count == batch->max_sequences;
-}
 /* The token id as row n of the batch, being row r of its sequence. */
 void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
                      int32_t slot);

@@ -318,6 +318,7 @@ void b2_request_close(b2_request *request) {
     b2_text_free(&request->text);
     b2_free(request->reading.ids);
     b2_free(request->pages);
+    b2_free(request->keys);
     b2_free(request->ids);
     b2_tokens_free(&request->instruction);
     b2_free(request);

@@ -6,7 +6,9 @@
  *   QUEUED -> ENCODE -> INSTRUCT -> ...                ... and with InstructBLIP, once a frame
  *   QUEUED -> ENCODE -> SCORE -> DONE                  SCORE; without a picture: no ENCODE
  *
- * QUEUED  waits for a running place and for all pages it may ever need.
+ * QUEUED  waits for a running place and for pages: those of the rows it has, or with branches or
+ *         candidates all that it may ever need. One that was put back for want of pages waits here
+ *         again, with its text so far, and feeds its rows anew (holding.h).
  * ENCODE  waits for what is read of its picture (vision tower and Q-Former).
  * INSTRUCT waits for a common pass of the Q-Former, which reads picture and prompt (instruct.h).
  * READ    waits for the encoder's pass over [soft; prompt], into pages of their own.
@@ -52,10 +54,14 @@ typedef struct b2_reading {
     uint32_t page_count; /* its pages are the last of the request's; shared by all beams */
 } b2_reading;
 
+enum { B2_PREFIX_KEY = 32 }; /* bytes: SHA-256 */
+
 typedef struct b2_request b2_request;
 struct b2_request {
     b2_request_kind kind;
     b2_phase phase;
+    int32_t priority;    /* higher ones come first */
+    uint64_t order;      /* then earlier ones; the engine's number for it */
     blip2_status status; /* once DONE */
     const blip2_model *model;
     const blip2_image *image; /* NULL: none (SCORE of a text) */
@@ -84,8 +90,17 @@ struct b2_request {
 
     uint32_t place;       /* index among the running requests, while running */
     uint32_t image_place; /* its picture's (images.h), while running */
-    int32_t *pages;       /* [page_count] */
-    uint32_t page_count;
+    bool pinned;          /* it has one */
+    uint32_t granted;     /* rows of the step that is being packed */
+    int32_t *pages;       /* [page_count] those of its rows, then those of its reading */
+    uint32_t page_count;  /* that it may ever need */
+    uint32_t held;        /* that are there of its rows (holding.h) */
+    /* What others may share with it (prefix.h): SHA-256 of its first pages, or of its reading. */
+    uint8_t (*keys)[B2_PREFIX_KEY]; /* [key_count] */
+    uint32_t key_count;
+    uint32_t kept;     /* its first so many pages are entries of the cache, while running */
+    uint32_t settled;  /* of those: that it has fed or gone over */
+    bool reading_kept; /* its reading is */
 
     /* Called with each new piece of text; non-zero stops the request with BLIP2_ESTOP. */
     int (*on_text)(b2_request *request, const char *piece, size_t length, void *payload);
@@ -93,7 +108,6 @@ struct b2_request {
     void *payload;
     size_t index;          /* the caller's number for it */
     struct b2_call *call;  /* the one that it belongs to; NULL: none */
-    int32_t priority;      /* higher ones come first */
     const b2_trace *trace; /* SCORE: watches its pass, in which it is alone; NULL: nobody does */
 
     /* Called with the logits (fp32, host copy is the caller's business) that choose each new
@@ -145,6 +159,10 @@ blip2_status b2_request_open_score(b2_request **out, const blip2_model *model,
 blip2_status b2_request_start_caption(b2_request *request);
 void b2_request_close(b2_request *request); /* NULL is allowed; not while in an engine */
 
+/* Does its turn come first? */
+static inline bool b2_request_precedes(const b2_request *a, const b2_request *b) {
+    return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
+}
 /* The picture, or the frame of a video whose turn it is. */
 static inline const blip2_image *b2_request_picture(const b2_request *request) {
     return b2_image_frame(request->image, request->frame);
