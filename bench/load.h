@@ -28,6 +28,10 @@ typedef struct load_request {
 typedef struct load_speed { /* of one pass over all requests */
     double seconds, cpu_seconds;
     size_t completed, tokens;
+    /* Of texts that come token by token: tokens after the first one of each, and the time in which
+     * any text was between its first and its last one. */
+    size_t decoded;
+    double decode_seconds;
     blip2_engine_counts counts;
 } load_speed;
 

@@ -68,8 +68,8 @@ static double step_time(const blip2_engine_counts *c) {
     return (double)(c->ns_host + c->ns_encode + c->ns_score + c->ns_read + c->ns_write);
 }
 
-static double writing_rate(const load_speed *s) {
-    return rate((double)s->counts.tokens_chosen, (double)s->counts.ns_write * 1e-9);
+static double decode_rate(const load_speed *s) {
+    return rate((double)s->decoded, s->decode_seconds);
 }
 
 static double host_share(const load_speed *s) {
@@ -90,7 +90,7 @@ static json_t *speed_json(const load_speed *s) {
                      "cpu_seconds", s->cpu_seconds, "completed", (json_int_t)s->completed,
                      "requests_per_s", rate((double)s->completed, s->seconds), "tokens",
                      (json_int_t)s->tokens, "tokens_per_s", rate((double)s->tokens, s->seconds),
-                     "writing_tokens_per_s", writing_rate(s), "images_encoded",
+                     "decode_tokens_per_s", decode_rate(s), "images_encoded",
                      (json_int_t)s->counts.images_encoded, "steps", (json_int_t)s->counts.steps,
                      "host_share", host_share(s));
 }
@@ -127,8 +127,8 @@ static int report_json(const load *l, double *scratch) {
         (void)json_object_update_new(
             all, json_pack("{s:o, s:f, s:f, s:f}", "one_at_a_time", speed_json(&l->alone), "ratio",
                            rate(l->alone.seconds, l->together.seconds), "cpu_ratio",
-                           rate(l->alone.cpu_seconds, l->together.cpu_seconds), "writing_ratio",
-                           rate(writing_rate(&l->together), writing_rate(&l->alone))));
+                           rate(l->alone.cpu_seconds, l->together.cpu_seconds), "decode_ratio",
+                           rate(decode_rate(&l->together), decode_rate(&l->alone))));
     return bench_print_json(all);
 }
 
@@ -137,7 +137,7 @@ static int report_json(const load *l, double *scratch) {
 static void print_speed(const char *name, const load_speed *s) {
     (void)printf("%-14s %9.3f %9.3f %10.2f %10.1f %10.1f %9.2f\n", name, s->seconds, s->cpu_seconds,
                  rate((double)s->completed, s->seconds), rate((double)s->tokens, s->seconds),
-                 writing_rate(s), 100 * host_share(s));
+                 decode_rate(s), 100 * host_share(s));
 }
 
 static void print_spread(const char *name, size_t refused, spread s) {
@@ -147,7 +147,7 @@ static void print_spread(const char *name, size_t refused, spread s) {
 
 static void print_speeds(const load *l) {
     (void)printf("\n%-14s %9s %9s %10s %10s %10s %9s\n", "", "seconds", "CPU's", "requests/s",
-                 "tokens/s", "writing", "host, %");
+                 "tokens/s", "decoding", "host, %");
     print_speed("together", &l->together);
     if (!l->wish.baseline)
         return;
@@ -155,7 +155,7 @@ static void print_speeds(const load *l) {
     (void)printf("%-14s %9.2f %9.2f %10s %10s %10.2f\n", "ratio",
                  rate(l->alone.seconds, l->together.seconds),
                  rate(l->alone.cpu_seconds, l->together.cpu_seconds), "", "",
-                 rate(writing_rate(&l->together), writing_rate(&l->alone)));
+                 rate(decode_rate(&l->together), decode_rate(&l->alone)));
 }
 
 static void print_spreads(const load *l, double *scratch) {

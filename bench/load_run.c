@@ -2,8 +2,11 @@
  * before it starts. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <time.h>
 
+#include "base/alloc.h"
+#include "base/status.h"
 #include "load.h"
 #include "measuring.h"
 
@@ -26,6 +29,12 @@ static int see_text(size_t index, const char *text, size_t length, void *payload
     return 0;
 }
 
+static void listen(load_request *r) {
+    r->ask.generate.on_text = see_text;
+    r->ask.generate.payload = r;
+    r->first = 0;
+}
+
 static void open_pass(load_speed *speed, double *start) {
     speed->cpu_seconds = -bench_cpu_seconds();
     *start = bench_now();
@@ -38,6 +47,47 @@ static void close_pass(blip2_engine *engine, load_speed *speed, double seconds) 
     blip2_engine_close(engine);
 }
 
+/* ---- decoding ----------------------------------------------------------------------------- */
+
+static int compare_first(const void *a, const void *b) {
+    double x = (*(const load_request *const *)a)->first,
+           y = (*(const load_request *const *)b)->first;
+
+    return x < y ? -1 : x > y;
+}
+
+/* From what requests hold of the pass that is over, into `speed`. */
+static blip2_status sum_decoding(const load *l, bool alone, load_speed *speed) {
+    const load_request **by_first = b2_alloc_array(l->wish.requests, sizeof *by_first);
+    size_t count = 0;
+    double until = 0;
+
+    if (by_first == NULL)
+        return b2_fail_memory();
+    for (uint32_t i = 0; i < l->wish.requests; i++) {
+        const load_request *r = &l->requests[i];
+        size_t tokens = alone ? r->alone.tokens : r->answer.tokens;
+
+        if (r->first <= 0 || tokens < 2 || r->task == LOAD_BEAMS)
+            continue;
+        by_first[count++] = r;
+        speed->decoded += tokens - 1;
+    }
+    qsort(by_first, count, sizeof *by_first, compare_first);
+    for (size_t i = 0; i < count; i++) {
+        double from = by_first[i]->first > until ? by_first[i]->first : until;
+
+        if (by_first[i]->done <= from)
+            continue;
+        speed->decode_seconds += by_first[i]->done - from;
+        until = by_first[i]->done;
+    }
+    b2_free(by_first);
+    return BLIP2_OK;
+}
+
+/* ---- one at a time ------------------------------------------------------------------------ */
+
 blip2_status load_run_alone(load *l) {
     blip2_engine *engine;
     double start;
@@ -49,12 +99,14 @@ blip2_status load_run_alone(load *l) {
     for (uint32_t i = 0; i < l->wish.requests && status == BLIP2_OK; i++) {
         load_request *r = &l->requests[i];
 
+        listen(r);
         status = ask_run(&r->ask, engine, &r->alone);
+        r->done = bench_now();
         l->alone.tokens += r->alone.tokens;
         l->alone.completed++;
     }
     close_pass(engine, &l->alone, bench_now() - start);
-    return status;
+    return status < 0 ? status : sum_decoding(l, true, &l->alone);
 }
 
 /* ---- together ----------------------------------------------------------------------------- */
@@ -101,8 +153,7 @@ static void submit(load_crowd *c, load_request *r) {
     blip2_submit_options_init(&options, sizeof options);
     options.on_done = see_done;
     options.payload = r;
-    r->ask.generate.on_text = see_text;
-    r->ask.generate.payload = r;
+    listen(r);
     (void)pthread_mutex_lock(&c->lock);
     c->running++;
     (void)pthread_mutex_unlock(&c->lock);
@@ -157,5 +208,5 @@ blip2_status load_run_together(load *l) {
     close_pass(c.engine, &l->together, end - start);
     (void)pthread_cond_destroy(&c.ended);
     (void)pthread_mutex_destroy(&c.lock);
-    return BLIP2_OK;
+    return sum_decoding(l, false, &l->together);
 }
