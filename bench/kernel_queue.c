@@ -29,6 +29,9 @@ static blip2_status attend(b2_device *d, const kernel_shape *s, const kernel_set
                        .max_q = (uint32_t)s->n,
                        .max_k = (uint32_t)s->m,
                        .scale = 1.0f / sqrtf((float)s->head_size),
+                       .bias = set->vector[0],
+                       .bias_span = s->bias_span,
+                       .bias_zero = s->rule == B2_MASK_CAUSAL ? s->bias_span - 1 : s->bias_span / 2,
                        .rule = s->rule};
 
     if (s->paged) {
@@ -79,6 +82,7 @@ blip2_status kernel_work_queue(const kernel_work *work, uint32_t i) {
                                               .w = set->weight,
                                               .bias = set->vector[0],
                                               .act = s->act,
+                                              .gated = s->gated,
                                               .residual = set->a,
                                               .y = set->y});
     case KERNEL_NORM:
@@ -87,6 +91,7 @@ blip2_status kernel_work_queue(const kernel_work *work, uint32_t i) {
                                           .gamma = set->vector[0],
                                           .beta = set->vector[1],
                                           .eps = 1e-6f,
+                                          .rms = s->no_bias,
                                           .y = set->y,
                                           .sum = set->z});
     case KERNEL_EMBED:

@@ -100,6 +100,10 @@ static blip2_status make_weight(kernel_work *w, b2_weight **out, int64_t rows, i
 
 /* ---- operands ----------------------------------------------------------------------------- */
 
+static int64_t weight_rows(const kernel_shape *s) {
+    return s->gated ? 2 * s->m : s->m;
+}
+
 static int64_t page_count(const kernel_shape *s) {
     return (int64_t)s->segments * ((s->m + KERNEL_PAGE_TOKENS - 1) / KERNEL_PAGE_TOKENS);
 }
@@ -130,6 +134,8 @@ static void carve_attention(const kernel_shape *s, kernel_set *set, b2_carver *c
     }
     for (int i = 0; i < 3; i++)
         set->index[i] = b2_carve(carver, (size_t)s->segments + 1, sizeof(int32_t));
+    if (s->bias_span > 0)
+        set->vector[0] = b2_carve(carver, (size_t)s->heads * s->bias_span, sizeof(float));
 }
 
 static void carve(const kernel_work *w, kernel_set *set, b2_carver *carver) {
@@ -148,7 +154,8 @@ static void carve(const kernel_work *w, kernel_set *set, b2_carver *carver) {
         set->y = b2_carve_mat(carver, s->residual || s->wide ? B2_F32 : t, s->n, s->m);
         if (s->residual)
             set->a = b2_carve_mat(carver, B2_F32, s->n, s->m);
-        set->vector[0] = b2_carve(carver, (size_t)s->m, sizeof(float));
+        if (!s->no_bias)
+            set->vector[0] = b2_carve(carver, (size_t)weight_rows(s), sizeof(float));
         break;
     case KERNEL_NORM:
         set->x = b2_carve_mat(carver, B2_F32, s->n, s->k);
@@ -158,7 +165,8 @@ static void carve(const kernel_work *w, kernel_set *set, b2_carver *carver) {
             set->z = b2_carve_mat(carver, B2_F32, s->n, s->k);
         }
         set->vector[0] = b2_carve(carver, (size_t)s->k, sizeof(float));
-        set->vector[1] = b2_carve(carver, (size_t)s->k, sizeof(float));
+        if (!s->no_bias)
+            set->vector[1] = b2_carve(carver, (size_t)s->k, sizeof(float));
         break;
     case KERNEL_EMBED:
     case KERNEL_COPY_ROWS:
@@ -243,7 +251,7 @@ static blip2_status open_set(kernel_work *w, kernel_set *set, size_t bytes) {
     const kernel_shape *s = &w->shape;
     b2_carver carver = {0};
     int64_t cols = s->op == KERNEL_PATCH ? (int64_t)3 * s->patch * s->patch : s->k;
-    int64_t rows = s->op == KERNEL_PATCH ? s->k : s->m;
+    int64_t rows = s->op == KERNEL_PATCH ? s->k : weight_rows(s);
     blip2_status status = w->device->ops->alloc(w->device, &set->memory, bytes);
 
     if (status < 0 || (status = fill(w, set->memory, B2_F32, bytes)) < 0)
@@ -267,15 +275,21 @@ static void count(kernel_work *w) {
     const kernel_shape *s = &w->shape;
     double t = (double)b2_type_size(type_of(w)), wt = (double)b2_type_size(w->device->compute);
     double n = (double)s->n, m = (double)s->m, k = (double)s->k;
-    double c = (double)s->heads * s->head_size, pairs = n * m;
+    double c = (double)s->heads * s->head_size, pairs = n * m, rows;
 
     switch (s->op) {
     case KERNEL_COPY:
         w->bytes = 2 * n;
         break;
     case KERNEL_LINEAR:
-        w->bytes = n * k * t + m * k * wt + n * m * (s->residual ? 8 : s->wide ? 4 : t) + 4 * m;
-        w->flops = 2 * n * m * k;
+        rows = (double)weight_rows(s);
+        w->bytes = n * k * t + rows * k * wt +
+                   n * m *
+                       (s->residual ? 8
+                        : s->wide   ? 4
+                                    : t) +
+                   (s->no_bias ? 0 : 4 * rows);
+        w->flops = 2 * n * rows * k;
         break;
     case KERNEL_NORM:
         w->bytes = n * k * (4 + t + (s->residual ? 8 : 0));
@@ -292,7 +306,7 @@ static void count(kernel_work *w) {
     case KERNEL_ATTENTION:
         if (s->rule == B2_MASK_CAUSAL) /* row i of n sees m - n + i + 1 keys */
             pairs = n * (m - n) + n * (n + 1) / 2;
-        w->bytes = s->segments * (2 * n + 2 * m) * c * t;
+        w->bytes = s->segments * (2 * n + 2 * m) * c * t + 4.0 * s->heads * s->bias_span;
         w->flops = 4 * s->segments * pairs * c;
         break;
     case KERNEL_CHOOSE:

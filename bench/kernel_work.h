@@ -28,9 +28,12 @@ typedef struct kernel_shape {
     b2_mask_rule rule;
     b2_activation act;
     bool paged;
-    bool exact;    /* activations are F32 whatever the compute type (the Q-Former's) */
-    bool residual; /* linear: y = residual + ...; norm: an addition before it, its sum kept */
-    bool wide;     /* linear: y is F32 */
+    bool exact;         /* activations are F32 whatever the compute type (the Q-Former's) */
+    bool residual;      /* linear: y = residual + ...; norm: an addition before it, its sum kept */
+    bool no_bias;       /* linear: as it says; norm: RMSNorm, which has no beta either */
+    bool gated;         /* linear: w [2m, k], y = act(first half) * second half */
+    uint32_t bias_span; /* attention: distances of T5's bias; 0: none */
+    bool wide;          /* linear: y is F32 */
 } kernel_shape;
 
 enum {

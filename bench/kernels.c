@@ -1,6 +1,7 @@
 /* blip2-bench kernels: how fast single operations of the CUDA device run on the shapes of
- * blip2-opt-2.7b. One JSON object a line, as they come: first the GPU, then each operation, so that
- * what was measured before a failure or a time limit is kept.
+ * blip2-opt-2.7b, and of what flan-t5-xl does in another way. One JSON object a line, as they come:
+ * first the GPU, then each operation, so that what was measured before a failure or a time limit is
+ * kept.
  *
  * An operation is queued into a graph, again and again on changing operands, and graphs are timed
  * by events (cuda/timing.h): what is measured is the GPU alone, operands come from its memory and
@@ -41,6 +42,12 @@ enum {
     OPT_C = 2560,
     OPT_F = 10240,
     OPT_V = 50272,
+    T5_N = 40,
+    T5_C = 2048,
+    T5_F = 5120,
+    T5_V = 32128,
+    T5_READS = 257,  /* distances of its bias: -128 .. 128 in the encoder */
+    T5_WRITES = 129, /* -128 .. 0 in the decoder */
     COPY = 1 << 29,
     PEAK = 8192,
     LARGE = 65536
@@ -79,6 +86,13 @@ static const struct {
     LINEAR("opt.fc1.decode", 1, OPT_F, OPT_C, .act = B2_ACT_RELU),
     LINEAR("opt.fc2.decode", 1, OPT_C, OPT_F, .residual = true),
     LINEAR("opt.logits", 1, OPT_V, OPT_C, .wide = true),
+    LINEAR("t5.qkv.encode", T5_N, 3 * T5_C, T5_C, .no_bias = true),
+    LINEAR("t5.wi.encode", T5_N, T5_F, T5_C, .no_bias = true, .gated = true,
+           .act = B2_ACT_GELU_TANH),
+    LINEAR("t5.wi.decode", 1, T5_F, T5_C, .no_bias = true, .gated = true,
+           .act = B2_ACT_GELU_TANH),
+    LINEAR("t5.wo.decode", 1, T5_C, T5_F, .no_bias = true, .residual = true),
+    LINEAR("t5.logits", 1, T5_V, T5_C, .no_bias = true, .wide = true),
     ATTENTION("attention.vit", VIT_N, VIT_N, 16, 88, .rule = B2_MASK_ALL),
     ATTENTION("attention.qformer.self", QF_N, QF_N, 12, 64, .exact = true),
     ATTENTION("attention.qformer.cross", QF_N, VIT_N, 12, 64, .exact = true),
@@ -90,7 +104,13 @@ static const struct {
     ATTENTION("attention.opt.decode.512", 1, 512, 32, 80, .paged = true, .rule = B2_MASK_CAUSAL),
     ATTENTION("attention.opt.decode.2048", 1, 2048, 32, 80, .paged = true,
               .rule = B2_MASK_CAUSAL),
+    ATTENTION("attention.t5.encode", T5_N, T5_N, 32, 64, .bias_span = T5_READS),
+    ATTENTION("attention.t5.encode.512", 512, 512, 32, 64, .bias_span = T5_READS),
+    ATTENTION("attention.t5.decode.72", 1, 72, 32, 64, .paged = true, .bias_span = T5_WRITES,
+              .rule = B2_MASK_CAUSAL),
+    ATTENTION("attention.t5.cross", 1, T5_N, 32, 64, .paged = true),
     {{"norm.vit", KERNEL_NORM, VIT_N, .k = VIT_C}, ROWS},
+    {{"norm.t5", KERNEL_NORM, T5_N, .k = T5_C, .no_bias = true}, ROWS},
     {{"norm.large", KERNEL_NORM, LARGE, .k = VIT_C}, ONCE},
     {{"norm.add.large", KERNEL_NORM, LARGE, .k = QF_C, .residual = true}, ONCE},
     {{"embed.large", KERNEL_EMBED, LARGE / 2, OPT_V, .k = OPT_C}, ONCE},
@@ -214,14 +234,15 @@ static int print_result(const wish *w, const kernel_work *work, const measured *
                    s->op == KERNEL_PATCH && w->patch_name != NULL ? "." : "",
                    s->op == KERNEL_PATCH && w->patch_name != NULL ? w->patch_name : "");
     return bench_print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:i, s:i, s:i, s:b, s:b, s:i, s:i, s:f, s:f, "
-        "s:f, s:f, s:f, s:f}",
+        "{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:i, s:i, "
+        "s:i, s:f, s:f, s:f, s:f, s:f, s:f}",
         "name", name, "op", op_name(s->op), "compute", w->compute_name, "activations",
         activations_type(work), "batch", (int)m->batch, "n", (json_int_t)s->n, "m",
         (json_int_t)s->m, "k", (json_int_t)s->k, "segments", (int)s->segments, "heads",
         (int)s->heads, "head_size", (int)s->head_size, "causal", s->rule == B2_MASK_CAUSAL, "paged",
-        s->paged, "sets", (int)m->sets, "calls", (int)m->calls, "seconds", m->median,
-        "best_seconds", m->best, "bytes", work->bytes, "flops", work->flops, "gb_per_s",
+        s->paged, "no_bias", s->no_bias, "gated", s->gated, "bias_span", (int)s->bias_span, "sets",
+        (int)m->sets, "calls", (int)m->calls, "seconds", m->median, "best_seconds", m->best,
+        "bytes", work->bytes, "flops", work->flops, "gb_per_s",
         m->median > 0 ? work->bytes / m->median * 1e-9 : 0, "tflop_per_s",
         m->median > 0 ? work->flops / m->median * 1e-12 : 0));
 }

@@ -29,7 +29,7 @@ static blip2_status vit_open(vit_case *c, const golden_case *golden, const char 
         (status = part_model(&c->rest, golden, rest)) < 0 ||
         (status = b2_lavis_ln_vision_eps(&c->rest, &c->config.post_eps)) < 0 ||
         (status = part_open(&c->part, device, &c->rest)) < 0 ||
-        (status = b2_lavis_path(&c->tower, "file", true, &path)) < 0)
+        (status = b2_lavis_path(&c->tower, "file", &path)) < 0)
         return status;
     status = b2_weights_join(c->part.weights, path, "visual_encoder.");
     b2_free(path);

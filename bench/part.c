@@ -8,7 +8,7 @@ blip2_status part_open(part *p, const char *device, const b2_lavis *model) {
     blip2_status status;
 
     if ((status = b2_device_open(&p->device, device, &bench_exact)) < 0 ||
-        (status = b2_lavis_path(model, "checkpoint", true, &path)) < 0)
+        (status = b2_lavis_path(model, "checkpoint", &path)) < 0)
         return status;
     status = b2_weights_open(&p->weights, path, NULL);
     b2_free(path);

@@ -4,7 +4,7 @@
     python3 sdpa.py [--device cuda|cpu] [--samples N] KERNELS.jsonl... > peers.jsonl
 
 Attention: scaled_dot_product_attention, each backend by itself (flash, efficient, cudnn, math).
-Linear: torch.nn.functional.linear with bias, which is cuBLAS. As there, calls go into a CUDA graph
+Linear: torch.nn.functional.linear, which is cuBLAS, with what a gated one does to its halves. As there, calls go into a CUDA graph
 over changing operands, and graphs are timed by events, one after the other without a pause. One JSON
 object a line; a shape that a backend does not take has "error". Packed, contiguous inputs, as
 PyTorch likes them best: keys and values in pages are not in it.
@@ -93,15 +93,23 @@ def attention(row, device):
     k = operands((batch, heads, m, size), sets, kind, device)
     v = operands((batch, heads, m, size), sets, kind, device)
     causal = row["causal"] and n == m  # one query row sees all keys before it
-    return lambda i: F.scaled_dot_product_attention(q[i], k[i], v[i], is_causal=causal)
+    # T5's bias is a mask here: [1, heads, n, m], as its PyTorch code has it.
+    bias = operands((1, heads, n, m), 1, kind, device)[0] if row["bias_span"] else None
+    return lambda i: F.scaled_dot_product_attention(q[i], k[i], v[i], bias, is_causal=causal)
 
 
 def linear(row, device):
     kind, sets = TYPES[row["activations"]], row["sets"]
     weight_kind = {"f16": torch.float16, "bf16": torch.bfloat16}.get(row["compute"], torch.float32)
     x = operands((row["n"], row["k"]), sets, kind, device)
-    w = operands((row["m"], row["k"]), sets, weight_kind, device)
-    b = operands((row["m"],), sets, weight_kind, device)
+    rows = row["m"] * (2 if row["gated"] else 1)
+    w = operands((rows, row["k"]), sets, weight_kind, device)
+    b = [None] * sets if row["no_bias"] else operands((rows,), sets, weight_kind, device)
+    if row["gated"]:
+        def gated(i):
+            gate, up = F.linear(x[i].to(weight_kind), w[i], b[i]).chunk(2, -1)
+            return F.gelu(gate, approximate="tanh") * up
+        return gated
     return lambda i: F.linear(x[i].to(weight_kind), w[i], b[i])
 
 

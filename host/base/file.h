@@ -32,7 +32,11 @@ bool b2_file_exists(const char *path); /* of any kind */
  * yours to b2_free; one zero byte follows the data. EIO, or EFORMAT when the file is too large. */
 blip2_status b2_file_read(uint8_t **out, size_t *size, const char *path, size_t max_size);
 
-bool b2_file_exists(const char *path);
+/* Lock a file that is open for writing, all of it, until it is closed or the process ends. False
+ * with errno if it cannot be; EACCES or EAGAIN: another has the lock. Another is whoever opened the
+ * file, in this process too; where the system has locks of processes only, another process, and
+ * then closing any descriptor of the file lets go of it. */
+bool b2_file_lock(int fd);
 
 /* "directory/name"; NULL when out of memory. Yours to b2_free. */
 char *b2_path_join(const char *directory, const char *name);

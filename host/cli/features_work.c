@@ -105,8 +105,7 @@ static blip2_status check_rows(const b2_part *part, const b2_work *work, size_t 
     }
     for (size_t k = 1; k < 3; k++)
         if (part->tensors[k].count > 0 && part->tensors[k].dim[0] != sum)
-            return b2_fail(BLIP2_EFORMAT, "%s/call-%08zu.safetensors: its rows do not add up",
-                           work->directory, number);
+            return b2_work_damaged(work, "call", number, "its rows do not add up");
     return BLIP2_OK;
 }
 

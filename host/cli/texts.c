@@ -42,7 +42,14 @@ blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, b2_c
     return BLIP2_OK;
 }
 
-/* Every line of the file that is not empty; lines may end as on Windows. */
+static bool is_blank(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (strchr(" \t\r\v\f", text[i]) == NULL) /* no zero bytes here */
+            return false;
+    return true;
+}
+
+/* Every line of the file that is not blank; lines may end as on Windows. */
 static blip2_status add_lines(b2_texts *texts, const char *path, b2_clean_fn clean) {
     uint8_t *data;
     size_t size;
@@ -59,7 +66,7 @@ static blip2_status add_lines(b2_texts *texts, const char *path, b2_clean_fn cle
         size_t length = (size_t)((next != NULL ? next : end) - at);
         size_t kept = length > 0 && at[length - 1] == '\r' ? length - 1 : length;
 
-        if (kept > 0)
+        if (!is_blank(at, kept))
             status = b2_texts_add(texts, at, kept, clean);
         at += length + (next != NULL);
     }

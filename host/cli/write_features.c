@@ -215,8 +215,8 @@ static blip2_status run_group(session *s) {
     blip2_status status = b2_work_read(&s->work, "group", s->groups, &shape, 1, &part, &found);
 
     if (status == BLIP2_OK && found && part.tensors[0].count > s->inputs.count - s->taken)
-        status = b2_fail(BLIP2_EFORMAT, "%s/group-%08zu.safetensors: more pictures than there are",
-                         s->work.directory, s->groups);
+        status =
+            b2_work_damaged(&s->work, "group", s->groups, "more pictures than there are inputs");
     if (status == BLIP2_OK && found)
         status = is_complete(s, &part, &complete);
     if (status == BLIP2_OK)

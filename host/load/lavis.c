@@ -40,7 +40,26 @@ void b2_lavis_close(b2_lavis *model) {
     *model = (b2_lavis){0};
 }
 
-blip2_status b2_lavis_path(const b2_lavis *model, const char *key, bool needed, char **out) {
+/* No way up and none from the root: a folder of a stranger reads no other files of its user. */
+static bool is_inside(const char *name) {
+    const char *part = name;
+
+    for (const char *slash; part != NULL; part = slash != NULL ? slash + 1 : NULL) {
+        slash = strchr(part, '/');
+        if (part[0] == '.' && part[1] == '.' && (part[2] == '/' || part[2] == '\0'))
+            return false;
+    }
+    return name[0] != '/';
+}
+
+/* "../NAME": what several models share stands beside them. */
+static bool is_beside(const char *name) {
+    return strncmp(name, "../", 3) == 0 && strchr("./", name[3]) == NULL && is_inside(name + 3);
+}
+
+/* The path that model.json names under key, a folder or a file. */
+static blip2_status named(const b2_lavis *model, const char *key, bool folder, bool needed,
+                          char **out) {
     b2_fields fields = {.file = model->file, .section = ""};
     const json_t *value = json_object_get(model->json, key);
     char name[256] = "";
@@ -49,12 +68,21 @@ blip2_status b2_lavis_path(const b2_lavis *model, const char *key, bool needed, 
     if (!needed && (value == NULL || json_is_null(value)))
         return BLIP2_OK;
     b2_field_text(&fields, model->json, key, name, sizeof name);
-    if (name[0] == '\0')
-        b2_field_fail(&fields, key, "a file name", value);
+    if (fields.status == BLIP2_OK && name[0] == '\0')
+        b2_field_fail(&fields, key, folder ? "a folder's name" : "a file name", value);
+    else if (fields.status == BLIP2_OK && !is_inside(name) && !(folder && is_beside(name)))
+        b2_field_fail(&fields, key,
+                      folder ? "a folder in this one, or \"../NAME\" beside it"
+                             : "a file in this folder",
+                      value);
     if (fields.status < 0)
         return fields.status;
     *out = b2_path_join(model->directory, name);
     return *out != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
+blip2_status b2_lavis_path(const b2_lavis *model, const char *key, char **out) {
+    return named(model, key, false, true, out);
 }
 
 /* A field that has no default. */
@@ -152,7 +180,7 @@ static blip2_status read_tower(const b2_lavis *model, uint32_t image, b2_vit_con
     const json_t *hyper = json_object_get(model->json, "hyper");
     b2_lavis tower = {0};
     char *folder = NULL;
-    blip2_status status = b2_lavis_path(model, "vit", false, &folder);
+    blip2_status status = named(model, "vit", true, false, &folder);
 
     if (status == BLIP2_OK && folder == NULL)
         return b2_lavis_vit_config(model, json_object_get(hyper, "vit_inside_checkpoint"), image,
@@ -162,7 +190,7 @@ static blip2_status read_tower(const b2_lavis *model, uint32_t image, b2_vit_con
     if (status == BLIP2_OK)
         status = b2_lavis_vit_config(&tower, json_object_get(tower.json, "hyper"), image, out);
     if (status == BLIP2_OK)
-        status = b2_lavis_path(&tower, "file", true, file);
+        status = b2_lavis_path(&tower, "file", file);
     b2_lavis_close(&tower);
     b2_free(folder);
     return status;
@@ -236,7 +264,7 @@ static blip2_status read_language(const b2_lavis *model, const arch *kind, b2_co
                                   b2_lavis_files *files) {
     b2_fields fields = {.file = model->file, .section = "hyper."};
     const json_t *hyper = json_object_get(model->json, "hyper");
-    blip2_status status = b2_lavis_path(model, "llm", true, &files->language);
+    blip2_status status = named(model, "llm", true, true, &files->language);
 
     b2_field_bool(&fields, hyper, "llm_inside_checkpoint", &files->language_inside);
     if (kind->instructed)
@@ -270,9 +298,9 @@ static blip2_status read_model(const b2_lavis *model, b2_config *out, b2_lavis_f
     if (kind->language != B2_LANGUAGE_NONE && (status = read_language(model, kind, out, files)) < 0)
         return status;
     if (out->qformer.text_input &&
-        (status = b2_lavis_path(model, "bert_vocab", true, &files->vocabulary)) < 0)
+        (status = b2_lavis_path(model, "bert_vocab", &files->vocabulary)) < 0)
         return status;
-    return b2_lavis_path(model, "checkpoint", true, &files->checkpoint);
+    return b2_lavis_path(model, "checkpoint", &files->checkpoint);
 }
 
 blip2_status b2_lavis_read(b2_config *out, b2_lavis_files *files, const char *directory) {

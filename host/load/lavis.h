@@ -4,6 +4,9 @@
  *   bert_vocab          vocabulary of the Q-Former's text          a model.json of its own; absent:
  *   arch                "blip2", "blip2_opt", ... (lavis.c)         the checkpoint holds the tower
  *   hyper               sizes                                 llm   folder of the language model
+ *
+ * All are in the folder; the folders vit and llm may be beside it ("../NAME"), where several models
+ * share them.
  */
 #ifndef B2_LAVIS_H
 #define B2_LAVIS_H
@@ -24,9 +27,9 @@ bool b2_lavis_is_folder(const char *directory);
 blip2_status b2_lavis_open(b2_lavis *out, const char *directory);
 void b2_lavis_close(b2_lavis *model);
 
-/* The file or folder that model.json names under key, yours to b2_free; NULL where it is null or
- * absent and may be. */
-blip2_status b2_lavis_path(const b2_lavis *model, const char *key, bool needed, char **out);
+/* The file that model.json names under key, yours to b2_free. EFORMAT if it names none, or one
+ * outside the folder. */
+blip2_status b2_lavis_path(const b2_lavis *model, const char *key, char **out);
 
 /* The vision tower of `hyper` (of a tower's folder, or vit_inside_checkpoint) for pictures of image
  * x image; ENOTSUP for another tower than EVA's or CLIP's. */

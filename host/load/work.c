@@ -11,33 +11,35 @@
 #include "base/text_buffer.h"
 
 static const char job_name[] = "job.safetensors", lock_name[] = "lock";
-
-static blip2_status fail_errno(const char *path, const char *what) {
-    char reason[128];
-
-    if (strerror_r(errno, reason, sizeof reason) != 0)
-        reason[0] = '\0';
-    return b2_fail(BLIP2_EIO, "%s: cannot %s: %s", path, what, reason);
-}
+static const char part_remedy[] = "remove this file, and it is made again";
 
 /* ---- the folder --------------------------------------------------------------------------- */
 
-/* One process at a time; the system lets go of the lock however the process ends. */
+/* One job at a time; the system lets go of the lock however the process ends. */
 static blip2_status take_lock(b2_work *work) {
-    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char *path = b2_path_join(work->directory, lock_name);
     blip2_status status = BLIP2_OK;
 
     if (path == NULL)
         return b2_fail_memory();
     if ((work->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
-        status = fail_errno(path, "open");
-    else if (fcntl(work->lock, F_SETLK, &all) != 0)
-        status =
-            errno == EACCES || errno == EAGAIN
-                ? b2_fail(BLIP2_EINVAL, "%s: another process works in this folder", work->directory)
-                : fail_errno(path, "lock");
+        status = b2_file_fail(path, "open");
+    else if (!b2_file_lock(work->lock))
+        status = errno == EACCES || errno == EAGAIN
+                     ? b2_fail(BLIP2_EINVAL, "%s: another job works in this folder just now",
+                               work->directory)
+                     : b2_file_fail(path, "lock");
     b2_free(path);
+    return status;
+}
+
+/* The message about a file, with its folder in front and what to do behind. */
+static blip2_status complete_message(const b2_work *work, blip2_status status, const char *remedy) {
+    char *why = b2_strdup(blip2_error_message());
+
+    status =
+        why != NULL ? b2_fail(status, "%s/%s; %s", work->directory, why, remedy) : b2_fail_memory();
+    b2_free(why);
     return status;
 }
 
@@ -56,7 +58,7 @@ static blip2_status look_around(const b2_work *work, bool *others) {
 
     *others = false;
     if (stream == NULL)
-        return fail_errno(work->directory, "open");
+        return b2_file_fail(work->directory, "open");
     while (status == BLIP2_OK && (entry = readdir(stream)) != NULL) {
         const char *name = entry->d_name;
         char *path;
@@ -97,12 +99,9 @@ static blip2_status check_job(const b2_work *work) {
         status = look_around(work, &others);
     } else if (status == BLIP2_EINVAL) {
         /* Which of the three differs is in the message; say whose file that is. */
-        char *why = b2_strdup(blip2_error_message());
-
-        status = why != NULL ? b2_fail(BLIP2_EINVAL, "%s/%s; name another folder for another job",
-                                       work->directory, why)
-                             : b2_fail_memory();
-        b2_free(why);
+        status = complete_message(work, status, "name another folder for another job");
+    } else if (status == BLIP2_EFORMAT) {
+        status = complete_message(work, status, "remove the folder to begin anew");
     }
     b2_free(path);
     return status;
@@ -115,7 +114,7 @@ blip2_status b2_work_open(b2_work *out, const char *directory, const b2_part_key
     if (out->directory == NULL)
         return b2_fail_memory();
     if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        status = fail_errno(directory, "make the folder");
+        status = b2_file_fail(directory, "make the folder");
     else if ((status = take_lock(out)) == BLIP2_OK)
         status = check_job(out);
     if (status < 0)
@@ -171,7 +170,15 @@ blip2_status b2_work_read(const b2_work *work, const char *kind, size_t number,
     if (b2_file_exists(path)) {
         *found = true;
         status = b2_part_open(out, path, &work->key, expected, count, false);
+        if (status == BLIP2_EFORMAT || status == BLIP2_EINVAL)
+            status = complete_message(work, status, part_remedy);
     }
     b2_free(path);
     return status;
+}
+
+blip2_status b2_work_damaged(const b2_work *work, const char *kind, size_t number,
+                             const char *why) {
+    return b2_fail(BLIP2_EFORMAT, "%s/%s-%08zu.safetensors: %s; %s", work->directory, kind, number,
+                   why, part_remedy);
 }

@@ -72,7 +72,7 @@ START_TEST(a_file_without_questions) {
     char file[512];
     outcome o;
 
-    write_file("questions", "\n\r\n", 3);
+    write_file("questions", "\n\r\n  \n", 6);
     (void)snprintf(file, sizeof file, "%s", in_folder("questions"));
     RUN(&o, "ask", DEMO, PICTURE, "--questions", file);
     expect_complaint(&o, 2, "questions: no question in it");

@@ -88,7 +88,7 @@ END_TEST
 START_TEST(lines_are_for_people) {
     outcome o;
 
-    write_file("labels", "red ring\n\nred star\n", 19);
+    write_file("labels", "red ring\n \t\nred star\n", 21);
     RUN(&o, CLASSIFY, PICTURE, "--labels", in_folder("labels"), "--label=a\nb", "--top=2");
     expect_success(&o);
     ck_assert_uint_eq(count_lines(o.out), 2);

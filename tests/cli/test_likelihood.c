@@ -134,7 +134,7 @@ START_TEST(what_cannot_be_is_told) {
     expect_complaint(&o, 2, "--answer: got '', expected a text");
     RUN(&o, "rank-answers", PICTURE, "--answer=a", "--segments=2", "--model=" TINY_MODEL);
     expect_complaint(&o, 2, "segments: got 2, expected at most one a text: 1");
-    write_file("empty.txt", "\n", 1);
+    write_file("empty.txt", "\n \n", 3);
     RUN(&o, "rank-answers", PICTURE, "--answers", in_folder("empty.txt"));
     expect_complaint(&o, 2, "no text in it");
     RUN(&o, "logits", PICTURE, long_text, "--model=" TINY_MODEL);

@@ -113,7 +113,7 @@ START_TEST(what_cannot_be_matched_is_told) {
     expect_complaint(&o, 2, "'itg'");
     RUN(&o, "match", PICTURE, "--texts", in_folder("none.txt"));
     expect_complaint(&o, 2, "none.txt");
-    write_file("empty.txt", "\n\r\n\n", 4);
+    write_file("empty.txt", "\n\r\n  \n\t \r\n \v\f", 13);
     RUN(&o, "match", PICTURE, "--texts", in_folder("empty.txt"));
     expect_complaint(&o, 2, "no text in it");
     write_file("zero.txt", "a\0b\n", 4);

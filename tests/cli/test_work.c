@@ -76,7 +76,7 @@ START_TEST(rank_goes_on) {
     expect_complaint(&o, 2, "another model");
     write_file("work/similarity/images-00000001.safetensors", "damaged", 7);
     RUN(&o, RANK, "--work", copy);
-    expect_complaint(&o, 2, "images-00000001.safetensors: file has 7 bytes");
+    expect_complaint(&o, 2, "work/similarity/images-00000001.safetensors: file has 7 bytes");
 }
 END_TEST
 
@@ -164,7 +164,7 @@ START_TEST(features_tell_unreadable_pictures_each_time) {
     }
     write_file("work/group-00000000.safetensors", "x", 1);
     RUN(&o, "features", PICTURE, bad, MODEL, "--out", out, "--work", work);
-    expect_complaint(&o, 2, "group-00000000.safetensors: file has 1 bytes");
+    expect_complaint(&o, 2, "work/group-00000000.safetensors: file has 1 bytes");
 }
 END_TEST
 

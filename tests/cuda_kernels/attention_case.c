@@ -13,11 +13,10 @@ typedef struct running {
     const attention_case *c;
     uint64_t random;
     char what[256];
-    int width, rows, keys;
+    int width, kv_heads, kv_width, rows, keys; /* widths: of a dense row of heads */
     int32_t q_start[CASE_SEGMENTS + 1], k_first[CASE_SEGMENTS], k_count[CASE_SEGMENTS],
         queries[CASE_SEGMENTS];
     int max_q;
-    int64_t stride;
     float *q, *k, *v, *bias; /* host, dense, as the kernel's types have them */
     int32_t *table, *slots;  /* host */
     int table_stride;
@@ -47,17 +46,17 @@ static float *random_values(running *r, int64_t count, double range, b2_type typ
     return values;
 }
 
-/* A matrix [rows, stride] of a type on the device, gaps filled with sentinels. values NULL: nothing
- * but the gaps is ever written. */
-static void *matrix(running *r, const float *values, int rows, b2_type type) {
-    size_t size = b2_type_size(type), row_bytes = (size_t)r->width * size;
-    size_t pitch = (size_t)r->stride * size;
+/* A matrix [rows, width + gap] of a type on the device, gaps filled with sentinels. values NULL:
+ * nothing but the gaps is ever written. */
+static void *matrix(running *r, const float *values, int rows, int width, b2_type type) {
+    size_t size = b2_type_size(type), row_bytes = (size_t)width * size;
+    size_t pitch = (size_t)(width + r->c->gap) * size;
     char *memory = keep(r, device_new((size_t)rows * pitch)), *row = host_new(r, pitch);
 
     memset(row, SENTINEL, pitch);
     for (int i = 0; i < rows; i++) {
         if (values != NULL)
-            b2_from_f32(row, type, values + i * r->width, (size_t)r->width);
+            b2_from_f32(row, type, values + i * width, (size_t)width);
         device_write(memory + (size_t)i * pitch + (values != NULL ? 0 : row_bytes),
                      row + (values != NULL ? 0 : row_bytes),
                      pitch - (values != NULL ? 0 : row_bytes));
@@ -89,9 +88,9 @@ static void make_pages(running *r) {
         r->table_stride = own > r->table_stride ? own : r->table_stride;
     }
     b2_kv_pool pool = {.page_stride =
-                           (int64_t)LAYERS * 2 * c->heads * c->page_tokens * c->head_size + 16,
+                           (int64_t)LAYERS * 2 * r->kv_heads * c->page_tokens * c->head_size + 16,
                        .layer = LAYER,
-                       .heads = c->heads,
+                       .heads = r->kv_heads,
                        .page_tokens = c->page_tokens,
                        .head_size = c->head_size};
     char *memory = keep(r, device_new((size_t)(pages * pool.page_stride) * size));
@@ -110,9 +109,9 @@ static void make_pages(running *r) {
                 r->slots[r->q_start[s + 1] - c->m[s] + j] = *page * c->page_tokens + slot;
                 continue;
             }
-            for (int i = 0; i < 2 * c->heads; i++) {
-                const float *values = (i % 2 == 0 ? r->k : r->v) + (r->k_first[s] + j) * r->width +
-                                      i / 2 * c->head_size;
+            for (int i = 0; i < 2 * r->kv_heads; i++) {
+                const float *values = (i % 2 == 0 ? r->k : r->v) +
+                                      (r->k_first[s] + j) * r->kv_width + i / 2 * c->head_size;
 
                 b2_from_f32(row, c->kv_type, values, (size_t)c->head_size);
                 device_write(memory + (size_t)pool_row(&pool, *page, i % 2, i / 2, slot) * size,
@@ -128,25 +127,28 @@ static void make_pages(running *r) {
 
 /* The keys or values of the query rows, dense. */
 static float *rows_of_queries(running *r, const float *values) {
-    float *own = host_new(r, (size_t)(r->rows * r->width) * sizeof *own);
+    float *own = host_new(r, (size_t)(r->rows * r->kv_width) * sizeof *own);
 
     for (int s = 0; s < r->c->segments; s++)
-        memcpy(own + r->q_start[s] * r->width,
-               values + (r->k_first[s] + r->c->m[s] - r->c->n[s]) * r->width,
-               (size_t)(r->c->n[s] * r->width) * sizeof *own);
+        memcpy(own + r->q_start[s] * r->kv_width,
+               values + (r->k_first[s] + r->c->m[s] - r->c->n[s]) * r->kv_width,
+               (size_t)(r->c->n[s] * r->kv_width) * sizeof *own);
     return own;
 }
 
 static void lay_out(running *r) {
     const attention_case *c = r->c;
 
+    r->kv_heads = c->kv_heads > 0 ? c->kv_heads : c->heads;
+    ck_assert_int_eq(c->heads % r->kv_heads, 0);
     snprintf(r->what, sizeof r->what,
-             "D %d heads %d rule %d page %d gap %d spread %g bias %d splits %d append %d n[0] %d "
+             "D %d heads %d over %d rule %d page %d gap %d spread %g bias %d splits %d append %d "
+             "n[0] %d "
              "m[0] %d kv %s",
-             c->head_size, c->heads, (int)c->rule, c->page_tokens, c->gap, c->spread, c->bias,
-             c->splits, c->append, c->n[0], c->m[0], b2_type_name(c->kv_type));
+             c->head_size, c->heads, r->kv_heads, (int)c->rule, c->page_tokens, c->gap, c->spread,
+             c->bias, c->splits, c->append, c->n[0], c->m[0], b2_type_name(c->kv_type));
     r->width = c->heads * c->head_size;
-    r->stride = r->width + c->gap;
+    r->kv_width = r->kv_heads * c->head_size;
     for (int s = 0; s < c->segments; s++) {
         r->k_first[s] = r->keys;
         r->k_count[s] = c->m[s];
@@ -157,8 +159,8 @@ static void lay_out(running *r) {
         r->max_q = c->n[s] > r->max_q ? c->n[s] : r->max_q;
     }
     r->q = random_values(r, r->rows * r->width, 1.0, c->type);
-    r->k = random_values(r, r->keys * r->width, 1.0, c->kv_type);
-    r->v = random_values(r, r->keys * r->width, 1.0, c->kv_type);
+    r->k = random_values(r, r->keys * r->kv_width, 1.0, c->kv_type);
+    r->v = random_values(r, r->keys * r->kv_width, 1.0, c->kv_type);
     r->bias = c->bias ? random_values(r, c->heads * BIAS_SPAN, 3.0, B2_F32) : NULL;
 }
 
@@ -169,18 +171,19 @@ static void fill_arguments(running *r) {
     int32_t zeros[CASE_SEGMENTS * 8] = {0};
 
     ck_assert_int_le(c->heads, 8);
-    r->args.q = matrix(r, r->q, r->rows, c->type);
-    r->args.y = matrix(r, NULL, r->rows, c->type);
-    r->args.q_stride = r->args.k_stride = r->args.v_stride = r->args.y_stride = r->stride;
+    r->args.q = matrix(r, r->q, r->rows, r->width, c->type);
+    r->args.y = matrix(r, NULL, r->rows, r->width, c->type);
+    r->args.q_stride = r->args.y_stride = r->width + c->gap;
+    r->args.k_stride = r->args.v_stride = r->kv_width + c->gap;
     if (c->page_tokens > 0)
         make_pages(r);
     if (c->append) {
-        r->args.k = matrix(r, rows_of_queries(r, r->k), r->rows, c->type);
-        r->args.v = matrix(r, rows_of_queries(r, r->v), r->rows, c->type);
+        r->args.k = matrix(r, rows_of_queries(r, r->k), r->rows, r->kv_width, c->type);
+        r->args.v = matrix(r, rows_of_queries(r, r->v), r->rows, r->kv_width, c->type);
         r->args.slots = keep(r, device_copy(r->slots, (size_t)r->rows * sizeof *r->slots));
     } else if (c->page_tokens == 0) {
-        r->args.k = matrix(r, r->k, r->keys, c->kv_type);
-        r->args.v = matrix(r, r->v, r->keys, c->kv_type);
+        r->args.k = matrix(r, r->k, r->keys, r->kv_width, c->kv_type);
+        r->args.v = matrix(r, r->v, r->keys, r->kv_width, c->kv_type);
     }
     r->args.q_start = keep(r, device_copy(r->q_start, indices + sizeof(int32_t)));
     r->args.k_first = keep(r, device_copy(r->k_first, indices));
@@ -198,7 +201,7 @@ static void fill_arguments(running *r) {
     r->args.rule = (int32_t)c->rule;
     r->args.scale = (float)(c->spread / sqrt(c->head_size));
     r->args.splits = c->splits;
-    r->args.group = 1;
+    r->args.group = c->heads / r->kv_heads;
     if (c->splits > 1) {
         r->args.partial = keep(r, device_new(parts * sizeof(float)));
         r->args.arrived =
@@ -238,7 +241,7 @@ typedef struct verdict {
 
 static verdict compare(running *r) {
     const attention_case *c = r->c;
-    size_t size = b2_type_size(c->type), pitch = (size_t)r->stride * size;
+    size_t size = b2_type_size(c->type), pitch = (size_t)r->args.y_stride * size;
     size_t count = (size_t)(r->rows * r->width);
     double *exact = host_new(r, count * sizeof *exact), *plain = host_new(r, count * sizeof *plain);
     float *got = host_new(r, count * sizeof *got);
@@ -247,10 +250,11 @@ static verdict compare(running *r) {
     double largest = 0.0;
     double ulp = c->type == B2_F32 ? FLT_EPSILON : c->type == B2_F16 ? 0x1p-10 : 0x1p-7;
     attention_twin twin = {
-        r->q,         r->k,       r->v,          r->bias,
-        r->q_start,   r->k_first, r->k_count,    c->queries > 0 ? r->queries : NULL,
-        BIAS_ZERO,    BIAS_SPAN,  c->segments,   c->heads,
-        c->head_size, c->rule,    r->args.scale, c->type};
+        r->q,        r->k,         r->v,        r->bias,
+        r->q_start,  r->k_first,   r->k_count,  c->queries > 0 ? r->queries : NULL,
+        BIAS_ZERO,   BIAS_SPAN,    c->segments, c->heads,
+        r->kv_heads, c->head_size, c->rule,     r->args.scale,
+        c->type};
 
     device_read(y, r->args.y, (size_t)r->rows * pitch);
     for (int i = 0; i < r->rows; i++) {
@@ -287,11 +291,11 @@ static void check_side_effects(running *r) {
     }
     for (int s = 0; s < c->segments && c->append; s++)
         for (int j = c->m[s] - c->n[s]; j < c->m[s]; j++)
-            for (int i = 0; i < 2 * c->heads; i++) {
+            for (int i = 0; i < 2 * r->kv_heads; i++) {
                 int page = r->table[s * r->table_stride + j / c->page_tokens];
                 int64_t at = pool_row(&r->args.pool, page, i % 2, i / 2, j % c->page_tokens);
                 const float *expected = (i % 2 == 0 ? r->k : r->v) +
-                                        (r->k_first[s] + j) * r->width + i / 2 * c->head_size;
+                                        (r->k_first[s] + j) * r->kv_width + i / 2 * c->head_size;
 
                 device_read(stored, (char *)r->args.pool.pages + (size_t)at * size, head * size);
                 b2_to_f32(row, stored, c->kv_type, head);

@@ -18,8 +18,9 @@ typedef struct attention_case {
     int gap;         /* elements between rows of matrices, filled with sentinels */
     double spread;   /* of the scores: larger makes the softmax sharper */
     bool bias;
-    int splits;  /* decode */
-    bool append; /* decode: the last n keys of a segment are in matrices, not in pages */
+    int splits;   /* decode */
+    bool append;  /* decode: the last n keys of a segment are in matrices, not in pages */
+    int kv_heads; /* heads of keys and values, each of several of queries; 0: as many */
 } attention_case;
 
 typedef struct attention_files {

@@ -20,6 +20,13 @@ typedef struct place {
     int own;       /* key of the row */
 } place;
 
+/* Where the head of key j (or its value) begins in [M, G*D], for the head of queries. */
+static int key_at(const attention_twin *t, const place *p, int j) {
+    int kv = p->h / (t->heads / t->kv_heads);
+
+    return ((t->k_first[p->s] + j) * t->kv_heads + kv) * t->head_size;
+}
+
 /* scores[j], -inf where the row does not look; the result is the largest. */
 static double score(double *scores, const attention_twin *t, const place *p, bool exact) {
     int width = t->heads * t->head_size, m = t->k_count[p->s];
@@ -29,7 +36,7 @@ static double score(double *scores, const attention_twin *t, const place *p, boo
     double most = -INFINITY;
 
     for (int j = 0; j < m; j++) {
-        const float *k = t->k + (t->k_first[p->s] + j) * width + p->h * t->head_size;
+        const float *k = t->k + key_at(t, p, j);
 
         scores[j] = 0.0;
         for (int d = 0; d < t->head_size; d++)
@@ -57,7 +64,7 @@ static void attend(double *y, double *scores, const attention_twin *t, const pla
         out[d] = 0.0;
     for (int j = 0; j < m; j++) {
         double weight = scores[j] == -INFINITY ? 0.0 : f32(exp(scores[j] - most), exact);
-        const float *v = t->v + (t->k_first[p->s] + j) * width + p->h * t->head_size;
+        const float *v = t->v + key_at(t, p, j);
 
         sum = f32(sum + weight, exact);
         weight = narrow(weight, t->type, exact);

@@ -7,10 +7,10 @@
 #include "device.h"
 
 typedef struct attention_twin {
-    const float *q, *k, *v;                               /* [N, H*D], [M, H*D] dense */
+    const float *q, *k, *v;                               /* [N, H*D], [M, G*D] dense */
     const float *bias;                                    /* [H, bias_span] or NULL */
     const int32_t *q_start, *k_first, *k_count, *queries; /* as in b2_attention */
-    int bias_zero, bias_span, segments, heads, head_size;
+    int bias_zero, bias_span, segments, heads, kv_heads, head_size;
     b2_mask_rule rule;
     float scale;
     b2_type type; /* of weights and results; everything else is fp32 */

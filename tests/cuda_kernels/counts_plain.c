@@ -1,6 +1,6 @@
 /* The plain kernels on the shapes of ViT-g (257 tokens of 1,408), the Q-Former (32 queries of 768)
  * and OPT-2.7b (2,560 wide, 32 heads of 80, 50,272 ids), with as many rows as a picture or a prompt
- * has. */
+ * has; and what flan-t5-xl (2,048 wide, 5,120 inside) does in another way. */
 #include <string.h>
 
 #include "counts.h"
@@ -15,24 +15,29 @@ static void run(const char *file, const char *kernel, int64_t blocks, unsigned t
     kernel_run(kernel_file(file), kernel, (unsigned)blocks, 1, 1, threads, arguments, kernel);
 }
 
+enum { NORMS = 4 };
+
 START_TEST(norms) {
     static const struct {
         int rows, cols;
-        const char *shape;
-    } shapes[3] = {{257, 1408, "ViT-g, 257 x 1,408"},
-                   {32, 768, "Q-Former, 32 x 768"},
-                   {40, 2560, "OPT-2.7b, 40 x 2,560"}};
+        const char *kernel, *shape;
+        bool rms; /* RMSNorm: no beta */
+    } shapes[NORMS] = {{257, 1408, "b2_norm_f16", "ViT-g, 257 x 1,408", false},
+                       {32, 768, "b2_norm_f16", "Q-Former, 32 x 768", false},
+                       {40, 2560, "b2_norm_f16", "OPT-2.7b, 40 x 2,560", false},
+                       {40, 2048, "b2_norm_bf16", "T5-xl, 40 x 2,048", true}};
     uint64_t seed = 1;
+    bool rms = shapes[_i].rms;
     int rows = shapes[_i].rows, width = shapes[_i].cols;
     plain_matrix x = plain_input(B2_F32, rows, width, dense, &seed, -1, 1);
     plain_matrix add = plain_input(B2_F32, rows, width, dense, &seed, -1, 1);
     plain_matrix gamma = plain_input(B2_F32, 2, width, dense, &seed, -1, 1);
-    plain_matrix y = plain_output(B2_F16, rows, width, dense);
+    plain_matrix y = plain_output(rms ? B2_BF16 : B2_F16, rows, width, dense);
     plain_matrix sum = plain_output(B2_F32, rows, width, dense);
     b2_norm_args a = {.x = x.data,
                       .add = add.data,
                       .gamma = gamma.data,
-                      .beta = (float *)gamma.data + width,
+                      .beta = rms ? NULL : (float *)gamma.data + width,
                       .y = y.data,
                       .sum = sum.data,
                       .x_stride = width,
@@ -41,12 +46,14 @@ START_TEST(norms) {
                       .sum_stride = width,
                       .rows = rows,
                       .cols = width,
-                      .eps = 1e-6f};
+                      .eps = 1e-6f,
+                      .rms = rms};
 
-    run("norm", "b2_norm_f16",
+    run("norm", shapes[_i].kernel,
         width > B2_NORM_WARP_COLS ? rows : (rows + B2_NORM_ROWS - 1) / B2_NORM_ROWS, B2_ROW_THREADS,
         &a);
-    counts_check("b2_norm_f16", shapes[_i].shape, COUNTS_MEMORY, (rows - 1) * 8.0 * width);
+    counts_check(shapes[_i].kernel, shapes[_i].shape, COUNTS_MEMORY,
+                 (rows - 1) * (rms ? 4.0 : 8.0) * width);
     plain_free(&x);
     plain_free(&add);
     plain_free(&gamma);
@@ -129,6 +136,28 @@ START_TEST(activations) {
     plain_free(&bias);
     plain_free(&f);
     plain_free(&h);
+}
+END_TEST
+
+/* What a gated product leaves, the gate beside the values: T5's, without a bias. */
+START_TEST(gates) {
+    enum { ROWS = 40, FFN = 5120 };
+    uint64_t seed = 6;
+    plain_matrix x = plain_input(B2_BF16, ROWS, 2 * FFN, dense, &seed, -1, 1);
+    plain_matrix y = plain_output(B2_BF16, ROWS, FFN, dense);
+    const b2_activate_args act = {.x = x.data,
+                                  .y = y.data,
+                                  .x_stride = 2 * FFN,
+                                  .y_stride = FFN,
+                                  .rows = ROWS,
+                                  .cols = FFN,
+                                  .act = 3, /* GELU, tanh form */
+                                  .gated = 1};
+
+    run("activate", "b2_activate_bf16", ROWS, B2_ROW_THREADS, &act);
+    counts_check("b2_activate_bf16", "T5-xl, gated, 40 x 5,120", COUNTS_MEMORY, 0);
+    plain_free(&x);
+    plain_free(&y);
 }
 END_TEST
 
@@ -277,9 +306,10 @@ TCase *counts_plain_case(void) {
     TCase *tcase = tcase_create("plain");
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, norms, 0, 3);
+    tcase_add_loop_test(tcase, norms, 0, NORMS);
     tcase_add_test(tcase, rows_that_move);
     tcase_add_test(tcase, activations);
+    tcase_add_test(tcase, gates);
     tcase_add_test(tcase, positions_and_contrast);
     tcase_add_test(tcase, choices);
     tcase_add_test(tcase, resizing);

@@ -129,6 +129,43 @@ START_TEST(plain) {
 }
 END_TEST
 
+/* Heads of queries that share those of keys and values: one group and several, of 2 to 8 heads. */
+START_TEST(grouped) {
+    static const int heads[6][2] = {{2, 1}, {4, 2}, {6, 2}, {8, 1}, {8, 4}, {6, 3}};
+    static const int sizes[4] = {64, 80, 128, 8};
+    b2_type type = (b2_type)(_i / 3);
+    attention_files files = load();
+
+    for (int i = 0; i < 24 && (_i % 3 != CASE_PREFILL || type != B2_F32); i++) {
+        uint64_t seed = (uint64_t)(_i * 1000 + i);
+        attention_case c = {.kernel = _i % 3,
+                            .type = type,
+                            .kv_type = type,
+                            .heads = heads[i % 6][0],
+                            .kv_heads = heads[i % 6][1],
+                            .head_size = sizes[i % 4],
+                            .segments = 2,
+                            .queries = 3,
+                            .rule = i % 3 == 0 ? B2_MASK_ALL : B2_MASK_CAUSAL,
+                            .gap = 8,
+                            .spread = 4.0,
+                            .bias = i % 4 == 0,
+                            .splits = 1};
+
+        c.page_tokens = c.kernel == CASE_DECODE || i / 6 % 2 == 1 ? 16 : 0;
+        if (c.kernel == CASE_DECODE) {
+            c.splits = 1 + i / 6;
+            c.append = i / 6 % 2 == 0;
+        }
+        for (int s = 0; s < c.segments; s++) {
+            c.n[s] = random_integer(&seed, 1, c.kernel == CASE_DECODE ? B2_DECODE_ROWS : 20);
+            c.m[s] = random_integer(&seed, c.n[s], 70);
+        }
+        attention_check(&files, &c, seed);
+    }
+}
+END_TEST
+
 /* Lengths at the edges of tiles, groups and parts; rows that see nothing; huge scores. */
 START_TEST(edges) {
     static const int lengths[][2] = {{1, 1},   {64, 64}, {65, 64}, {64, 65}, {16, 128}, {63, 63},
@@ -209,6 +246,7 @@ int main(void) {
     tcase_add_loop_test(tcase, prefill, 0, 2);
     tcase_add_loop_test(tcase, decode, 0, 3);
     tcase_add_loop_test(tcase, plain, 0, 3);
+    tcase_add_loop_test(tcase, grouped, 0, 9);
     tcase_add_loop_test(tcase, edges, 0, 2);
     tcase_add_loop_test(tcase, surplus_parts_leave_at_once, 0, 2);
     suite_add_tcase(suite, tcase);

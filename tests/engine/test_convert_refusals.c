@@ -141,6 +141,10 @@ START_TEST(full_disk_leaves_no_trace) {
     static const rlim_t sizes[] = {1000, 500000, 1800000};
     const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 
+    /* Once without a limit: that it works then; and LLVM's OpenMP writes to a file in shared memory
+     * when it starts, which a limit would turn into SIGBUS. */
+    ck_assert_status_ok(blip2_convert(STAGE1, out, NULL));
+    remove_out();
     (void)signal(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const struct rlimit limit = {sizes[i], RLIM_INFINITY};

@@ -1,6 +1,7 @@
 /* model.json: what it may say, and that what we write is read back the same. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "files.h"
@@ -81,6 +82,75 @@ START_TEST(fields_are_checked) {
         replace(json, sizeof json, STAGE1, bad[i].from, bad[i].to);
         check(json, bad[i].part, &config);
     }
+}
+END_TEST
+
+/* A folder reads nothing outside of itself but the folders beside it that are for sharing. */
+START_TEST(names_stay_inside) {
+    static const char file[] = "expected a file in this folder, got ";
+    static const char shared[] = "expected a folder in this one, or \"../NAME\" beside it, got ";
+    static const struct {
+        const char *name;
+        bool file, folder;
+    } names[] = {{"/etc/passwd", false, false},
+                 {"..", false, false},
+                 {"../", false, false},
+                 {"../..", false, false},
+                 {"../.", false, false},
+                 {"..//etc", false, false},
+                 {"../../etc/passwd", false, false},
+                 {"a/../../b", false, false},
+                 {"a/..", false, false},
+                 {"../a/../../b", false, false},
+                 {"../a", false, true},
+                 {"../a/b", false, true},
+                 {"./a", true, true},
+                 {"a/b..", true, true},
+                 {"..a/...", true, true}};
+    b2_config config;
+    char json[2000], field[300], expected[400];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(field, sizeof field, "\"bert_vocab\":\"%s\"", names[i].name);
+        (void)snprintf(expected, sizeof expected, "model.json: bert_vocab: %s\"%s\"", file,
+                       names[i].name);
+        replace(json, sizeof json, STAGE1, "\"bert_vocab\":\"v.txt\"", field);
+        check(json, names[i].file ? NULL : expected, &config);
+        (void)snprintf(field, sizeof field, "\"checkpoint\":\"%s\"", names[i].name);
+        (void)snprintf(expected, sizeof expected, "model.json: checkpoint: %s", file);
+        replace(json, sizeof json, STAGE1, "\"checkpoint\":\"a.pth\"", field);
+        check(json, names[i].file ? NULL : expected, &config);
+        (void)snprintf(field, sizeof field, "\"llm\":\"%s\"", names[i].name);
+        (void)snprintf(expected, sizeof expected, "model.json: llm: %s\"%s\"", shared,
+                       names[i].name);
+        replace(json, sizeof json, STAGE2, "\"llm\":\"lm\"", field);
+        check(json, names[i].folder ? "config.json" : expected, &config); /* looked for there */
+        (void)snprintf(field, sizeof field, "\"vit\":\"%s\",\"arch\":\"blip2\"", names[i].name);
+        (void)snprintf(expected, sizeof expected, "model.json: vit: %s", shared);
+        replace(json, sizeof json, STAGE1, "\"arch\":\"blip2\"", field);
+        check(json, names[i].folder ? "cannot open" : expected, &config);
+    }
+}
+END_TEST
+
+/* Nor does the tower's folder. */
+START_TEST(tower_names_stay_inside) {
+    static const char tower[] =
+        "{\"file\":\"../a.pth\",\"hyper\":{\"embed_dim\":16,\"depth\":3,\"num_heads\":2,"
+        "\"mlp_hidden\":40,\"patch_size\":14,\"block_ln_eps\":1e-06,\"act\":\"gelu_erf\"}}";
+    char folder[256], vit[300], json[2000];
+    b2_config config;
+    b2_lavis_files files;
+
+    make_folder(folder, sizeof folder);
+    (void)snprintf(vit, sizeof vit, "%s/vit", folder);
+    ck_assert_int_eq(mkdir(vit, 0777), 0);
+    replace(json, sizeof json, STAGE1, "\"arch\":\"blip2\"", "\"vit\":\"vit\",\"arch\":\"blip2\"");
+    write_file(folder, "model.json", json, strlen(json));
+    write_file(vit, "model.json", tower, strlen(tower));
+    ck_assert_status(b2_lavis_read(&config, &files, folder), BLIP2_EFORMAT);
+    expect_message("vit/model.json: file: expected a file in this folder, got \"../a.pth\"");
+    remove_tree(folder);
 }
 END_TEST
 
@@ -279,6 +349,8 @@ int main(void) {
     TCase *tests = tcase_create("all");
 
     tcase_add_test(tests, fields_are_checked);
+    tcase_add_test(tests, names_stay_inside);
+    tcase_add_test(tests, tower_names_stay_inside);
     tcase_add_test(tests, language_model_is_a_folder);
     tcase_add_test(tests, every_language_model_is_known);
     tcase_add_test(tests, arch_and_language_model_go_together);

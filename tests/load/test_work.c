@@ -222,7 +222,7 @@ START_TEST(folders_belong_to_one_job) {
     ck_assert_status(b2_work_open(&work, path, &key), BLIP2_EIO);
     ck_assert_int_eq(unlink(path), 0);
     ck_assert_status_ok(b2_work_open(&work, folder, &key));
-    if ((child = fork()) == 0) { /* a lock is of a process */
+    if ((child = fork()) == 0) {
         b2_work second;
 
         _exit(b2_work_open(&second, folder, &key) == BLIP2_EINVAL ? 0 : 1);
@@ -231,6 +231,62 @@ START_TEST(folders_belong_to_one_job) {
     b2_work_close(&work);
     (void)snprintf(path, sizeof path, "%s/no/such", folder);
     ck_assert_status(b2_work_open(&work, path, &key), BLIP2_EIO);
+}
+END_TEST
+
+/* In one process as well; and a second that is refused takes nothing from the first. */
+START_TEST(one_job_at_a_time) {
+    char expected[400];
+    b2_work first, second;
+
+    (void)snprintf(expected, sizeof expected, "%s: another job works in this folder just now",
+                   folder);
+    ck_assert_status_ok(b2_work_open(&first, folder, &key));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_status(b2_work_open(&second, folder, &key), BLIP2_EINVAL);
+        ck_assert_str_eq(blip2_error_message(), expected);
+        ck_assert_ptr_null(second.directory);
+    }
+    b2_work_close(&first);
+    ck_assert_status_ok(b2_work_open(&second, folder, &key));
+    b2_work_close(&second);
+}
+END_TEST
+
+/* The folder, the file, what is wrong with it, and what to do, which then helps. */
+START_TEST(refusals_say_what_to_do) {
+    static const char remedy[] = "; remove this file, and it is made again";
+    const b2_part_key other = {"aaaa", "bbbb", "dddd"};
+    char expected[600];
+    b2_work work;
+    b2_part part;
+    bool found;
+
+    ck_assert_status_ok(b2_work_open(&work, folder, &key));
+    write_file(folder, "image-00000003.safetensors", "x", 1);
+    ck_assert_status(b2_work_read(&work, "image", 3, shapes, 2, &part, &found), BLIP2_EFORMAT);
+    (void)snprintf(expected, sizeof expected, "%s/image-00000003.safetensors: file has 1 bytes",
+                   folder);
+    expect_message(expected);
+    expect_message(remedy);
+    (void)snprintf(path, sizeof path, "%s/image-00000003.safetensors", folder);
+    ck_assert_status_ok(b2_part_write(path, &other, NULL, shapes, 2, data));
+    ck_assert_status(b2_work_read(&work, "image", 3, shapes, 2, &part, &found), BLIP2_EINVAL);
+    (void)snprintf(expected, sizeof expected, "%s: made from other pictures or texts%s", path,
+                   remedy);
+    ck_assert_str_eq(blip2_error_message(), expected);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_status_ok(b2_work_read(&work, "image", 3, shapes, 2, &part, &found));
+    ck_assert(!found);
+    ck_assert_status(b2_work_damaged(&work, "image", 3, "odd"), BLIP2_EFORMAT);
+    (void)snprintf(expected, sizeof expected, "%s: odd%s", path, remedy);
+    ck_assert_str_eq(blip2_error_message(), expected);
+    b2_work_close(&work);
+    write_file(folder, "job.safetensors", "{}", 2);
+    ck_assert_status(b2_work_open(&work, folder, &key), BLIP2_EFORMAT);
+    (void)snprintf(expected, sizeof expected, "%s/job.safetensors: file has 2 bytes", folder);
+    expect_message(expected);
+    expect_message("; remove the folder to begin anew");
 }
 END_TEST
 
@@ -261,6 +317,8 @@ int main(void) {
     tcase_add_test(tests, damage_is_found);
     tcase_add_test(tests, folders_keep_parts);
     tcase_add_test(tests, folders_belong_to_one_job);
+    tcase_add_test(tests, one_job_at_a_time);
+    tcase_add_test(tests, refusals_say_what_to_do);
     tcase_add_test(tests, survives_every_failed_allocation);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
