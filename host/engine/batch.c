@@ -229,11 +229,8 @@ static void add_choice(b2_batch *batch, b2_request *request) {
 }
 
 static void add_beam(b2_batch *batch, b2_request *request) {
-    b2_processors processors = b2_request_processors(request, 0);
-    uint32_t best =
-        b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
+    uint32_t best = b2_request_top(request);
 
-    best = best > request->choice.logprobs ? best : request->choice.logprobs;
     (void)add_logits(batch, request, batch->packed.rows - 1);
     batch->beam_count++;
     batch->best_count = best > batch->best_count ? best : batch->best_count;

@@ -211,6 +211,8 @@ b2_processors b2_request_processors(b2_request *request, uint32_t beam);
 /* Choose a token on the host from its row [1, V] of logits: where choice.on_host says so, no beams.
  */
 blip2_status b2_request_choose(b2_request *request, b2_mat row, int32_t *token);
+/* With beams: how many of the best continuations of each are asked for. */
+uint32_t b2_request_top(b2_request *request);
 /* Take the best continuations ids, log_prob [beams, count] of all running beams, which are changed;
  * logits: their rows [beams, V] on the device, where more must be known. EFORMAT: none is a number.
  */

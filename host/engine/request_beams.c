@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/size.h"
 #include "engine/request.h"
 
 /* The log-probabilities of ids [wanted], -1: no more, in a beam's row of logits [V]. */
@@ -70,12 +71,23 @@ static blip2_status draw_beams(b2_request *request, b2_mat logits) {
     return BLIP2_OK;
 }
 
-/* Beams that go on with their best. */
+uint32_t b2_request_top(b2_request *request) {
+    b2_processors processors = b2_request_processors(request, 0);
+    uint32_t top =
+        b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
+
+    return top > request->choice.logprobs ? top : request->choice.logprobs;
+}
+
+/* Beams that go on with their best. Where others in the batch had more of theirs computed, those
+ * are not looked at: the numbers are not to depend on the batch, and a whole row's are rounded
+ * otherwise than the device's. */
 static blip2_status search_beams(b2_request *request, float *log_prob, int32_t *ids, uint32_t count,
                                  b2_mat logits) {
     b2_branches *branches = request->branches;
     b2_beam_logprobs *logprobs = &request->choice.beam_logprobs;
     uint32_t wanted = b2_beams_wanted(&branches->beams);
+    uint32_t known = (uint32_t)b2_size_min(count, b2_request_top(request));
     blip2_status status = BLIP2_OK;
 
     for (uint32_t b = 0; b < branches->beams.running && status == BLIP2_OK; b++) {
@@ -84,8 +96,8 @@ static blip2_status search_beams(b2_request *request, float *log_prob, int32_t *
         int32_t *own_ids = ids + (size_t)b * count;
 
         if (logprobs->top > 0)
-            b2_beam_logprobs_take_list(logprobs, branches->beams.length, b, own, own_ids, count);
-        if (!b2_process_best(&processors, own, own_ids, count, wanted, (uint32_t)logits.cols))
+            b2_beam_logprobs_take_list(logprobs, branches->beams.length, b, own, own_ids, known);
+        if (!b2_process_best(&processors, own, own_ids, known, wanted, (uint32_t)logits.cols))
             status = look_at_row(request, b, &processors, own, own_ids, wanted,
                                  b2_mat_rows(logits, b, 1));
         if (wanted < count)

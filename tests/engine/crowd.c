@@ -75,8 +75,9 @@ static void check_pieces(const visit *v, const answer *got) {
 
 static void check_answer(visit *v, answer *got) {
     ck_assert_msg(!(answer_difference(got, v->expected) > 0),
-                  "request %td, of kind %d: \"%s\", alone \"%s\"", v - v->crowd->visits,
-                  (int)v->ask.kind, got->texts > 0 ? answer_text(got, 0) : "",
+                  "request %td, of kind %d, off by %g: \"%s\", alone \"%s\"", v - v->crowd->visits,
+                  (int)v->ask.kind, (double)answer_difference(got, v->expected),
+                  got->texts > 0 ? answer_text(got, 0) : "",
                   got->texts > 0 ? answer_text(v->expected, 0) : "");
     check_pieces(v, got);
     answer_free(got);
