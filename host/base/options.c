@@ -87,6 +87,10 @@ void blip2_search_options_init(blip2_search_options *options, size_t size) {
     init(options, size);
 }
 
+void blip2_pool_options_init(blip2_pool_options *options, size_t size) {
+    init(options, size);
+}
+
 void blip2_submit_options_init(blip2_submit_options *options, size_t size) {
     init(options, size);
 }

@@ -149,7 +149,7 @@ void b2_call_request_ended(b2_call *call, const b2_request *request) {
 void b2_call_end(b2_call *call) {
     bool abandoned;
 
-    if (!call->abandoned && call->on_end != NULL) {
+    if (call->on_end != NULL) {
         call->ending = true;
         call->on_end(call);
         call->ending = false;

@@ -40,8 +40,8 @@ struct b2_call {
     uint64_t deadline; /* by b2_clock; 0: none */
     bool bounded;      /* counts as waiting until its requests run */
     atomic_bool cancelled;
-    /* Called on the engine's thread when all requests have ended, before anybody learns of it. May
-     * be NULL. */
+    /* Called on the engine's thread when all requests have ended, before anybody learns of it, also
+     * when it was abandoned. May be NULL. */
     void (*on_end)(b2_call *call);
     void (*close)(b2_call *call); /* frees it, if it is abandoned */
 

@@ -83,8 +83,8 @@ static void close_extraction(blip2_job *job) {
 
 static const b2_job_type type = {.name = "features", .close = close_extraction};
 
-static blip2_status open_job(extraction **out, blip2_engine *engine, const blip2_input *inputs,
-                             size_t count, const blip2_features_options *options) {
+blip2_status b2_job_open_features(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                                  size_t count, const blip2_features_options *options) {
     blip2_features_options known;
     extraction *e;
     blip2_status status;
@@ -103,7 +103,7 @@ static blip2_status open_job(extraction **out, blip2_engine *engine, const blip2
         b2_job_free(&e->job);
         return status;
     }
-    *out = e;
+    *out = &e->job;
     return BLIP2_OK;
 }
 
@@ -116,30 +116,30 @@ static blip2_features *take(extraction *e) {
 
 blip2_status blip2_features_extract(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                     const blip2_features_options *options, blip2_features **out) {
-    extraction *e;
+    blip2_job *job;
     blip2_status status;
 
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_features_extract: out is NULL");
     *out = NULL;
     if ((status = b2_call_check(engine, "blip2_features_extract")) < 0 ||
-        (status = open_job(&e, engine, inputs, count, options)) < 0)
+        (status = b2_job_open_features(&job, engine, inputs, count, options)) < 0)
         return status;
-    if ((status = b2_job_run(&e->job, NULL)) == BLIP2_OK)
-        *out = take(e);
-    b2_job_free(&e->job);
+    if ((status = b2_job_run(job, NULL)) == BLIP2_OK)
+        *out = take((extraction *)job);
+    b2_job_free(job);
     return status;
 }
 
 blip2_status blip2_submit_features(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
                                    size_t count, const blip2_features_options *options,
                                    const blip2_submit_options *submit) {
-    extraction *e;
+    blip2_job *job;
     blip2_status status = b2_job_check(out, engine, "blip2_submit_features");
 
-    if (status < 0 || (status = open_job(&e, engine, inputs, count, options)) < 0)
+    if (status < 0 || (status = b2_job_open_features(&job, engine, inputs, count, options)) < 0)
         return status;
-    return b2_job_submit(out, &e->job, submit);
+    return b2_job_submit(out, job, submit);
 }
 
 blip2_status blip2_job_take_features(blip2_job *job, blip2_features **out) {

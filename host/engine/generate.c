@@ -166,8 +166,8 @@ static void close_generation(blip2_job *job) {
 
 static const b2_job_type type = {.name = "texts", .close = close_generation};
 
-static blip2_status open_job(generation **out, blip2_engine *engine, const blip2_input *inputs,
-                             size_t count, const blip2_generate_options *options) {
+blip2_status b2_job_open_texts(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                               size_t count, const blip2_generate_options *options) {
     blip2_generate_options known;
     b2_generate_plan plan;
     generation *g;
@@ -190,7 +190,7 @@ static blip2_status open_job(generation **out, blip2_engine *engine, const blip2
         b2_job_free(&g->job);
         return status;
     }
-    *out = g;
+    *out = &g->job;
     return BLIP2_OK;
 }
 
@@ -203,30 +203,30 @@ static blip2_result *take(generation *g) {
 
 blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                             const blip2_generate_options *options, blip2_result **out) {
-    generation *g;
+    blip2_job *job;
     blip2_status status;
 
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_generate: out is NULL");
     *out = NULL;
     if ((status = b2_call_check(engine, "blip2_generate")) < 0 ||
-        (status = open_job(&g, engine, inputs, count, options)) < 0)
+        (status = b2_job_open_texts(&job, engine, inputs, count, options)) < 0)
         return status;
-    if ((status = b2_job_run(&g->job, hear)) == BLIP2_OK)
-        *out = take(g);
-    b2_job_free(&g->job);
+    if ((status = b2_job_run(job, hear)) == BLIP2_OK)
+        *out = take((generation *)job);
+    b2_job_free(job);
     return status;
 }
 
 blip2_status blip2_submit_texts(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
                                 size_t count, const blip2_generate_options *options,
                                 const blip2_submit_options *submit) {
-    generation *g;
+    blip2_job *job;
     blip2_status status = b2_job_check(out, engine, "blip2_submit_texts");
 
-    if (status < 0 || (status = open_job(&g, engine, inputs, count, options)) < 0)
+    if (status < 0 || (status = b2_job_open_texts(&job, engine, inputs, count, options)) < 0)
         return status;
-    return b2_job_submit(out, &g->job, submit);
+    return b2_job_submit(out, job, submit);
 }
 
 blip2_status blip2_job_take_texts(blip2_job *job, blip2_result **out) {

@@ -24,6 +24,10 @@ static void close_abandoned(b2_call *call) {
 static void end(b2_call *call) {
     blip2_job *job = (blip2_job *)call;
 
+    if (job->place.leave != NULL)
+        job->place.leave(&job->place, call->failure.status);
+    if (call->abandoned)
+        return;
     if (call->failure.status == BLIP2_OK && job->type->finish != NULL)
         job->type->finish(job);
     if (job->on_done != NULL)

@@ -12,12 +12,24 @@ typedef struct b2_job_type {
     void (*close)(blip2_job *job);
 } b2_job_type;
 
+/* Where somebody placed a job, who hears once of its end. */
+typedef struct b2_job_place b2_job_place;
+struct b2_job_place {
+    /* On the engine's thread, first of all, also if the job was freed before. NULL: nobody hears.
+     */
+    void (*leave)(const b2_job_place *place, blip2_status status);
+    blip2_pool *pool;
+    uint32_t engine;
+    size_t inputs;
+};
+
 struct blip2_job {
     b2_call call;
     const b2_job_type *type;
     blip2_engine *engine;
     bool waits; /* synchronous: events are handed over where it waits */
     bool taken; /* its result */
+    b2_job_place place;
     void (*on_done)(blip2_job *job, void *payload);
     void *payload;
 };
@@ -25,6 +37,17 @@ struct blip2_job {
 /* A zeroed struct of `size` bytes that begins with a job of `count` requests, all still NULL. NULL:
  * out of memory. */
 void *b2_job_open(size_t size, const b2_job_type *type, blip2_engine *engine, size_t count);
+/* A job of each task, to be submitted: as the public call that submits it, without its checks of
+ * out and engine. */
+blip2_status b2_job_open_texts(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                               size_t count, const blip2_generate_options *options);
+blip2_status b2_job_open_features(blip2_job **out, blip2_engine *engine, const blip2_input *inputs,
+                                  size_t count, const blip2_features_options *options);
+blip2_status b2_job_open_match(blip2_job **out, blip2_engine *engine, const blip2_input *pairs,
+                               size_t count, const blip2_match_options *options);
+blip2_status b2_job_open_likelihood(blip2_job **out, blip2_engine *engine,
+                                    const blip2_candidates *inputs, size_t count,
+                                    const blip2_likelihood_options *options);
 /* Sets *out to NULL; EINVAL: an argument of the public function `name` is. */
 blip2_status b2_job_check(blip2_job **out, const blip2_engine *engine, const char *name);
 /* Submit, for somebody who does not wait. On failure the job is freed, and *out is NULL. */

@@ -258,8 +258,9 @@ static blip2_status open_requests(scoring *c) {
     return status;
 }
 
-static blip2_status open_job(scoring **out, blip2_engine *engine, const blip2_candidates *inputs,
-                             size_t count, const blip2_likelihood_options *options) {
+blip2_status b2_job_open_likelihood(blip2_job **out, blip2_engine *engine,
+                                    const blip2_candidates *inputs, size_t count,
+                                    const blip2_likelihood_options *options) {
     blip2_likelihood_options known;
     scoring *c;
     blip2_status status;
@@ -280,7 +281,7 @@ static blip2_status open_job(scoring **out, blip2_engine *engine, const blip2_ca
     }
     c->one_batch = is_one_batch(c);
     c->inputs = NULL;
-    *out = c;
+    *out = &c->job;
     return BLIP2_OK;
 }
 
@@ -294,18 +295,18 @@ static blip2_likelihood *take(scoring *c) {
 blip2_status blip2_likelihood_compute(blip2_engine *engine, const blip2_candidates *inputs,
                                       size_t count, const blip2_likelihood_options *options,
                                       blip2_likelihood **out) {
-    scoring *c;
+    blip2_job *job;
     blip2_status status;
 
     if (out == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_likelihood_compute: out is NULL");
     *out = NULL;
     if ((status = b2_call_check(engine, "blip2_likelihood_compute")) < 0 ||
-        (status = open_job(&c, engine, inputs, count, options)) < 0)
+        (status = b2_job_open_likelihood(&job, engine, inputs, count, options)) < 0)
         return status;
-    if ((status = b2_job_run(&c->job, NULL)) == BLIP2_OK)
-        *out = take(c);
-    b2_job_free(&c->job);
+    if ((status = b2_job_run(job, NULL)) == BLIP2_OK)
+        *out = take((scoring *)job);
+    b2_job_free(job);
     return status;
 }
 
@@ -313,12 +314,12 @@ blip2_status blip2_submit_likelihood(blip2_job **out, blip2_engine *engine,
                                      const blip2_candidates *inputs, size_t count,
                                      const blip2_likelihood_options *options,
                                      const blip2_submit_options *submit) {
-    scoring *c;
+    blip2_job *job;
     blip2_status status = b2_job_check(out, engine, "blip2_submit_likelihood");
 
-    if (status < 0 || (status = open_job(&c, engine, inputs, count, options)) < 0)
+    if (status < 0 || (status = b2_job_open_likelihood(&job, engine, inputs, count, options)) < 0)
         return status;
-    return b2_job_submit(out, &c->job, submit);
+    return b2_job_submit(out, job, submit);
 }
 
 blip2_status blip2_job_take_likelihood(blip2_job *job, blip2_likelihood **out) {

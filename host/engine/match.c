@@ -160,6 +160,20 @@ static blip2_status open_job(matching **out, blip2_engine *engine, const blip2_i
     return BLIP2_OK;
 }
 
+blip2_status b2_job_open_match(blip2_job **out, blip2_engine *engine, const blip2_input *pairs,
+                               size_t count, const blip2_match_options *options) {
+    blip2_match_options known;
+    matching *m;
+    blip2_status status = check(engine, pairs, count);
+
+    if (status < 0 ||
+        (status = b2_options_copy(&known, sizeof known, options, "blip2_match_options")) < 0 ||
+        (status = open_job(&m, engine, pairs, count, &known)) < 0)
+        return status;
+    *out = &m->job;
+    return BLIP2_OK;
+}
+
 blip2_status blip2_match(blip2_engine *engine, const blip2_input *pairs, size_t count,
                          const blip2_match_options *options, blip2_match_score *scores) {
     blip2_match_options known;
@@ -186,15 +200,12 @@ blip2_status blip2_match(blip2_engine *engine, const blip2_input *pairs, size_t 
 blip2_status blip2_submit_match(blip2_job **out, blip2_engine *engine, const blip2_input *pairs,
                                 size_t count, const blip2_match_options *options,
                                 const blip2_submit_options *submit) {
-    blip2_match_options known;
-    matching *m;
+    blip2_job *job;
     blip2_status status = b2_job_check(out, engine, "blip2_submit_match");
 
-    if (status < 0 || (status = check(engine, pairs, count)) < 0 ||
-        (status = b2_options_copy(&known, sizeof known, options, "blip2_match_options")) < 0 ||
-        (status = open_job(&m, engine, pairs, count, &known)) < 0)
+    if (status < 0 || (status = b2_job_open_match(&job, engine, pairs, count, options)) < 0)
         return status;
-    return b2_job_submit(out, &m->job, submit);
+    return b2_job_submit(out, job, submit);
 }
 
 blip2_status blip2_job_take_scores(blip2_job *job, blip2_match_score *scores, size_t count) {
