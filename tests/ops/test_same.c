@@ -90,9 +90,12 @@ START_TEST(linear) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int64_t n = sizes[i].n, m = sizes[i].m, k = sizes[i].k;
 
-        for (int type = 0; type < 3; type++)
-            if (op_kept(&t, (b2_type)type) == (b2_type)type)
-                check_linear(&t, n, m, k, (b2_type)type, B2_USE_LINEAR, i % 2 == 1);
+        for (int type = 0; type < 3; type++) {
+            if (op_kept(&t, (b2_type)type) != (b2_type)type)
+                continue;
+            check_linear(&t, n, m, k, (b2_type)type, B2_USE_LINEAR, i % 2 == 1);
+            check_linear(&t, n, m, k, (b2_type)type, B2_USE_LINEAR | B2_USE_MANY, i % 2 == 1);
+        }
         check_linear(&t, n, m, k, B2_F32, B2_USE_LINEAR | B2_USE_ROWS, false);
     }
     op_close(&t);
