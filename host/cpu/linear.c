@@ -4,14 +4,15 @@
 #include "cpu/cpu.h"
 
 enum {
-    TILE_HEIGHT = 128,
+    TILE_STEP = 6, /* rows of the kernels' tiles */
+    TILE_HEIGHT = 22 * TILE_STEP,
     CHUNKS = 4, /* runs of pieces for each thread, dealt as threads get free */
     /* Products (multiply-adds) below which waking the other threads costs more than it saves. */
     PARALLEL_PRODUCTS = 1 << 19,
 };
 
-/* A tile, one of twice the width for the up half of a gated product, and an unpacked panel or what
- * dot_blocks wants. */
+/* A tile, one of twice the width for the up half of a gated product, and an unpacked panel or a
+ * block with its chains. */
 size_t b2_cpu_linear_scratch(int64_t cols) {
     size_t blocks = B2_DOT_DEPTH + (TILE_HEIGHT + 5) * B2_VECTOR_MAX;
 
@@ -30,8 +31,8 @@ typedef struct linear_job {
 typedef struct worker {
     float *tile;          /* [TILE_HEIGHT, B2_PANEL] */
     float *up;            /* [TILE_HEIGHT, 2 * B2_PANEL] */
-    float *unpacked;      /* [k, B2_PANEL] a panel; or the scratch of dot_blocks */
-    int64_t unpacked_row; /* the weight row with which that panel begins, or -1 */
+    float *unpacked;      /* [k, B2_PANEL] a panel; or a block, chains behind it */
+    int64_t unpacked_row; /* the weight row with which that begins, or -1 */
 } worker;
 
 /* One piece: rows n0 .. n0+n-1 and columns m0 .. m0+m-1 of y. */
@@ -39,10 +40,30 @@ typedef struct piece {
     int64_t n0, n, m0, m;
 } piece;
 
-/* Columns that the kernel makes for m: whole vectors. For a single text, or the two logits of a
+/* Columns that gemm_panel makes for m: whole vectors. For a single text, or the two logits of a
  * match, a quarter of a panel. */
 static int64_t whole_vectors(int64_t m) {
     return (m + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
+}
+
+/* multiply_rows block by block. A block of all k serves the tiles below too. */
+static void multiply_blocks(const linear_job *job, worker *t, float *tile, int64_t stride,
+                            const piece *p, int64_t first, const void *const *rows) {
+    const b2_weight *w = job->op->w;
+    const float *x = b2_cpu_row(job->op->x, p->n0);
+    int64_t k = w->cols, blocks = (k + B2_DOT_DEPTH - 1) / B2_DOT_DEPTH;
+    int64_t step = whole_vectors((k + blocks - 1) / blocks);
+
+    for (int64_t k0 = 0; k0 < k; k0 += step) {
+        int64_t depth = k - k0 < step ? k - k0 : step;
+
+        if (first != t->unpacked_row || depth < k)
+            job->kernels->pack_block(t->unpacked, rows, w->type, p->m, k0, depth);
+        t->unpacked_row = first;
+        job->kernels->dot_block(tile, stride, x + k0, job->op->x.stride, t->unpacked,
+                                t->unpacked + B2_PANEL * B2_DOT_DEPTH, p->n, p->m, depth, k0 == 0,
+                                k0 + depth == k);
+    }
 }
 
 /* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. Each way of
@@ -63,7 +84,7 @@ static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t
     } else if (job->op->x.rows <= job->kernels->few_rows)
         job->kernels->dot(tile, stride, x, ldx, rows, w->type, p->n, p->m, k);
     else
-        job->kernels->dot_blocks(tile, stride, x, ldx, rows, w->type, p->n, p->m, k, t->unpacked);
+        multiply_blocks(job, t, tile, stride, p, first, rows);
 }
 
 /* The same for any kind of weight; the result is where in tile the products stand. Up halves may
@@ -141,6 +162,7 @@ blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op) {
         return BLIP2_OK;
     job.tiles = (op->x.rows + TILE_HEIGHT - 1) / TILE_HEIGHT;
     job.height = (op->x.rows + job.tiles - 1) / job.tiles;
+    job.height = (job.height + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
     pieces = job.tiles * ((job.m + B2_PANEL - 1) / B2_PANEL);
     parallel = op->x.rows * w->rows * w->cols >= PARALLEL_PRODUCTS;
     chunks = pieces < cpu->threads * CHUNKS ? pieces : cpu->threads * CHUNKS;
