@@ -10,6 +10,7 @@ int score_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int search_main(int argc, char **argv);
 int kernels_main(int argc, char **argv);
+int load_main(int argc, char **argv);
 int rerank_main(int argc, char **argv);
 
 /* One line to stderr, "blip2-bench: " in front; returns EXIT_USAGE. */

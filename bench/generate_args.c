@@ -11,18 +11,18 @@ static blip2_status read_counts(generate_args *out, const golden_case *golden, c
     b2_field_u32(&fields, args, "num_beams", 1, 1024, &out->beams);
     b2_field_u32(&fields, args, "num_return_sequences", 1, 1024, &out->answers);
     b2_field_u32(&fields, args, "min_length", 0, 1 << 16, &out->min_length);
+    b2_field_u32(&fields, args, "max_length", 2, 1 << 16, &out->max_length);
     b2_field_u32(&fields, args, "no_repeat_ngram_size", 0, 1 << 16, &r->no_repeat_ngram);
     b2_field_f32(&fields, args, "length_penalty", -1e3, 1e3, &r->length_penalty);
     b2_field_f32(&fields, args, "repetition_penalty", 1e-6, 1e6, &r->repetition_penalty);
-    if (fields.status == BLIP2_OK && r->max_new_tokens == 0)
-        b2_field_fail(&fields, "max_new_tokens", "a number", NULL);
+    if (fields.status == BLIP2_OK && (r->max_new_tokens == 0) == (out->max_length == 0))
+        b2_field_fail(&fields, "max_new_tokens", "a number, or max_length", NULL);
     return golden_check(&fields);
 }
 
 static blip2_status read_sampling(generate_args *out, const golden_case *golden,
                                   const json_t *args) {
-    static const char *const without[] = {"temperature", "top_k",     "top_p",
-                                          "min_p",       "typical_p", "seed"};
+    static const char *const without[] = {"temperature", "top_p", "min_p", "typical_p", "seed"};
     b2_fields fields = golden_fields(golden, "inputs.generate_args.");
     b2_warpers *w = &out->request.warpers;
     uint32_t seed = 0;
@@ -33,15 +33,22 @@ static blip2_status read_sampling(generate_args *out, const golden_case *golden,
     for (size_t i = 0; i < sizeof without / sizeof *without && !out->request.sample; i++)
         if (json_object_get(args, without[i]) != NULL)
             return b2_fail(BLIP2_ENOTSUP, "generate_args.%s without do_sample", without[i]);
+    if (!out->request.sample && json_object_get(args, "top_k") != NULL &&
+        json_object_get(args, "penalty_alpha") == NULL)
+        return b2_fail(BLIP2_ENOTSUP, "generate_args.top_k without do_sample or penalty_alpha");
     if (out->request.sample && json_object_get(args, "seed") == NULL)
         return b2_fail(BLIP2_ENOTSUP, "do_sample without a seed");
     b2_field_f32(&fields, args, "temperature", 1e-6, 1e6, &w->temperature);
     b2_field_u32(&fields, args, "top_k", 0, 1 << 24, &w->top_k);
+    b2_field_f32(&fields, args, "penalty_alpha", 0.0, 1.0, &out->request.penalty_alpha);
     b2_field_f32(&fields, args, "top_p", 0.0, 1.0, &w->top_p);
     b2_field_f32(&fields, args, "min_p", 0.0, 1.0, &w->min_p);
     b2_field_f32(&fields, args, "typical_p", 0.0, 1.0, &w->typical_p);
     b2_field_u32(&fields, args, "seed", 0, UINT32_MAX, &seed);
     out->request.seed = seed;
+    out->request.candidates = w->top_k;
+    if (w->top_k < 2)
+        out->request.penalty_alpha = 0.0f;
     if ((status = golden_check(&fields)) == BLIP2_OK && out->request.sample && out->answers > 1 &&
         out->beams == 1)
         status = b2_fail(BLIP2_ENOTSUP, "several texts drawn without beams");
@@ -101,6 +108,7 @@ blip2_status generate_args_read(generate_args *out, const golden_case *golden) {
                                         "do_sample",
                                         "num_beams",
                                         "min_length",
+                                        "max_length",
                                         "length_penalty",
                                         "bad_words_ids",
                                         "no_repeat_ngram_size",
@@ -111,6 +119,7 @@ blip2_status generate_args_read(generate_args *out, const golden_case *golden) {
                                         "min_p",
                                         "typical_p",
                                         "seed",
+                                        "penalty_alpha",
                                         "repetition_penalty",
                                         "num_return_sequences",
                                         NULL};

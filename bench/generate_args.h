@@ -5,8 +5,9 @@
 #include "golden.h"
 
 typedef struct generate_args {
-    b2_request_options request; /* what is below is borrowed by it */
-    uint32_t min_length;        /* which counts the prompt */
+    b2_request_options request;      /* what is below is borrowed by it */
+    uint32_t min_length, max_length; /* these count the prompt; max_length in place of
+                                        max_new_tokens, else 0 */
     uint32_t beams, answers;
     int32_t *bad_ids;
     uint32_t *bad_ends;

@@ -186,6 +186,38 @@ blip2_status generated_compare_scores(const generated *g) {
     return verdict_numbers(g->v, key, all, "scores");
 }
 
+static blip2_status append_logprobs(const b2_request *request, uint32_t i, json_t *all) {
+    uint32_t count = b2_request_answer(request, i).count;
+    blip2_logprob(*rows)[2] = b2_alloc_array(count, sizeof *rows);
+    json_t *list = json_array();
+
+    if (rows == NULL) {
+        json_decref(list);
+        return b2_fail_memory();
+    }
+    b2_request_logprobs(request, i, rows[0]);
+    for (uint32_t k = 0; k < count; k++)
+        list_add(&list, json_real((double)rows[k][0].log_prob));
+    b2_free(rows);
+    return json_array_append_new(all, list) == 0 ? BLIP2_OK : b2_fail_memory();
+}
+
+blip2_status generated_compare_logprobs(const generated *g) {
+    const char *key = "token_logprobs";
+    json_t *all;
+    blip2_status status = BLIP2_OK;
+
+    if (json_object_get(g->v->golden->expect, key) == NULL)
+        return BLIP2_OK;
+    all = json_array();
+    for (uint32_t i = 0; i < g->count * g->answers && status == BLIP2_OK; i++)
+        status = append_logprobs(g->requests[i / g->answers], i % g->answers, all);
+    if (status == BLIP2_OK)
+        return verdict_numbers(g->v, key, all, "logprobs");
+    json_decref(all);
+    return status;
+}
+
 blip2_status generated_compare_logits(const generated *g) {
     if (!verdict_expects(g->v, "first_logits"))
         return BLIP2_OK;

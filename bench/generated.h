@@ -36,6 +36,9 @@ blip2_status generated_compare_texts(const generated *g);
 blip2_status generated_compare_stripped(const generated *g);
 /* expect.sequence_scores, null without beams. */
 blip2_status generated_compare_scores(const generated *g);
+/* expect.token_logprobs: for each answer a list of its tokens' log-probabilities, which the
+ * requests keep with one of the best beside each. */
+blip2_status generated_compare_logprobs(const generated *g);
 /* The tensor first_logits, where expected. */
 blip2_status generated_compare_logits(const generated *g);
 

@@ -8,6 +8,27 @@
 #include "kinds.h"
 #include "lists.h"
 
+/* The size of pictures where that is not the model's: with interpolate_pos_encoding, [height,
+ * width].
+ */
+static blip2_status read_size(const golden_case *golden, blip2_model_options *options) {
+    const json_t *size = json_object_get(golden->inputs, "pixel_size_h_w");
+    bool interpolated = json_is_true(json_object_get(golden->inputs, "interpolate_pos_encoding"));
+    json_int_t height = json_integer_value(json_array_get(size, 0));
+    json_int_t width = json_integer_value(json_array_get(size, 1));
+
+    if (size == NULL && !interpolated)
+        return BLIP2_OK;
+    if (!interpolated)
+        return b2_fail(BLIP2_ENOTSUP, "inputs.pixel_size_h_w without interpolate_pos_encoding");
+    if (json_array_size(size) != 2 || height < 1 || height > INT32_MAX || width < 1 ||
+        width > INT32_MAX)
+        return golden_bad(golden, "inputs.pixel_size_h_w", "a height and a width", size);
+    options->image_height = (uint32_t)height;
+    options->image_width = (uint32_t)width;
+    return BLIP2_OK;
+}
+
 static blip2_status open_model(hf_batch *out, const char *device) {
     blip2_model_options options;
     char *directory;
@@ -20,7 +41,9 @@ static blip2_status open_model(hf_batch *out, const char *device) {
     blip2_model_options_init(&options, sizeof options);
     options.device = device;
     options.compute = (blip2_compute)bench_exact.compute;
-    status = blip2_model_open(&out->model, directory, &options);
+    status = read_size(out->golden, &options);
+    if (status == BLIP2_OK)
+        status = blip2_model_open(&out->model, directory, &options);
     b2_free(directory);
     if (status < 0)
         return status;
@@ -103,7 +126,8 @@ static blip2_status check_inputs(const hf_batch *batch) {
 
     if (!batch->lavis && (!json_is_string(side) || strcmp(json_string_value(side), expected) != 0))
         return b2_fail(BLIP2_ENOTSUP, "inputs.padding_side other than %s", expected);
-    if (!json_is_integer(size) || json_integer_value(size) != image)
+    if (json_object_get(inputs, "pixel_size_h_w") == NULL &&
+        (!json_is_integer(size) || json_integer_value(size) != image))
         return b2_fail(BLIP2_ENOTSUP, "inputs.image_size other than the model's %u", image);
     return BLIP2_OK;
 }

@@ -20,24 +20,14 @@ static const char *sample(const class_case *k, const char *key, size_t i) {
     return json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
 }
 
-/* "... {} ..." with the question in it, behind all that is known of the picture. */
-static char *make_prompt(const class_case *k, size_t i) {
-    const char *format = sample(k, "prompt", i), *question = sample(k, "text_input", i);
-    const char *context = sample(k, "context", i), *history = sample(k, "history", i);
-    const char *caption = sample(k, "caption", i), *hole = strstr(format, "{}");
-    b2_text_buffer text = {0};
+static blip2_status make_prompt(const class_case *k, size_t i, char **out) {
+    const blip2_question question = {.question = sample(k, "text_input", i),
+                                     .prompt = sample(k, "prompt", i),
+                                     .context = sample(k, "context", i),
+                                     .history = sample(k, "history", i),
+                                     .caption = sample(k, "caption", i)};
 
-    if (caption != NULL)
-        b2_text_appendf(&text, "This image has the caption \"%s\". ", caption);
-    if (history != NULL)
-        b2_text_appendf(&text, "dialog history: %s\n", history);
-    if (context != NULL)
-        b2_text_appendf(&text, "context: %s. ", context);
-    if (question != NULL && hole != NULL)
-        b2_text_appendf(&text, "%.*s%s%s", (int)(hole - format), format, question, hole + 2);
-    else
-        b2_text_appendf(&text, "%s", format);
-    return b2_text_take(&text);
+    return blip2_question_prompt(out, &question);
 }
 
 /* candidates: a list of texts for all pictures, or one for each. */
@@ -52,6 +42,7 @@ static blip2_status read_inputs(class_case *k) {
     const json_t *args = json_object_get(golden->inputs, "args"), *last = NULL, *entry;
     b2_fields fields = golden_fields(golden, "inputs.args.");
     size_t images = k->c.image_count, count = 0, at;
+    blip2_status status;
 
     k->segments = 1;
     b2_field_u32(&fields, args, "n_segments", 1, 1024, &k->segments);
@@ -72,8 +63,8 @@ static blip2_status read_inputs(class_case *k) {
         last = list;
         if (sample(k, "prompt", i) == NULL)
             return golden_bad(golden, "inputs.samples.prompt", "texts", NULL);
-        if ((k->prompts[i] = make_prompt(k, i)) == NULL)
-            return b2_fail_memory();
+        if ((status = make_prompt(k, i, &k->prompts[i])) < 0)
+            return status;
         k->candidates[i] = (blip2_candidates){.image = k->c.images[i],
                                               .prompt = k->prompts[i],
                                               .texts = k->texts + count - json_array_size(list),
@@ -139,7 +130,7 @@ blip2_status run_class(const golden_case *golden, const char *device, verdict *v
         (status = read_inputs(&k)) == BLIP2_OK)
         status = run(&k, v);
     for (size_t i = 0; i < k.c.image_count && k.prompts != NULL; i++)
-        b2_free(k.prompts[i]);
+        blip2_string_free(k.prompts[i]);
     b2_free(k.prompts);
     b2_free(k.texts);
     b2_free(k.candidates);

@@ -219,7 +219,8 @@ static blip2_status run(forward *f, const b2_trace *trace, b2_mat *logits) {
         return status;
     b2_batch_begin(&f->batch);
     for (uint32_t i = 0; i < f->hf.count; i++)
-        b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries, PAGE_TOKENS);
+        b2_batch_add(&f->batch, f->requests[i], i * f->hf.queries,
+                     b2_request_pending(f->requests[i]), PAGE_TOKENS);
     if (model->config.language == B2_LANGUAGE_LLAMA)
         count_pads(f);
     bind(f);
@@ -315,8 +316,16 @@ static void forward_close(forward *f) {
 }
 
 blip2_status run_forward(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images", "preprocess",   "image_size",        "prompts",
-                                        "texts",  "padding_side", "decoder_input_ids", NULL};
+    static const char *const known[] = {"images",
+                                        "preprocess",
+                                        "image_size",
+                                        "prompts",
+                                        "texts",
+                                        "padding_side",
+                                        "decoder_input_ids",
+                                        "pixel_size_h_w",
+                                        "interpolate_pos_encoding",
+                                        NULL};
     static const watch_name names[] = {{"vit.features", "vision_last_hidden", false},
                                        {"qformer.out", "qformer_out", false},
                                        {"soft_prompt", "soft_prompt", false}};

@@ -24,16 +24,31 @@ static blip2_status make_pads(generation *g) {
     return BLIP2_OK;
 }
 
+/* Lengths that count the prompt as those that do not. */
+static blip2_status count_new_tokens(generation *g) {
+    b2_request_options *request = &g->args.request;
+    uint32_t prompt = g->hf.prompt_length, least = g->args.min_length, most = g->args.max_length;
+
+    if (least > prompt + request->min_new_tokens)
+        request->min_new_tokens = least - prompt;
+    if (most == 0)
+        return BLIP2_OK;
+    if (most <= prompt)
+        return b2_fail(BLIP2_ENOTSUP, "generate_args.max_length %u with a prompt of %u", most,
+                       prompt);
+    request->max_new_tokens = most - prompt;
+    return BLIP2_OK;
+}
+
 static blip2_status open_requests(generation *g) {
     bool counts_pads = !g->hf.model->writer.reads; /* among what penalty and bans have seen */
     b2_request_options request = g->args.request;
     blip2_status status = generated_open(&g->out, g->hf.model, g->v, g->hf.count, g->args.answers);
 
-    if (g->args.min_length > g->hf.prompt_length + request.min_new_tokens)
-        request.min_new_tokens = g->args.min_length - g->hf.prompt_length;
     if (status == BLIP2_OK)
         status = make_pads(g);
     request.seen = g->pads;
+    request.logprobs = json_object_get(g->hf.golden->expect, "token_logprobs") != NULL;
     for (uint32_t i = 0; i < g->hf.count && status == BLIP2_OK; i++) {
         request.prompt = g->hf.rows[i].prompt;
         request.seen_count = counts_pads ? g->hf.rows[i].pads : 0;
@@ -46,7 +61,9 @@ static blip2_status open_engine(generation *g) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = g->hf.count * g->args.beams;
+    options.max_requests =
+        g->hf.count *
+        (g->args.request.penalty_alpha > 0.0f ? g->args.request.candidates : g->args.beams);
     options.max_images = g->hf.count;
     options.max_tokens = g->hf.padded_length + g->args.request.max_new_tokens;
     return blip2_engine_open(&g->engine, g->hf.model, &options);
@@ -82,20 +99,29 @@ static blip2_status compare(const generation *g) {
             0 ||
         (status = generated_compare_tokens(out, "new_tokens", among, reads ? start : NULL,
                                            &g->hf)) < 0 ||
-        (status = generated_compare_texts(out)) < 0 || (status = generated_compare_scores(out)) < 0)
+        (status = generated_compare_texts(out)) < 0 ||
+        (status = generated_compare_scores(out)) < 0 ||
+        (status = generated_compare_logprobs(out)) < 0)
         return status;
     return generated_compare_logits(out);
 }
 
 blip2_status run_generate(const golden_case *golden, const char *device, verdict *v) {
-    static const char *const known[] = {"images",       "preprocess",    "image_size", "prompts",
-                                        "padding_side", "generate_args", NULL};
+    static const char *const known[] = {"images",
+                                        "preprocess",
+                                        "image_size",
+                                        "prompts",
+                                        "padding_side",
+                                        "generate_args",
+                                        "pixel_size_h_w",
+                                        "interpolate_pos_encoding",
+                                        NULL};
     generation g = {.v = v, .hf = {.golden = golden}};
     blip2_status status = generate_args_read(&g.args, golden);
 
     if (status == BLIP2_OK && (status = hf_batch_open(&g.hf, golden, device, known)) == BLIP2_OK &&
-        (status = open_requests(&g)) == BLIP2_OK && (status = open_engine(&g)) == BLIP2_OK &&
-        (status = run(&g)) == BLIP2_OK)
+        (status = count_new_tokens(&g)) == BLIP2_OK && (status = open_requests(&g)) == BLIP2_OK &&
+        (status = open_engine(&g)) == BLIP2_OK && (status = run(&g)) == BLIP2_OK)
         status = compare(&g);
     blip2_engine_close(g.engine);
     generated_close(&g.out);

@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/generate_options.h"
 #include "lists.h"
 #include "load/lavis.h"
 
-enum { MOST_OCR_TOKENS = 30, OPT_TEXT = 32 };
+enum { MOST_OCR_TOKENS = 30 };
 
 /* ---- texts --------------------------------------------------------------------------------- */
 
@@ -141,32 +142,38 @@ static blip2_status encode(const lavis_prompts *p) {
     for (size_t i = 0; i < p->count && status == BLIP2_OK; i++) {
         status = b2_tokenizer_encode(p->model->tokenizer, p->texts[i], strlen(p->texts[i]), true,
                                      &p->ids[i]);
-        if (p->max_tokens != 0 && p->ids[i].count > p->max_tokens)
-            p->ids[i].count = p->max_tokens;
+        b2_request_cut_prompt(p->model, &p->ids[i], p->max_tokens);
         if (status == BLIP2_OK && p->model->instructions != NULL)
             status = encode_reads(p, i);
     }
     return status;
 }
 
-/* The model's own prompt and, of OPT, how long one may be. */
-static blip2_status read_model(lavis_prompts *p, char *prompt_out, size_t size) {
-    bool opt = p->model->config.language == B2_LANGUAGE_OPT;
+/* The model's own prompt. */
+static blip2_status read_model(const lavis_prompts *p, char *prompt_out, size_t size) {
     b2_fields fields = {.section = "hyper."};
-    const json_t *hyper;
     b2_lavis model;
     blip2_status status = b2_lavis_open(&model, p->model->directory);
 
     if (status < 0)
         return status;
     fields.file = model.file;
-    hyper = json_object_get(model.json, "hyper");
-    p->max_tokens = opt ? OPT_TEXT : 0;
-    b2_field_text(&fields, hyper, "prompt", prompt_out, size);
-    if (opt)
-        b2_field_u32(&fields, hyper, "max_txt_len", 1, 1 << 16, &p->max_tokens);
+    b2_field_text(&fields, json_object_get(model.json, "hyper"), "prompt", prompt_out, size);
     b2_lavis_close(&model);
     return fields.status;
+}
+
+/* Where the library cuts prompts, by LAVIS's rules. */
+static blip2_status read_limit(lavis_prompts *p) {
+    blip2_generate_options options;
+    b2_generate_plan plan;
+    blip2_status status;
+
+    blip2_generate_options_init(&options, sizeof options);
+    options.compat = BLIP2_COMPAT_LAVIS;
+    status = b2_generate_plan_make(&plan, &options, p->model);
+    p->max_tokens = plan.request.max_prompt_tokens;
+    return status;
 }
 
 blip2_status lavis_prompts_make(lavis_prompts *out, const golden_case *golden,
@@ -182,7 +189,7 @@ blip2_status lavis_prompts_make(lavis_prompts *out, const golden_case *golden,
     out->reads = b2_calloc(count, sizeof *out->reads);
     if (out->texts == NULL || out->ids == NULL || out->reads == NULL)
         return b2_fail_memory();
-    if ((status = read_model(out, own, sizeof own)) < 0 ||
+    if ((status = read_limit(out)) < 0 || (status = read_model(out, own, sizeof own)) < 0 ||
         (status = make_texts(out, golden, own)) < 0)
         return status;
     return encode(out);

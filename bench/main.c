@@ -15,6 +15,7 @@ static const char usage[] =
     "  score FOLDER         count right captions and answers about pictures\n"
     "  make-model DIR       write a checkpoint of true shapes with random weights\n"
     "  run                  measure loading, encoding and generating\n"
+    "  load                 measure many requests at once, and check their answers\n"
     "  rerank               measure matching of pictures with texts\n"
     "  search               measure the search in an index of random pictures\n"
     "  kernels              measure single operations of the CUDA device\n"
@@ -39,7 +40,7 @@ int main(int argc, char **argv) {
     } commands[] = {{"verify", verify_main},         {"score", score_main},
                     {"make-model", make_model_main}, {"run", run_main},
                     {"rerank", rerank_main},         {"search", search_main},
-                    {"kernels", kernels_main}};
+                    {"kernels", kernels_main},       {"load", load_main}};
 
     if (argc < 2)
         return bench_complain("a command is missing; see blip2-bench --help");

@@ -28,11 +28,19 @@ bool bench_read_compute(const char *text, blip2_compute *out, const char **name)
     return false;
 }
 
-double bench_now(void) {
+static double read_clock(clockid_t clock) {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_now(void) {
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double bench_cpu_seconds(void) {
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static int compare_numbers(const void *a, const void *b) {

@@ -13,6 +13,7 @@ bool bench_read_compute(const char *text, blip2_compute *out, const char **name)
 
 /* Seconds of a clock that only goes on. */
 double bench_now(void);
+double bench_cpu_seconds(void); /* that all threads of this process have spent */
 /* numbers [count], which are put in order. */
 double bench_median(double *numbers, size_t count);
 

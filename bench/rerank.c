@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -40,14 +39,6 @@ typedef struct rerank {
     blip2_match_score *scores;
     blip2_engine_counts counts; /* of one repeat */
 } rerank;
-
-/* The wall's, or what all threads of the process have spent. */
-static double now(clockid_t clock) {
-    struct timespec t;
-
-    (void)clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static blip2_status read_texts(rerank *r) {
     b2_file_map map;
@@ -117,11 +108,11 @@ static blip2_status measure(rerank *r, double *seconds, double *cpu_seconds) {
     match.no_itc = 1;
     if ((status = blip2_engine_open(&engine, r->model, &options)) < 0)
         return status;
-    start = now(CLOCK_MONOTONIC);
-    cpu_start = now(CLOCK_PROCESS_CPUTIME_ID);
+    start = bench_now();
+    cpu_start = bench_cpu_seconds();
     status = blip2_match(engine, r->pairs, r->image_count * r->text_count, &match, r->scores);
-    *seconds = now(CLOCK_MONOTONIC) - start;
-    *cpu_seconds = now(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    *seconds = bench_now() - start;
+    *cpu_seconds = bench_cpu_seconds() - cpu_start;
     if (status == BLIP2_OK)
         status = blip2_engine_stats(engine, &r->counts, sizeof r->counts);
     blip2_engine_close(engine);

@@ -120,6 +120,14 @@ static void make_tiny_opt(b2_config *out) {
     out->stop_ids[0] = 260;
 }
 
+/* A language model of true shapes behind a small vision tower: what writing costs. */
+static void make_opt_125m(b2_config *out) {
+    make_tiny(out);
+    out->qformer.queries = bert_base.queries;
+    out->opt = opt_of(768, 12, 12, 50272);
+    out->image_token = 50265;
+}
+
 static void make_tiny_t5(b2_config *out) {
     make_t5(out);
     make_tiny(out);
@@ -163,6 +171,8 @@ bool bench_shape(const char *name, b2_config *out) {
         make_instructed(out);
     else if (strcmp(name, "blip2-itm-vit-g") == 0)
         make_retrieval(out);
+    else if (strcmp(name, "opt-125m") == 0)
+        make_opt_125m(out);
     else if (strcmp(name, "tiny") == 0)
         make_tiny_opt(out);
     else if (strcmp(name, "tiny-t5") == 0)

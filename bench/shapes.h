@@ -5,9 +5,9 @@
 #include "load/config.h"
 #include "load/safetensors_write.h"
 
-/* "blip2-opt-2.7b", "blip2-opt-6.7b", "blip2-flan-t5-xl", "tiny", "tiny-t5"; of image-text
- * retrieval "blip2-itm-vit-g" and "tiny-itm"; "instructblip-vicuna-7b", "tiny-instructblip". False:
- * there is no such shape. */
+/* "blip2-opt-2.7b", "blip2-opt-6.7b", "blip2-flan-t5-xl", "opt-125m", "tiny", "tiny-t5"; of
+ * image-text retrieval "blip2-itm-vit-g" and "tiny-itm"; "instructblip-vicuna-7b",
+ * "tiny-instructblip". False: there is no such shape. */
 bool bench_shape(const char *name, b2_config *out);
 
 typedef struct bench_tensors {

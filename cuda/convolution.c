@@ -47,6 +47,7 @@ static blip2_status find_plan(b2_cuda *cuda, const b2_conv_shape *s, b2_conv_pla
 /* A cuDNN that does not start, on a driver it does not know, counts as none. */
 static blip2_status convolver_open(b2_cuda *cuda) {
     b2_convolver *c = b2_calloc(1, sizeof *c);
+    blip2_status status;
 
     if (c == NULL)
         return b2_fail_memory();
@@ -56,7 +57,11 @@ static blip2_status convolver_open(b2_cuda *cuda) {
         c->handle = NULL;
         return BLIP2_OK;
     }
-    return check_dnn(cuda, c->cudnn.SetStream(c->handle, cuda->stream), "giving cuDNN its stream");
+    status =
+        check_dnn(cuda, c->cudnn.SetStream(c->handle, cuda->stream), "giving cuDNN its stream");
+    if (status < 0)
+        b2_convolver_close(cuda);
+    return status;
 }
 
 void b2_convolver_close(b2_cuda *cuda) {
@@ -70,6 +75,7 @@ void b2_convolver_close(b2_cuda *cuda) {
         (void)c->cudnn.Destroy(c->handle);
     b2_cudnn_close(&c->cudnn);
     b2_free(c);
+    cuda->convolver = NULL;
 }
 
 /* The largest power of two that divides an address, up to B2_CONV_ALIGNMENT. */

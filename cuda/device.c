@@ -17,15 +17,20 @@ blip2_status b2_cuda_begin(b2_cuda *cuda, const char *operation) {
 }
 
 blip2_status b2_cuda_break(b2_cuda *cuda, const char *what, const char *why) {
+    cudaError_t error;
+
     if (cuda->capturing) {
         (void)cudaGetLastError();
         return b2_fail(BLIP2_ENOTSUP, "cuda:%d cannot capture %s (%s): %s", cuda->ordinal,
                        cuda->operation, what, why);
     }
+    (void)cudaGetLastError();
+    if ((error = cudaStreamSynchronize(cuda->stream)) == cudaSuccess)
+        return b2_fail(BLIP2_EDEVICE, "cuda:%d failed at %s (%s): %s", cuda->ordinal,
+                       cuda->operation, what, why);
     /* A kernel's fault comes to light later: what ran is at or before the operation named here. */
-    if (cuda->broken[0] == '\0')
-        (void)snprintf(cuda->broken, sizeof cuda->broken, "cuda:%d failed at or before %s (%s): %s",
-                       cuda->ordinal, cuda->operation, what, why);
+    (void)snprintf(cuda->broken, sizeof cuda->broken, "cuda:%d failed at or before %s (%s): %s",
+                   cuda->ordinal, cuda->operation, what, cudaGetErrorString(error));
     return b2_fail(BLIP2_EDEVICE, "%s", cuda->broken);
 }
 
@@ -95,7 +100,9 @@ uint32_t b2_cuda_count(void) {
     (void)cudaGetLastError(); /* not an error of whoever asks next */
     if (error == cudaErrorInsufficientDriver)
         return cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 ? 1 : 0;
-    return error == cudaSuccess ? (uint32_t)count : 0;
+    if (error != cudaSuccess) /* a context that was lost, say: there is one, out of reach */
+        return error != cudaErrorNoDevice ? 1 : 0;
+    return (uint32_t)count;
 }
 
 /* Is there a driver, and a GPU of that number that the kernels are made for? */
@@ -117,8 +124,11 @@ static blip2_status find_gpu(uint32_t ordinal) {
                        ordinal, driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000);
     }
     if (error != cudaSuccess && error != cudaErrorNoDevice)
-        return b2_fail(BLIP2_ENOTSUP, "no device cuda:%u: %s; choose device cpu", ordinal,
-                       cudaGetErrorString(error));
+        return b2_fail(
+            BLIP2_ENOTSUP,
+            "no device cuda:%u: %s; start the process anew if it has used a GPU (after a "
+            "fault CUDA is lost to it), or choose device cpu",
+            ordinal, cudaGetErrorString(error));
     if (ordinal >= (uint32_t)count)
         return b2_fail(
             BLIP2_ENOTSUP,

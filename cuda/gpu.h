@@ -6,10 +6,12 @@
  * operation being queued; since the stream is in order the next one may use it at once. Work that
  * would not fit is done in pieces, so that nothing is allocated while inferring.
  *
- * Errors are sticky: CUDA reports what a kernel did wrong at some later call, after which the
- * context is lost. Every call then answers EDEVICE with the message of the first failure. Only what
- * fails while a graph is captured or started is forgotten: it may be the driver's dislike of
- * graphs, and if it is more, the next call says so again. */
+ * A call that fails has done nothing, or the context is lost: CUDA reports what a kernel did wrong
+ * at some later call, and then forever, until the process ends. So whoever fails waits for the
+ * stream. Where that works, all that was queued before is done, and the device is as sound as it
+ * was. Else every call answers EDEVICE from then on, with that message. What fails while a graph is
+ * captured or started is only forgotten: it may be the driver's dislike of graphs, and if it is
+ * more, the next call says so again. */
 #ifndef B2_GPU_H
 #define B2_GPU_H
 #include <cuda_runtime_api.h>
@@ -54,7 +56,7 @@ typedef struct b2_cuda {
     struct b2_convolver *convolver; /* convolution.c; NULL: not yet asked for */
     const char *operation;          /* the last one queued */
     bool capturing;                 /* graph.c: the stream records */
-    char broken[512];               /* the first failure; empty: none */
+    char broken[512];               /* how the context was lost; empty: it was not */
 } b2_cuda;
 
 /* [rows, cols] row-major, of a type that this device multiplies with. */
@@ -76,8 +78,8 @@ static inline b2_cuda *b2_cuda_of(b2_device *device) {
 /* Starts every call: refuses a broken device, makes it this thread's current one. operation: what
  * it queues, for messages; NULL: nothing that could fail later (memory, copies). */
 blip2_status b2_cuda_begin(b2_cuda *cuda, const char *operation);
-/* What a CUDA call said; a failure breaks the device, unless it is capturing. what: "copy to the
- * device". */
+/* What a CUDA call said: EDEVICE, and if the context is lost the device is broken. While capturing:
+ * ENOTSUP. what: "copy to the device". */
 blip2_status b2_cuda_check(b2_cuda *cuda, cudaError_t error, const char *what);
 /* The same for a library's own error. */
 blip2_status b2_cuda_break(b2_cuda *cuda, const char *what, const char *why);

@@ -118,6 +118,10 @@ typedef struct blip2_model_options {
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *progress_payload;
     blip2_compute compute; /* default AUTO */
+    /* Pixels of the pictures that the vision tower reads, multiples of its patches: positions are
+     * interpolated (transformers' interpolate_pos_encoding). Default: the checkpoint's size; both
+     * or none. It is part of the model's digest. */
+    uint32_t image_height, image_width;
     /* Non-zero: the bits of an answer do not depend on what else the engine works on, nor on its
      * limits. On a CPU they never do; a GPU gives up speed for it. ENOTSUP at the first product for
      * which cuBLASLt has no algorithm of that kind. docs/architecture.md, "Determinism". */
@@ -131,14 +135,16 @@ BLIP2_API blip2_status blip2_model_open(blip2_model **out, const char *directory
                                         const blip2_model_options *options);
 BLIP2_API void blip2_model_close(blip2_model *model); /* after the last engine on it is closed */
 
-/* Non-zero if the model can do a task: "caption", "vqa" (blip2_generate), "features", "match",
- * "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
+/* Non-zero if the model can do a task: "caption", "vqa", "video" (blip2_generate), "features",
+ * "match", "itm", "itc" (blip2_match, and its two scores). 0 for a task that is not known. */
 BLIP2_API int blip2_model_can(const blip2_model *model, const char *task);
 /* Tells a checkpoint from others, as 64 hexadecimal digits and a zero: SHA-256 of its small files,
  * of all tensors' names and shapes and a sample of their data, and of how pictures are read. */
 BLIP2_API blip2_status blip2_model_digest(const blip2_model *model, char hex[65]);
 /* What contrast is divided by before a softmax: the checkpoint's, or 0.07 where it has none. */
 BLIP2_API float blip2_model_temperature(const blip2_model *model);
+/* Tokens that a picture, or each frame of a video, takes in front of a prompt. */
+BLIP2_API uint32_t blip2_model_image_tokens(const blip2_model *model);
 
 /* What a checkpoint folder holds, without loading its weights: a JSON object (UTF-8), yours to
  * free with blip2_string_free. Fields: docs/api.md. */
@@ -166,7 +172,8 @@ BLIP2_API blip2_status blip2_image_from_memory(blip2_image **out, const void *da
 BLIP2_API blip2_status blip2_image_from_rgb(blip2_image **out, const uint8_t *rgb, uint32_t width,
                                             uint32_t height, size_t row_bytes);
 /* A video: count frames (copied) in their order, for blip2_generate with InstructBLIP, which reads
- * each with the prompt and has Q rows of max_tokens for each. Other calls take pictures only. */
+ * each with the prompt; each takes blip2_model_image_tokens of max_tokens. Other calls take
+ * pictures only. */
 BLIP2_API blip2_status blip2_image_from_frames(blip2_image **out, const blip2_image *const *frames,
                                                size_t count);
 BLIP2_API uint32_t blip2_image_width(const blip2_image *image);
@@ -187,6 +194,10 @@ typedef struct blip2_engine_options {
                                    least max_requests pictures are; default 64 MiB */
     uint32_t max_waiting;       /* requests of submitted jobs (blip2/submit.h) that may wait for
                                    others to finish, more are refused as busy; default 1024 */
+    uint32_t max_frames;        /* the default of max_tokens has room for a video of so many frames;
+                                   default 1 */
+    uint32_t decode_steps; /* while texts are written, steps that go on with them between two that
+                              encode pictures; default 1. More: steadier texts, later first words */
 } blip2_engine_options;
 BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t size);
 
@@ -195,31 +206,6 @@ BLIP2_API void blip2_engine_options_init(blip2_engine_options *options, size_t s
 BLIP2_API blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
                                          const blip2_engine_options *options);
 BLIP2_API void blip2_engine_close(blip2_engine *engine);
-
-/* What an engine has done since it was opened, and holds now; as of its last step. */
-typedef struct blip2_engine_counts {
-    uint64_t images_encoded;   /* runs of the vision tower, a picture each */
-    uint64_t image_hits;       /* requests that found their picture encoded, or about to be */
-    uint64_t texts_scored;     /* texts read by themselves */
-    uint64_t pairs_scored;     /* texts read together with a picture */
-    uint64_t cross_kv_runs;    /* pictures whose keys and values for the Q-Former were computed */
-    uint64_t query_runs;       /* pictures that the Q-Former's queries read without a text */
-    uint64_t query_hits;       /* texts by the Q-Former that went on from queries run before */
-    uint64_t images_restored;  /* pictures that went on from features kept in a work folder */
-    uint64_t running, waiting; /* requests now */
-    uint64_t requests_ended;
-    uint64_t pages, pages_free; /* of the pool of keys and values; free now */
-    uint64_t steps;
-    uint64_t rows_read;     /* by what writes text: rows of prompts, and tokens written before */
-    uint64_t tokens_chosen; /* each beam's too */
-    /* Nanoseconds of steps: of the engine's own, of the vision tower with what belongs to a
-     * picture, of what stage 1 is asked, of prompts that the Q-Former or an encoder reads, of
-     * writing. On a GPU the first stages are counted where they are waited for. */
-    uint64_t ns_host, ns_encode, ns_score, ns_read, ns_write;
-} blip2_engine_counts;
-/* Writes size bytes, sizeof *counts: what a program was compiled with. */
-BLIP2_API blip2_status blip2_engine_stats(const blip2_engine *engine, blip2_engine_counts *counts,
-                                          size_t size);
 
 typedef struct blip2_input {
     const blip2_image *image; /* not NULL */
@@ -379,5 +365,6 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #include "blip2/explain.h"    /* where the Q-Former looks in a picture */
 #include "blip2/index.h"      /* a big gallery, searched by text or picture */
 #include "blip2/likelihood.h" /* how likely given texts are */
+#include "blip2/stats.h"      /* what an engine has done, and holds */
 #include "blip2/submit.h"     /* many requests at once, answered later */
 #endif

@@ -56,6 +56,16 @@ void b2_text_appendf(b2_text_buffer *buffer, const char *format, ...) {
     buffer->length += (size_t)length;
 }
 
+void b2_text_append_filled(b2_text_buffer *buffer, const char *template, const char *text) {
+    const char *hole;
+
+    for (; (hole = strstr(template, "{}")) != NULL; template = hole + 2) {
+        b2_text_append(buffer, template, (size_t)(hole - template));
+        b2_text_append(buffer, text, strlen(text));
+    }
+    b2_text_append(buffer, template, strlen(template));
+}
+
 const char *b2_text_data(const b2_text_buffer *buffer) {
     return buffer->data != NULL && !buffer->failed ? buffer->data : "";
 }

@@ -15,6 +15,8 @@ typedef struct b2_text_buffer {
 void b2_text_append(b2_text_buffer *buffer, const char *bytes, size_t length);
 void b2_text_appendf(b2_text_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The template with text in place of every "{}". */
+void b2_text_append_filled(b2_text_buffer *buffer, const char *template, const char *text);
 /* The text so far, never NULL (an empty or failed buffer gives ""). */
 const char *b2_text_data(const b2_text_buffer *buffer);
 /* Hands the string over (yours to b2_free) and empties the buffer; NULL if it had failed. */

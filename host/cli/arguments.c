@@ -55,6 +55,29 @@ static bool parse_number(const b2_option *option, const char *value, float *out)
     return true;
 }
 
+static bool parse_size(const b2_option *option, const char *value, uint32_t out[2]) {
+    char *end = NULL;
+    unsigned long long height = strtoull(value, &end, 10), width = height;
+    bool digits = *value >= '0' && *value <= '9';
+
+    if (digits && *end == 'x') {
+        digits = end[1] >= '0' && end[1] <= '9';
+        width = strtoull(end + 1, &end, 10);
+    }
+    if (!digits || *end != '\0' || (double)height < option->least ||
+        (double)height > option->most || (double)width < option->least ||
+        (double)width > option->most) {
+        b2_complain(
+            "--%s: got '%s', expected height x width as in 364x224, or one number for both, "
+            "from %.0f to %.0f",
+            option->name, value, option->least, option->most);
+        return false;
+    }
+    out[0] = (uint32_t)height;
+    out[1] = (uint32_t)width;
+    return true;
+}
+
 static bool parse_choice(const b2_option *option, const char *value, uint32_t *out) {
     for (uint32_t i = 0; option->choices[i] != NULL; i++)
         if (strcmp(option->choices[i], value) == 0) {
@@ -96,6 +119,8 @@ static bool take(b2_settings *settings, const b2_option *option, const char *val
         return parse_number(option, value, field);
     case B2_OPTION_CHOICE:
         return parse_choice(option, value, field);
+    case B2_OPTION_SIZE:
+        return parse_size(option, value, field);
     }
     return false;
 }
@@ -154,7 +179,7 @@ bool b2_arguments_parse(b2_settings *out, const b2_command *command, int argc, c
 
 void b2_settings_free(b2_settings *settings) {
     b2_list *const lists[] = {&settings->texts, &settings->templates, &settings->bad_words,
-                              &settings->stops};
+                              &settings->questions, &settings->stops};
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         b2_free(lists[i]->texts);

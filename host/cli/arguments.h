@@ -19,20 +19,24 @@ typedef struct b2_list {
 } b2_list;
 
 typedef struct b2_settings {
-    const char *model;                                   /* folder; NULL: the demo model */
-    const char *device;                                  /* NULL: the library's choice */
-    const char *prompt;                                  /* NULL: none; of ask: with a {} */
-    const char *text_file, *out, *images, *split, *work; /* NULL: none */
+    const char *model;  /* folder; NULL: the demo model */
+    const char *device; /* NULL: the library's choice */
+    const char *prompt; /* NULL: none; where questions are asked: with a {} */
+    const char *text_file, *question_file, *context, *history, *caption; /* NULL: none */
+    const char *out, *images, *split, *work;                             /* NULL: none */
     const char *checkpoint, *vit, *vocabulary, *language_model, *picture;
     uint32_t max_new_tokens, min_new_tokens, max_tokens, batch, threads, weights, compute, head,
         mode, what, best, beams, top, rerank, seed, map, layer, query, image_size, vit_layers,
         vit_heads, qformer_heads, top_k, sequences, no_repeat_ngram, logprobs, compat, image_cache,
-        match_found, end, segments;
-    float repetition_penalty, temperature, top_p, min_p, typical_p; /* 0: not given */
-    float length_penalty;                                           /* NAN: not given */
+        match_found, end, segments, max_prompt_tokens;
+    uint32_t image_pixels[2]; /* height, width; 0: the checkpoint's */
+    float repetition_penalty, temperature, top_p, min_p, typical_p,
+        penalty_alpha;    /* 0: not given */
+    float length_penalty; /* NAN: not given */
     bool json, quiet, verbose, help, version, no_clean, first_row, tokens, sample, stats,
-        deterministic, half, ann, verbatim;
-    b2_list texts, templates; /* each --text (or --label, --question), each --template, in order */
+        deterministic, half, ann, verbatim, video;
+    b2_list texts, templates; /* each --text (or --label, --answer), each --template, in order */
+    b2_list questions;
     b2_list bad_words, stops;
     char **operands; /* [operand_count] what is no option, in order; inside argv */
     size_t operand_count;
@@ -75,7 +79,8 @@ typedef enum b2_option_kind {
     B2_OPTION_TEXTS,  /* one more of a b2_list */
     B2_OPTION_COUNT,  /* uint32_t between least and most */
     B2_OPTION_NUMBER, /* float between least and most */
-    B2_OPTION_CHOICE  /* uint32_t: index into choices */
+    B2_OPTION_CHOICE, /* uint32_t: index into choices */
+    B2_OPTION_SIZE    /* uint32_t[2]: "HxW", or "N" for both, between least and most */
 } b2_option_kind;
 
 typedef struct b2_option {

@@ -12,17 +12,17 @@
 #include "default_model.h"
 #include "group.h"
 #include "loaded.h"
-#include "texts.h"
+#include "prompts.h"
+#include "video.h"
 
 enum { BEAMS = 5, CALL = 256 /* texts of one call of the library, if a picture has no more */ };
 
 typedef struct session {
     const b2_settings *settings;
     b2_inputs inputs;
-    b2_texts questions;
-    char **prompts;     /* [questions.count], once the model is open */
+    b2_prompts prompts; /* once the model is open */
     size_t pictures;    /* most of one call */
-    blip2_input *pairs; /* [pictures, questions.count] of one call */
+    blip2_input *pairs; /* [pictures, prompts.count] of one call */
     size_t done;        /* answered questions */
     blip2_generate_options options;
     b2_progress progress;
@@ -32,42 +32,19 @@ typedef struct session {
 
 /* ---- prompts ------------------------------------------------------------------------------- */
 
-/* One {} where the question goes; an empty template is the question alone, as with LAVIS. */
-static blip2_status check_template(const char *template) {
-    const char *hole = template != NULL ? strstr(template, "{}") : NULL;
-
-    if (template == NULL || *template == '\0' || (hole != NULL && strstr(hole + 2, "{}") == NULL))
-        return BLIP2_OK;
-    return b2_fail(BLIP2_EINVAL, "--prompt: got '%s', expected one {} where the question goes",
-                   template);
-}
-
-static blip2_status make_prompts(session *s, const char *template) {
-    if (*template == '\0')
-        template = "{}";
-    if ((s->prompts = b2_calloc(s->questions.count, sizeof *s->prompts)) == NULL)
-        return b2_fail_memory();
-    for (size_t q = 0; q < s->questions.count; q++) {
-        b2_text_buffer prompt = {0};
-
-        b2_fill_template(&prompt, template, s->questions.read[q]);
-        if ((s->prompts[q] = b2_text_take(&prompt)) == NULL)
-            return b2_fail_memory();
-    }
-    return BLIP2_OK;
-}
-
 static blip2_status check_room(const session *s) {
     blip2_status status = BLIP2_OK;
     int64_t room = 0;
 
-    for (size_t q = 0; q < s->questions.count && status == BLIP2_OK; q++) {
-        status = blip2_generate_room(s->loaded.engine, s->prompts[q], &s->options, &room);
+    for (size_t q = 0; q < s->prompts.count && status == BLIP2_OK; q++) {
+        if ((status = b2_video_check(&s->loaded, s->prompts.texts[q], &s->options)) == BLIP2_OK)
+            status = blip2_generate_room(s->loaded.engine, s->prompts.texts[q], s->loaded.frames,
+                                         &s->options, &room);
         if (status == BLIP2_OK && room < 0)
             status = b2_fail(BLIP2_EINVAL,
                              "question %zu of %zu is too long: with picture and answer it takes "
                              "%lld tokens more than there is room for (--max-tokens)",
-                             q + 1, s->questions.count, -(long long)room);
+                             q + 1, s->prompts.count, -(long long)room);
     }
     return status;
 }
@@ -81,7 +58,7 @@ static int on_text(size_t index, const char *text, size_t length, void *payload)
     (void)text;
     (void)length;
     b2_progress_show(&s->progress, "%zu of %zu answers", s->done,
-                     s->inputs.count * s->questions.count);
+                     s->inputs.count * s->prompts.count);
     return 0;
 }
 
@@ -99,13 +76,14 @@ static void on_done(size_t index, const char *text, const int32_t *tokens, size_
 static void finish_picture(session *s, size_t index, const blip2_result *result, size_t first) {
     const b2_group_item *item = &s->group.items[s->group.item_of[index]];
     b2_line_head head = {.path = item->path,
+                         .frames = item->frames,
                          .show_path = s->group.show_names,
-                         .show_question = s->questions.count > 1};
+                         .show_question = s->prompts.count > 1};
     b2_text_buffer lines = {0};
 
-    for (size_t q = 0; q < s->questions.count; q++) {
-        head.question = s->questions.shown[q];
-        head.prompt = s->prompts[q];
+    for (size_t q = 0; q < s->prompts.count; q++) {
+        head.question = b2_prompts_question(&s->prompts, q);
+        head.prompt = s->prompts.texts[q];
         b2_caption_lines(&lines, s->settings, &head, result, first + q * s->settings->sequences);
     }
     b2_group_finish(&s->group, index, lines.failed ? NULL : b2_text_data(&lines), 0);
@@ -113,7 +91,7 @@ static void finish_picture(session *s, size_t index, const blip2_result *result,
 }
 
 static blip2_status answer_group(session *s) {
-    size_t questions = s->questions.count;
+    size_t questions = s->prompts.count;
 
     for (size_t first = 0; first < s->group.input_count && !s->group.stopped;
          first += s->pictures) {
@@ -123,7 +101,7 @@ static blip2_status answer_group(session *s) {
 
         for (size_t i = 0; i < n * questions; i++)
             s->pairs[i] = (blip2_input){s->group.inputs[first + i / questions].image,
-                                        s->prompts[i % questions]};
+                                        s->prompts.texts[i % questions]};
         status = blip2_generate(s->loaded.engine, s->pairs, n * questions, &s->options, &result);
         if (status < 0)
             return status;
@@ -142,9 +120,9 @@ static blip2_status open_model(session *s) {
     blip2_status status;
     size_t most;
 
-    if (s->prompts != NULL)
+    if (s->prompts.texts != NULL)
         return BLIP2_OK;
-    if (!b2_size_mul(s->inputs.count, s->questions.count, &most) ||
+    if (!b2_size_mul(s->inputs.count, s->prompts.count, &most) ||
         !b2_size_mul(most, settings->sequences, &most))
         most = SIZE_MAX;
     blip2_generate_options_init(&s->options, sizeof s->options);
@@ -155,9 +133,8 @@ static blip2_status open_model(session *s) {
     s->options.on_text = on_text;
     s->options.on_done = on_done;
     s->options.payload = s;
-    if ((status = make_prompts(s, settings->prompt != NULL ? settings->prompt : template)) < 0)
-        return status;
-    return check_room(s);
+    status = b2_prompts_make(&s->prompts, settings, template);
+    return status < 0 ? status : check_room(s);
 }
 
 static blip2_status answer(void *context) {
@@ -175,28 +152,25 @@ static blip2_status open_session(session *s) {
     b2_progress_start(&s->progress, settings->quiet);
     s->loaded =
         (b2_loaded){.settings = settings, .progress = &s->progress, .demo = B2_DEMO_CAPTION};
-    if ((status = check_template(settings->prompt)) < 0 ||
-        (status = b2_questions_open(&s->questions, settings)) < 0 ||
-        (status = b2_inputs_expand(&s->inputs, settings->operands, settings->operand_count)) < 0 ||
+    if ((status = b2_prompts_open(&s->prompts, settings, true)) < 0 ||
+        (status = b2_video_inputs(&s->inputs, settings)) < 0 ||
         (status = b2_group_init(&s->group, settings, &s->progress, &s->inputs)) < 0)
         return status;
     s->group.formatted = true;
-    s->pictures = b2_size_max(CALL / s->questions.count, 1);
-    if (!b2_size_mul(s->pictures, s->questions.count, &count) ||
+    s->pictures = b2_size_max(CALL / s->prompts.count, 1);
+    if (!b2_size_mul(s->pictures, s->prompts.count, &count) ||
         (s->pairs = b2_alloc_array(count, sizeof *s->pairs)) == NULL)
         return b2_fail_memory();
-    return BLIP2_OK;
+    s->loaded.frames = b2_video_frames(&s->inputs.names[0]);
+    return s->loaded.frames > 0 ? open_model(s) : BLIP2_OK;
 }
 
 static void close_session(session *s) {
     b2_loaded_close(&s->loaded);
-    for (size_t q = 0; q < s->questions.count && s->prompts != NULL; q++)
-        b2_free(s->prompts[q]);
-    b2_free(s->prompts);
     b2_free(s->pairs);
     b2_group_free(&s->group);
     b2_inputs_free(&s->inputs);
-    b2_texts_free(&s->questions);
+    b2_prompts_free(&s->prompts);
 }
 
 b2_exit_code b2_ask_run(const b2_settings *settings) {
@@ -208,7 +182,7 @@ b2_exit_code b2_ask_run(const b2_settings *settings) {
         return B2_EXIT_BAD_INPUT;
     }
     if (asked.beams == 0)
-        asked.beams = asked.sample ? 1 : BEAMS;
+        asked.beams = asked.sample || asked.penalty_alpha > 0.0f ? 1 : BEAMS;
     if (!b2_decoding_options_check(&asked, "ask"))
         return B2_EXIT_BAD_INPUT;
     b2_group_run(&s.group, &s.inputs, open_session(&s), answer, &s);

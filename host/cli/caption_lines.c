@@ -57,7 +57,7 @@ static void append_json(b2_text_buffer *out, const b2_settings *settings, const 
     int failed = 0;
 
     (void)blip2_result_tokens(result, index, &tokens);
-    line = b2_json_answer(head->path, head->question, head->prompt,
+    line = b2_json_answer(head->path, head->frames, head->question, head->prompt,
                           blip2_result_text(result, index), tokens);
     if (settings->sequences > 1)
         failed |= json_object_set_new(line, "sequence", json_integer((json_int_t)number));

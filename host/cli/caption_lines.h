@@ -8,6 +8,7 @@
 /* What texts are of. */
 typedef struct b2_line_head {
     const char *path;
+    size_t frames;                 /* of a video; 0: a picture */
     const char *question;          /* NULL: none was asked */
     const char *prompt;            /* NULL: none */
     bool show_path, show_question; /* in front of a plain text */

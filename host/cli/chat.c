@@ -15,6 +15,7 @@
 #include "default_model.h"
 #include "interrupt.h"
 #include "loaded.h"
+#include "video.h"
 
 #define COMMANDS "/picture FILE, /reset, /quit"
 
@@ -134,7 +135,8 @@ static char *make_prompt(session *s, const char *question) {
         if ((prompt = b2_conversation_prompt(&s->conversation, question)) == NULL)
             status = b2_fail_memory();
         else
-            status = blip2_generate_room(s->loaded.engine, prompt, &s->options, &room);
+            status =
+                blip2_generate_room(s->loaded.engine, prompt, s->loaded.frames, &s->options, &room);
         if (status < 0)
             refuse_status(s, status);
         if (status == BLIP2_OK && room >= 0)
@@ -201,19 +203,52 @@ static void answer(session *s, const char *question) {
 
 /* ---- commands ------------------------------------------------------------------------------ */
 
-/* A conversation about another picture is another one. */
-static void take_picture(session *s, const char *path) {
+/* Take the picture, or the video. It is as it was on failure. */
+static blip2_status open_picture(session *s, const b2_input_name *name) {
+    size_t frames = s->loaded.frames;
     blip2_image *image = NULL;
+    blip2_status status = BLIP2_OK;
+
+    s->loaded.frames = b2_video_frames(name);
+    if (name->error != NULL)
+        status = b2_fail(BLIP2_EIO, "%s: %s", name->path, name->error);
+    else if (s->loaded.frames > 0 && (status = b2_loaded_open(&s->loaded, 1)) == BLIP2_OK)
+        status = b2_video_check(&s->loaded, "", &s->options);
+    if (status == BLIP2_OK)
+        status = b2_input_open(&image, name);
+    if (status < 0) {
+        s->loaded.frames = frames;
+        return status;
+    }
+    blip2_image_free(s->image);
+    s->image = image;
+    return BLIP2_OK;
+}
+
+/* The picture, or with --video the frames, of these operands. */
+static blip2_status take_operands(session *s, char *const *operands, size_t count) {
+    const b2_input_name picture = {.path = operands[0]};
+    b2_inputs video = {0};
+    blip2_status status = BLIP2_OK;
+
+    if (!s->settings->video)
+        return open_picture(s, &picture);
+    if ((status = b2_inputs_expand_video(&video, operands, count)) == BLIP2_OK)
+        status = open_picture(s, &video.names[0]);
+    b2_inputs_free(&video);
+    return status;
+}
+
+/* A conversation about another picture is another one. */
+static void take_picture(session *s, char *path) {
     blip2_status status;
 
     if (*path == '\0') {
         b2_complain("/picture needs a file: /picture FILE");
         refuse(s, B2_EXIT_BAD_INPUT);
-    } else if ((status = blip2_image_open(&image, path, NULL)) < 0) {
+    } else if ((status = take_operands(s, &path, 1)) < 0) {
         refuse_status(s, status);
     } else {
-        blip2_image_free(s->image);
-        s->image = image;
         b2_conversation_forget(&s->conversation);
     }
 }
@@ -264,9 +299,10 @@ static blip2_status open_session(session *s) {
     blip2_generate_options_init(&asked, sizeof asked);
     blip2_generate_options_init(&s->options, sizeof s->options);
     b2_decoding_options_set(&s->options, s->settings);
+    s->options.max_prompt_tokens = UINT32_MAX; /* turns leave, which is told */
     s->options.on_text = on_text;
     s->options.payload = s;
-    if ((status = blip2_image_open(&s->image, s->settings->operands[0], NULL)) < 0 ||
+    if ((status = take_operands(s, s->settings->operands, s->settings->operand_count)) < 0 ||
         (status = b2_loaded_open(&s->loaded, 1)) < 0 ||
         (status = blip2_question_defaults(s->loaded.model, &asked, &template)) < 0)
         return status;
@@ -278,7 +314,7 @@ b2_exit_code b2_chat_run(const b2_settings *settings) {
     session s = {.settings = settings, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
     blip2_status status;
 
-    if (settings->operand_count != 1) {
+    if (settings->video ? settings->operand_count == 0 : settings->operand_count != 1) {
         b2_complain("chat: expected one picture, got %zu; see 'blip2 help chat'",
                     settings->operand_count);
         return B2_EXIT_BAD_INPUT;

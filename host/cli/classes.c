@@ -17,7 +17,7 @@ static blip2_status add_text(b2_texts *texts, const char *template, const char *
     b2_text_buffer text = {0};
     blip2_status status;
 
-    b2_fill_template(&text, template, name);
+    b2_text_append_filled(&text, template, name);
     status = text.failed ? b2_fail_memory()
                          : b2_texts_add(texts, b2_text_data(&text), text.length, clean);
     b2_text_free(&text);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/text_buffer.h"
 #include "json.h"
+#include "video.h"
 
 enum {
     GROUP_BATCHES = 4, /* while the last pictures of a group finish, places in the batch are empty:
@@ -78,8 +79,9 @@ size_t b2_group_fill(b2_group *group, const b2_inputs *inputs, size_t first) {
         blip2_status status = BLIP2_EIO;
 
         item->path = name->path;
+        item->frames = b2_video_frames(name);
         if (name->error == NULL)
-            status = blip2_image_open(&item->image, name->path, NULL);
+            status = b2_input_open(&item->image, name);
         if (status < 0) {
             set_error(group, item, name->error);
             group->unreadable++;
@@ -106,7 +108,8 @@ static bool print_json(const b2_group *group, const b2_group_item *item) {
     json_t *line;
 
     if (item->error == NULL) {
-        line = b2_json_answer(item->path, NULL, group->settings->prompt, item->text, item->tokens);
+        line = b2_json_answer(item->path, item->frames, NULL, group->settings->prompt, item->text,
+                              item->tokens);
     } else if ((line = json_object()) != NULL &&
                json_object_set_new(line, "file", b2_json_text(item->path)) +
                        json_object_set_new(line, "error", b2_json_text(item->error)) <

@@ -9,6 +9,7 @@
 
 typedef struct b2_group_item {
     const char *path;   /* borrowed from the inputs */
+    size_t frames;      /* of a video; 0: a picture */
     blip2_image *image; /* NULL: it could not be read */
     char *text;         /* the result, once it is there */
     char *error;        /* why there will be none */

@@ -1,5 +1,6 @@
 #include "inputs.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ static blip2_status add(b2_inputs *inputs, char *path, const char *error) {
         inputs->names = names;
         inputs->capacity = capacity;
     }
-    inputs->names[inputs->count++] = (b2_input_name){path, copy};
+    inputs->names[inputs->count++] = (b2_input_name){.path = path, .error = copy};
     return BLIP2_OK;
 fail:
     b2_free(path);
@@ -75,6 +76,40 @@ static int by_path(const void *a, const void *b) {
     return strcmp(((const b2_input_name *)a)->path, ((const b2_input_name *)b)->path);
 }
 
+/* A run of digits without its leading zeros. */
+static size_t number_at(const char **text) {
+    *text += strspn(*text, "0");
+    return strspn(*text, "0123456789");
+}
+
+/* 2.png before 10.png. */
+static int by_numbers(const void *a, const void *b) {
+    const char *x = ((const b2_input_name *)a)->path, *y = ((const b2_input_name *)b)->path;
+
+    while (*x != '\0' && *y != '\0') {
+        if (isdigit((unsigned char)*x) && isdigit((unsigned char)*y)) {
+            size_t n = number_at(&x), m = number_at(&y);
+            int order = n != m ? (n < m ? -1 : 1) : strncmp(x, y, n);
+
+            if (order != 0)
+                return order;
+            x += n;
+            y += n;
+        } else if (*x != *y) {
+            break;
+        } else {
+            x++;
+            y++;
+        }
+    }
+    return *x != *y ? ((unsigned char)*x < (unsigned char)*y ? -1 : 1) : by_path(a, b);
+}
+
+static void sort(b2_inputs *inputs, size_t first) {
+    if (inputs->count > first)
+        qsort(inputs->names + first, inputs->count - first, sizeof *inputs->names, inputs->compare);
+}
+
 static blip2_status add_entries(b2_inputs *inputs, DIR *stream, const char *folder) {
     const struct dirent *entry;
     blip2_status status = BLIP2_OK;
@@ -112,14 +147,15 @@ static blip2_status add_folder(b2_inputs *inputs, const char *operand) {
         return status;
     if (inputs->count == first)
         return add(inputs, b2_strdup(operand), "no PNG or JPEG file in this folder");
-    qsort(inputs->names + first, inputs->count - first, sizeof *inputs->names, by_path);
+    sort(inputs, first);
     return BLIP2_OK;
 }
 
 static blip2_status add_matches(b2_inputs *inputs, const char *pattern) {
     glob_t found;
+    size_t first = inputs->count;
     blip2_status status = BLIP2_OK;
-    int code = glob(pattern, 0, NULL, &found);
+    int code = glob(pattern, GLOB_NOSORT, NULL, &found);
 
     if (code == GLOB_NOSPACE)
         status = b2_fail_memory();
@@ -128,6 +164,7 @@ static blip2_status add_matches(b2_inputs *inputs, const char *pattern) {
     for (size_t i = 0; code == 0 && status == BLIP2_OK && i < found.gl_pathc; i++)
         status = add(inputs, b2_strdup(found.gl_pathv[i]), NULL);
     globfree(&found);
+    sort(inputs, first);
     return status;
 }
 
@@ -146,15 +183,70 @@ static blip2_status add_operand(b2_inputs *inputs, const char *operand) {
     return add(inputs, b2_strdup(operand), NULL);
 }
 
-blip2_status b2_inputs_expand(b2_inputs *out, char *const *operands, size_t count) {
+static blip2_status expand(b2_inputs *out, char *const *operands, size_t count,
+                           int (*compare)(const void *a, const void *b)) {
     blip2_status status = BLIP2_OK;
 
-    *out = (b2_inputs){.many = count > 1};
+    *out = (b2_inputs){.many = count > 1, .compare = compare};
     for (size_t i = 0; i < count && status == BLIP2_OK; i++)
         status = add_operand(out, operands[i]);
     if (status < 0)
         b2_inputs_free(out);
     return status;
+}
+
+blip2_status b2_inputs_expand(b2_inputs *out, char *const *operands, size_t count) {
+    return expand(out, operands, count, by_path);
+}
+
+/* The first name that gives no picture; NULL: none. */
+static const b2_input_name *find_error(const b2_inputs *inputs) {
+    for (size_t i = 0; i < inputs->count; i++)
+        if (inputs->names[i].error != NULL)
+            return &inputs->names[i];
+    return NULL;
+}
+
+blip2_status b2_inputs_expand_video(b2_inputs *out, char *const *operands, size_t count) {
+    b2_inputs *frames = b2_calloc(1, sizeof *frames);
+    const b2_input_name *bad;
+    blip2_status status;
+
+    *out = (b2_inputs){0};
+    if (frames == NULL)
+        return b2_fail_memory();
+    if ((status = expand(frames, operands, count, by_numbers)) == BLIP2_OK) {
+        bad = find_error(frames);
+        status = add(out, b2_strdup(bad != NULL ? bad->path : operands[0]),
+                     bad != NULL ? bad->error : NULL);
+    }
+    if (status == BLIP2_OK && bad == NULL) {
+        out->names[0].frames = frames;
+        return BLIP2_OK;
+    }
+    b2_inputs_free(frames);
+    b2_free(frames);
+    return status;
+}
+
+static blip2_status open_video(blip2_image **out, const b2_inputs *frames) {
+    blip2_image **images = b2_calloc(frames->count, sizeof *images);
+    blip2_status status = images != NULL ? BLIP2_OK : b2_fail_memory();
+
+    *out = NULL;
+    for (size_t i = 0; i < frames->count && status == BLIP2_OK; i++)
+        status = blip2_image_open(&images[i], frames->names[i].path, NULL);
+    if (status == BLIP2_OK)
+        status = blip2_image_from_frames(out, (const blip2_image *const *)images, frames->count);
+    for (size_t i = 0; i < frames->count && images != NULL; i++)
+        blip2_image_free(images[i]);
+    b2_free(images);
+    return status;
+}
+
+blip2_status b2_input_open(blip2_image **out, const b2_input_name *name) {
+    return name->frames != NULL ? open_video(out, name->frames)
+                                : blip2_image_open(out, name->path, NULL);
 }
 
 void b2_inputs_digest(const b2_inputs *inputs, b2_sha256 *sha) {
@@ -177,6 +269,9 @@ void b2_inputs_free(b2_inputs *inputs) {
     for (size_t i = 0; i < inputs->count; i++) {
         b2_free(inputs->names[i].path);
         b2_free(inputs->names[i].error);
+        if (inputs->names[i].frames != NULL)
+            b2_inputs_free(inputs->names[i].frames);
+        b2_free(inputs->names[i].frames);
     }
     b2_free(inputs->names);
     *inputs = (b2_inputs){0};

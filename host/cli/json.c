@@ -31,11 +31,13 @@ json_t *b2_json_text(const char *text) {
     return out;
 }
 
-json_t *b2_json_answer(const char *path, const char *question, const char *prompt, const char *text,
-                       size_t tokens) {
+json_t *b2_json_answer(const char *path, size_t frames, const char *question, const char *prompt,
+                       const char *text, size_t tokens) {
     json_t *line = json_object();
     int failed = json_object_set_new(line, "file", b2_json_text(path));
 
+    if (frames > 0)
+        failed |= json_object_set_new(line, "frames", json_integer((json_int_t)frames));
     if (question != NULL)
         failed |= json_object_set_new(line, "question", b2_json_text(question));
     failed |= json_object_set_new(line, prompt != NULL ? "answer" : "caption", b2_json_text(text));

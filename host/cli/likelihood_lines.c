@@ -17,6 +17,8 @@ static void end_line(b2_text_buffer *out, size_t from) {
 static void name_line(const b2_likelihood_lines *l, b2_text_buffer *out) {
     if (l->show_name)
         b2_text_appendf(out, "%s: ", l->path);
+    if (l->show_question)
+        b2_text_appendf(out, "%s ", l->question);
 }
 
 /* Append the object, which is let go, as a line. */
@@ -31,16 +33,19 @@ static void append_object(b2_text_buffer *out, json_t *object) {
     free(dumped);
 }
 
-/* {"file", "prompt"}, without a prompt where none was given. */
+/* {"file", "question", "prompt"}, without those that there are none of. */
 static json_t *open_object(const b2_likelihood_lines *l) {
     json_t *object = json_pack("{s:o}", "file", b2_json_text(l->path));
+    int failed = 0;
 
-    if (object != NULL && l->settings->prompt != NULL &&
-        json_object_set_new(object, "prompt", b2_json_text(l->settings->prompt)) < 0) {
-        json_decref(object);
-        object = NULL;
-    }
-    return object;
+    if (l->question != NULL)
+        failed |= json_object_set_new(object, "question", b2_json_text(l->question));
+    if (*l->prompt != '\0')
+        failed |= json_object_set_new(object, "prompt", b2_json_text(l->prompt));
+    if (failed == 0)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* ---- rank-answers ------------------------------------------------------------------------- */

@@ -9,9 +9,10 @@ typedef struct b2_likelihood_lines {
     const b2_texts *texts;
     const blip2_model *model;
     const blip2_likelihood *likelihood;
-    size_t index;     /* of the picture among its inputs */
-    const char *path; /* the picture's */
-    bool show_name;
+    size_t index;                  /* of the picture and prompt among its inputs */
+    const char *path;              /* the picture's */
+    const char *question, *prompt; /* NULL, "": none */
+    bool show_name, show_question;
 } b2_likelihood_lines;
 
 /* Whole lines, yours to b2_free. order [count]: the texts that are printed, best first. NULL: out

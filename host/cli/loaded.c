@@ -57,6 +57,8 @@ static blip2_status open_model(b2_loaded *loaded) {
     options.threads = settings->threads;
     options.weight_type = (blip2_weight_type)settings->weights;
     options.compute = (blip2_compute)settings->compute;
+    options.image_height = settings->image_pixels[0];
+    options.image_width = settings->image_pixels[1];
     options.deterministic = settings->deterministic;
     options.log = settings->quiet ? NULL : on_log;
     options.log_payload = loaded;
@@ -70,16 +72,23 @@ static blip2_status open_model(b2_loaded *loaded) {
     return status;
 }
 
+/* For how many requests one takes room: each beam may need as much. Candidates differ in their last
+ * rows only; an engine runs 5 of them for a request. */
+static size_t width(const b2_settings *settings) {
+    if (settings->penalty_alpha > 0.0f)
+        return ((size_t)settings->top_k + 4) / 5;
+    return settings->beams > 1 ? settings->beams : 1;
+}
+
 static blip2_status open_engine(b2_loaded *loaded, size_t max_requests) {
     blip2_engine_options options;
 
     blip2_engine_options_init(&options, sizeof options);
-    /* Each beam may need room of its own. */
-    options.max_requests =
-        (uint32_t)b2_size_min(b2_size_min(loaded->settings->batch, max_requests) *
-                                  b2_size_max(loaded->settings->beams, 1),
-                              MOST_REQUESTS);
+    options.max_requests = (uint32_t)b2_size_min(
+        b2_size_min(loaded->settings->batch, max_requests) * width(loaded->settings),
+        MOST_REQUESTS);
     options.max_tokens = loaded->settings->max_tokens;
+    options.max_frames = (uint32_t)b2_size_min(loaded->frames, UINT32_MAX);
     options.image_cache_bytes = (uint64_t)loaded->settings->image_cache << 20;
     return blip2_engine_open(&loaded->engine, loaded->model, &options);
 }

@@ -9,6 +9,7 @@ enum { B2_SHOWN_WARNINGS = 5 }; /* a checkpoint with parts for other tasks has h
 typedef struct b2_loaded {
     const b2_settings *settings;
     b2_progress *progress;
+    size_t frames; /* of the video that the model is to read, which sizes the engine; 0: pictures */
     const char *demo; /* the demo model that is meant when none is named: "caption", "match" */
     blip2_model *model;
     blip2_engine *engine;

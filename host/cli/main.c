@@ -40,6 +40,7 @@ static const b2_command commands[] = {
      "where one is asked. With --json a line is {\"file\", \"question\", \"answer\", "
      "\"prompt\", \"tokens\",\n\"score\"}, or {\"file\", \"error\"}.\n",
      "  blip2 ask picture.png --question \"how many shapes are there?\"\n"
+     "  blip2 ask --video frames/ --question \"what happens?\" --model instructblip\n"
      "  blip2 ask photos/ --questions questions.txt --json > answers.jsonl\n"
      "  blip2 ask picture.png --prompt \"Question: {} Short answer:\" --question \"is it red?\"\n",
      b2_ask_run},
@@ -90,7 +91,7 @@ static const b2_command commands[] = {
      "picture\n"
      "gives its --top answers, best first. With --json it gives {\"file\", \"prompt\", "
      "\"answers\":\n[{\"rank\", \"answer\", \"logprob\", \"loss\", \"tokens\"}]}.\n",
-     "  blip2 rank-answers picture.png --prompt \"Question: what colour is it? Answer:\" \\\n"
+     "  blip2 rank-answers picture.png --question \"what colour is it?\" \\\n"
      "      --answer red --answer blue\n"
      "  blip2 rank-answers photos/ --answers captions.txt --top 1 --json\n",
      b2_rank_answers_run},

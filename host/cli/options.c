@@ -20,6 +20,7 @@
 #define ANSWERS B2_COMMAND_RANK_ANSWERS
 #define LOGITS B2_COMMAND_LOGITS
 #define LIKELIHOODS (ANSWERS | LOGITS)
+#define WITH_QUESTIONS (ASK | LIKELIHOODS)
 #define WITH_MODEL (WRITING | WITH_TEXTS | RETRIEVE | CLASSIFY | INDEX | LIKELIHOODS)
 #define WITH_BATCHES (WITH_MODEL & ~(unsigned)CHAT)
 #define WITH_JSON (WITH_BATCHES & ~(unsigned)FEATURES)
@@ -43,20 +44,35 @@ static const char *const maps[] = {"auto", "mean", "contrast", NULL}; /* blip2_m
 const b2_option b2_options[] = {
     {"model", "DIR", "checkpoint folder; default: $BLIP2_MODEL, or else the demo model", WITH_MODEL,
      B2_OPTION_TEXT, FIELD(model), 0, 0, NULL},
-    {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption",
-     CAPTION | LIKELIHOODS, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
-    {"question", "TEXT", "a question; may be given several times", ASK, B2_OPTION_TEXTS,
-     FIELD(texts), 0, 0, NULL},
-    {"questions", "FILE", "a file of questions, a line each; blank lines are left out", ASK,
-     B2_OPTION_TEXT, FIELD(text_file), 0, 0, NULL},
+    {"prompt", "TEXT", "the text that the answer goes on from; default: none, a caption", CAPTION,
+     B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"question", "TEXT", "a question; may be given several times", WITH_QUESTIONS, B2_OPTION_TEXTS,
+     FIELD(questions), 0, 0, NULL},
+    {"questions", "FILE", "a file of questions, a line each; blank lines are left out",
+     WITH_QUESTIONS, B2_OPTION_TEXT, FIELD(question_file), 0, 0, NULL},
     {"prompt", "TEMPLATE",
      "the prompt, {} where the question goes; default \"Question: {} Answer:\", with InstructBLIP "
      "the question alone",
      ASK, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"prompt", "TEXT",
+     "the text that the answer goes on from, with a question {} where it goes; default: none, with "
+     "a question that of 'blip2 ask'",
+     LIKELIHOODS, B2_OPTION_TEXT, FIELD(prompt), 0, 0, NULL},
+    {"context", "TEXT",
+     "in front of the prompt: \"context: TEXT. \"; as LAVIS's predict_class has it", WITH_QUESTIONS,
+     B2_OPTION_TEXT, FIELD(context), 0, 0, NULL},
+    {"history", "TEXT", "in front of that: \"dialog history: TEXT\" and a new line", WITH_QUESTIONS,
+     B2_OPTION_TEXT, FIELD(history), 0, 0, NULL},
+    {"caption", "TEXT", "in front of that: \"This image has the caption \"TEXT\". \"",
+     WITH_QUESTIONS, B2_OPTION_TEXT, FIELD(caption), 0, 0, NULL},
+    {"video", NULL,
+     "the pictures are the frames of one video, with InstructBLIP; those of a folder in the order "
+     "of the numbers in their names",
+     WRITING, B2_OPTION_FLAG, FIELD(video), 0, 0, NULL},
     {"no-clean", NULL,
      "questions as they are; otherwise in lower case and without some punctuation, as LAVIS's "
      "blip_question has them",
-     ASK, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
+     WITH_QUESTIONS, B2_OPTION_FLAG, FIELD(no_clean), 0, 0, NULL},
     {"text", "TEXT", "a text; may be given several times", WITH_TEXTS | LOGITS, B2_OPTION_TEXTS,
      FIELD(texts), 0, 0, NULL},
     {"texts", "FILE", "a file of texts, a line each; blank lines are left out", WITH_TEXTS | LOGITS,
@@ -187,13 +203,20 @@ const b2_option b2_options[] = {
     {"compat", "NAME",
      "hf or lavis: whose rules hold where transformers 5 and LAVIS differ; default auto: LAVIS's",
      ASK, B2_OPTION_CHOICE, FIELD(compat), 0, 0, compats},
+    {"max-prompt-tokens", "N",
+     "longer prompts are cut to their first N tokens; default: not, with --compat lavis those of "
+     "OPT "
+     "at 32, as LAVIS does",
+     CAPTION | ASK, B2_OPTION_COUNT, FIELD(max_prompt_tokens), 1, 1000000, NULL},
     {"sample", NULL,
      "draw tokens by their probabilities; with --beams, LAVIS's use_nucleus_sampling", WRITING,
      B2_OPTION_FLAG, FIELD(sample), 0, 0, NULL},
     {"temperature", "X", "with --sample: below 1 likely tokens become likelier; default 1", WRITING,
      B2_OPTION_NUMBER, FIELD(temperature), 0.001, 1000, NULL},
-    {"top-k", "N", "with --sample: of the N likeliest only; 0: of all; default 50", WRITING,
-     B2_OPTION_COUNT, FIELD(top_k), 0, 1000000000, NULL},
+    {"top-k", "N",
+     "with --sample: of the N likeliest only; 0: of all; default 50. With --penalty-alpha: "
+     "candidates",
+     WRITING, B2_OPTION_COUNT, FIELD(top_k), 0, 1000000000, NULL},
     {"top-p", "P", "... of the likeliest that hold P together; default 1", WRITING,
      B2_OPTION_NUMBER, FIELD(top_p), 0.000001, 1, NULL},
     {"min-p", "P", "... of those with at least P of the likeliest one's probability; default 0",
@@ -202,6 +225,10 @@ const b2_option b2_options[] = {
      B2_OPTION_NUMBER, FIELD(typical_p), 0.000001, 1, NULL},
     {"seed", "N", "with --sample: the same gives the same texts; default 0", WRITING,
      B2_OPTION_COUNT, FIELD(seed), 0, 4294967295.0, NULL},
+    {"penalty-alpha", "A",
+     "contrastive search: of the --top-k likeliest tokens the one that is unlike what was written "
+     "before, which counts A, likelihood 1 - A; 0.6 with --top-k 4 is usual",
+     WRITING, B2_OPTION_NUMBER, FIELD(penalty_alpha), 0.000001, 1, NULL},
     {"sequences", "N", "texts of each picture, with --sample or --beams; default 1", CAPTION | ASK,
      B2_OPTION_COUNT, FIELD(sequences), 1, 1024, NULL},
     {"no-repeat-ngram", "N",
@@ -247,6 +274,10 @@ const b2_option b2_options[] = {
     {"weights", "TYPE",
      "type of the matrices that are written: auto (as stored), f32, f16, bf16; default auto",
      CONVERT, B2_OPTION_CHOICE, FIELD(weights), 0, 0, weight_types},
+    {"image-size", "HxW",
+     "pixels that pictures are resized to, multiples of the model's patches: its positions are "
+     "interpolated; default: the checkpoint's size",
+     WITH_MODEL, B2_OPTION_SIZE, FIELD(image_pixels), 1, 8192, NULL},
     {"json", NULL, "JSON for scripts", WITH_JSON | INFO, B2_OPTION_FLAG, FIELD(json), 0, 0, NULL},
     {"stats", NULL, "say at the end what was computed and what was found in the picture cache",
      WITH_MODEL, B2_OPTION_FLAG, FIELD(stats), 0, 0, NULL},

@@ -74,34 +74,35 @@ static blip2_status add_lines(b2_texts *texts, const char *path, b2_clean_fn cle
     return status;
 }
 
-/* what: "text", after which the options are called. */
-static blip2_status open_texts(b2_texts *out, const b2_settings *settings, b2_clean_fn clean,
-                               const char *what) {
+/* Those of the list and in the file (NULL: none). what: "text", after which the options are called.
+ */
+static blip2_status open_texts(b2_texts *out, const b2_list *list, const char *file,
+                               b2_clean_fn clean, const char *what) {
     blip2_status status = BLIP2_OK;
 
     *out = (b2_texts){0};
-    for (size_t i = 0; i < settings->texts.count && status == BLIP2_OK; i++)
-        status =
-            b2_texts_add(out, settings->texts.texts[i], strlen(settings->texts.texts[i]), clean);
-    if (settings->text_file != NULL && status == BLIP2_OK)
-        status = add_lines(out, settings->text_file, clean);
+    for (size_t i = 0; i < list->count && status == BLIP2_OK; i++)
+        status = b2_texts_add(out, list->texts[i], strlen(list->texts[i]), clean);
+    if (file != NULL && status == BLIP2_OK)
+        status = add_lines(out, file, clean);
     if (status == BLIP2_OK && out->count == 0)
-        status =
-            settings->text_file != NULL
-                ? b2_fail(BLIP2_EINVAL, "%s: no %s in it", settings->text_file, what)
-                : b2_fail(BLIP2_EINVAL, "no %s given: --%s TEXT or --%ss FILE", what, what, what);
+        status = file != NULL ? b2_fail(BLIP2_EINVAL, "%s: no %s in it", file, what)
+                              : b2_fail(BLIP2_EINVAL, "no %s given: --%s TEXT or --%ss FILE", what,
+                                        what, what);
     if (status < 0)
         b2_texts_free(out);
     return status;
 }
 
 blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings) {
-    return open_texts(out, settings, settings->no_clean ? NULL : blip2_clean_caption, "text");
+    return open_texts(out, &settings->texts, settings->text_file,
+                      settings->no_clean ? NULL : blip2_clean_caption, "text");
 }
 
 blip2_status b2_questions_open(b2_texts *out, const b2_settings *settings) {
     b2_clean_fn clean = settings->no_clean ? NULL : blip2_clean_question;
-    blip2_status status = open_texts(out, settings, clean, "question");
+    blip2_status status =
+        open_texts(out, &settings->questions, settings->question_file, clean, "question");
 
     for (size_t i = 0; i < out->count && status == BLIP2_OK; i++)
         if (out->read[i][strspn(out->read[i], " ")] == '\0')
@@ -110,16 +111,6 @@ blip2_status b2_questions_open(b2_texts *out, const b2_settings *settings) {
     if (status < 0)
         b2_texts_free(out);
     return status;
-}
-
-void b2_fill_template(b2_text_buffer *out, const char *template, const char *text) {
-    const char *at;
-
-    for (; (at = strstr(template, "{}")) != NULL; template = at + 2) {
-        b2_text_append(out, template, (size_t)(at - template));
-        b2_text_append(out, text, strlen(text));
-    }
-    b2_text_append(out, template, strlen(template));
 }
 
 void b2_texts_free(b2_texts *texts) {

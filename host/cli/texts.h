@@ -21,8 +21,6 @@ blip2_status b2_texts_open(b2_texts *out, const b2_settings *settings);
 blip2_status b2_questions_open(b2_texts *out, const b2_settings *settings);
 /* One more, [length] bytes without a zero. On failure the texts are as they were. */
 blip2_status b2_texts_add(b2_texts *texts, const char *text, size_t length, b2_clean_fn clean);
-/* Append the template with text in place of every {}. */
-void b2_fill_template(b2_text_buffer *out, const char *template, const char *text);
 void b2_texts_free(b2_texts *texts);
 
 #endif

@@ -64,13 +64,13 @@ static int by_sum(const void *a, const void *b) {
     return (x->token > y->token) - (x->token < y->token);
 }
 
-/* Text of a running beam before this step, with one more token unless it is negative. */
+/* Text of a running beam before this step, with one more token. */
 static void write_text(const b2_beams *beams, b2_hypothesis *text, uint32_t beam, int32_t token) {
     memcpy(text->tokens, beams->previous + (size_t)beam * beams->options.max_new_tokens,
            beams->length * sizeof *text->tokens);
     text->count = beams->length;
-    if (token >= 0)
-        text->tokens[text->count++] = token;
+    text->tokens[text->count++] = token;
+    text->parent = beam;
 }
 
 /* Put the text in finished[finished_count], which is in no order yet, where it belongs: best first.
@@ -196,18 +196,14 @@ static void take(b2_beams *beams, const b2_continuation *list, uint32_t count) {
 
 /* At the limit the beams that run are finished as well. */
 static void finish_running(b2_beams *beams) {
-    int32_t *swap = beams->previous;
-    uint32_t length = beams->length;
+    uint32_t newest = --beams->length;
 
-    beams->previous = beams->tokens;
-    beams->length = length - 1;
-    for (uint32_t i = 0; i < beams->running; i++) {
-        const int32_t *text = beams->previous + (size_t)i * beams->options.max_new_tokens;
-
-        finish_lavis(beams, &(b2_continuation){beams->sum[i], i, text[length - 1]}, false);
-    }
-    beams->length = length;
-    beams->previous = swap;
+    for (uint32_t i = 0; i < beams->running; i++)
+        finish_lavis(
+            beams,
+            &(b2_continuation){beams->sum[i], beams->parent[i], b2_beams_tokens(beams, i)[newest]},
+            false);
+    beams->length++;
 }
 
 /* list [n] is sorted. */

@@ -50,8 +50,10 @@ typedef struct b2_continuation {
 typedef struct b2_hypothesis {
     int32_t *tokens; /* [count], in the memory of the beams */
     uint32_t count;
-    bool stopped; /* the last one is a stop token */
+    uint32_t parent; /* which beam of the step that gave its last token it continues */
+    bool stopped;    /* the last one is a stop token */
     double score;
+    float log_prob; /* of its last token, for whoever keeps them: not set here */
 } b2_hypothesis;
 
 typedef struct b2_beams {

@@ -38,7 +38,8 @@ typedef struct b2_drawable {
     double order;  /* the larger, the sooner it stays: scratch */
     float score;
     int32_t id;
-    uint32_t beam; /* the caller's */
+    uint32_t beam; /* the caller's, and so is: */
+    float log_prob;
 } b2_drawable;
 
 /* What the warpers leave of scores [vocab], into out [vocab]: their number, in the order of ids, so

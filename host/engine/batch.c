@@ -63,14 +63,16 @@ blip2_status b2_batch_init(b2_batch *batch) {
 
     batch->host_block = b2_alloc_aligned(256, batch->bytes);
     batch->chosen = b2_calloc(batch->max_sequences, sizeof(b2_request *));
+    batch->hidden = b2_calloc(batch->max_sequences, sizeof *batch->hidden);
     batch->host_tokens = b2_alloc_array(batch->max_sequences, sizeof *batch->host_tokens);
     batch->host_best_ids =
         b2_alloc_array((size_t)batch->max_sequences * B2_TOP_MOST, sizeof *batch->host_best_ids);
     batch->host_best =
         b2_alloc_array((size_t)batch->max_sequences * B2_TOP_MOST, sizeof *batch->host_best);
     batch->pages = b2_alloc_array(batch->max_pages, sizeof *batch->pages);
-    if (batch->host_block == NULL || batch->chosen == NULL || batch->host_tokens == NULL ||
-        batch->pages == NULL || batch->host_best_ids == NULL || batch->host_best == NULL)
+    if (batch->host_block == NULL || batch->chosen == NULL || batch->hidden == NULL ||
+        batch->host_tokens == NULL || batch->pages == NULL || batch->host_best_ids == NULL ||
+        batch->host_best == NULL)
         return b2_fail_memory();
     /* The whole block is sent: padding between the arrays must be something. */
     memset(batch->host_block, 0, batch->bytes);
@@ -82,6 +84,7 @@ blip2_status b2_batch_init(b2_batch *batch) {
 void b2_batch_free(b2_batch *batch) {
     b2_free(batch->host_block);
     b2_free(batch->chosen);
+    b2_free(batch->hidden);
     b2_free(batch->host_tokens);
     b2_free(batch->pages);
     b2_free(batch->host_best_ids);
@@ -92,7 +95,7 @@ void b2_batch_free(b2_batch *batch) {
 void b2_batch_begin(b2_batch *batch) {
     batch->packed = (b2_token_batch){0};
     batch->chosen_count = batch->beam_count = batch->best_count = batch->copy_count = 0;
-    batch->host_count = batch->scored_count = 0;
+    batch->host_count = batch->scored_count = batch->hidden_count = 0;
     batch->full = batch->sampled = false;
     batch->host.q_start[0] = 0;
 }
@@ -226,9 +229,7 @@ static void add_choice(b2_batch *batch, b2_request *request) {
 }
 
 static void add_beam(b2_batch *batch, b2_request *request) {
-    b2_processors processors = b2_request_processors(request, 0);
-    uint32_t best =
-        b2_process_top(&processors, b2_beams_wanted(&request->branches->beams), B2_TOP_MOST);
+    uint32_t best = b2_request_top(request);
 
     (void)add_logits(batch, request, batch->packed.rows - 1);
     batch->beam_count++;
@@ -254,14 +255,26 @@ void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, ui
     request->fed = rows;
 }
 
+/* The last `count` rows of the batch are the request's, of contrastive search. */
+static void add_hidden(b2_batch *batch, b2_request *request, uint32_t count) {
+    if (request->contrastive != NULL)
+        batch->hidden[batch->hidden_count++] =
+            (b2_hidden_rows){request, batch->packed.rows - count, count};
+}
+
+/* The newest token of a branch. */
+static int32_t newest(const b2_request *request, uint32_t branch) {
+    const b2_beams *beams = &request->branches->beams;
+
+    return b2_request_has_beams(request) ? b2_beams_tokens(beams, branch)[beams->length - 1]
+                                         : request->contrastive->ids[branch];
+}
+
 /* The newest token of each branch, all in the same row of their sequences. */
 static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tokens) {
     b2_branches *branches = request->branches;
-    uint32_t r = request->fed, newest = branches->beams.length - 1;
+    uint32_t r = request->fed;
 
-    batch->full = branches->forked > batch->max_rows - batch->packed.rows;
-    if (batch->full)
-        return;
     for (uint32_t i = 0; i < branches->copy_count; i++)
         b2_batch_add_copy(batch, request->pages[branches->copy_from[i]],
                           request->pages[branches->copy_to[i]], r % page_tokens);
@@ -272,38 +285,44 @@ static void add_branches(b2_batch *batch, b2_request *request, uint32_t page_tok
 
         for (uint32_t p = 0; p < branches->used; p++)
             pages[p] = request->pages[table[p]];
-        b2_batch_add_id(batch, request, b2_beams_tokens(&branches->beams, b)[newest], r,
-                        batch->packed.rows, b2_slot_of(pages, r, page_tokens));
+        b2_batch_add_id(batch, request, newest(request, b), r, batch->packed.rows,
+                        b2_slot_of(pages, r, page_tokens));
         b2_batch_add_segment(batch, request, pages, 1, r, page_tokens);
-        add_beam(batch, request);
+        if (b2_request_has_beams(request))
+            add_beam(batch, request);
+        else
+            b2_batch_add_scored(batch, request, batch->packed.rows - 1);
     }
+    add_hidden(batch, request, branches->forked);
     request->fed++;
 }
 
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens) {
-    uint32_t pending = b2_request_pending(request);
-    uint32_t room = batch->max_rows - batch->packed.rows;
-    uint32_t take = pending < room ? pending : room;
+/* Has it branches behind the prompt? */
+static bool has_forked(const b2_request *request) {
+    if (request->contrastive != NULL)
+        return request->contrastive->count > 0;
+    return request->branches != NULL && request->branches->beams.length > 0;
+}
 
-    batch->full = b2_batch_is_out_of_sequences(batch);
-    if (batch->full)
-        return;
-    if (request->branches != NULL && request->branches->beams.length > 0) {
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t rows,
+                  uint32_t page_tokens) {
+    uint32_t pending = b2_request_pending(request);
+    uint32_t take = pending < rows ? pending : rows;
+
+    if (has_forked(request)) {
         add_branches(batch, request, page_tokens);
         return;
     }
-    batch->full = take < pending;
-    if (take == 0)
-        return;
     for (uint32_t i = 0; i < take; i++)
         add_row(batch, request, request->fed + i, batch->packed.rows + i, soft_row, page_tokens);
     request->fed += take;
     b2_batch_add_segment(batch, request, request->pages, take, request->fed - 1, page_tokens);
+    add_hidden(batch, request, take);
     if (take < pending)
         return;
-    if (request->branches != NULL)
+    if (b2_request_has_beams(request))
         add_beam(batch, request);
-    else if (request->candidates != NULL)
+    else if (request->candidates != NULL || request->contrastive != NULL)
         b2_batch_add_scored(batch, request, batch->packed.rows - 1);
     else
         add_choice(batch, request);

@@ -28,6 +28,12 @@ typedef struct b2_batch_arrays {  /* the same layout on host and device */
     uint32_t *counter;            /* [R] */
 } b2_batch_arrays;
 
+/* Rows first .. first + count - 1 of the batch belong to a request of contrastive search. */
+typedef struct b2_hidden_rows {
+    b2_request *request;
+    uint32_t first, count;
+} b2_hidden_rows;
+
 typedef struct b2_batch {
     uint32_t max_rows, max_sequences, max_pages, max_cross_pages, history_stride, max_copies;
     b2_batch_arrays host, device;
@@ -41,16 +47,20 @@ typedef struct b2_batch {
 
     /* the batch being packed */
     b2_token_batch packed;
-    b2_request **chosen; /* [R] whose each row of logits is: beams, choices, then given tokens */
+    b2_request **chosen; /* [R] whose each row of logits is: beams, choices, then what is scored */
     uint32_t chosen_count, beam_count;
-    uint32_t scored_count; /* rows of given tokens (candidates.h) */
+    uint32_t scored_count; /* rows that the host reads: of given tokens (candidates.h), and of
+                              contrastive search, which come first */
     uint32_t best_count;   /* continuations of each beam: as the greediest request wants */
     uint32_t copy_count;
-    int32_t *pages;      /* host [max_pages] scratch */
-    b2_mat logits;       /* [chosen_count, V], of b2_batch_choose */
-    bool sampled;        /* a token is drawn on the device */
-    uint32_t host_count; /* tokens that are chosen on the host (choice.h) */
-    bool full;
+    int32_t *pages;         /* host [max_pages] scratch */
+    b2_mat logits;          /* [chosen_count, V], of b2_batch_choose */
+    bool sampled;           /* a token is drawn on the device */
+    uint32_t host_count;    /* tokens that are chosen on the host (choice.h) */
+    b2_hidden_rows *hidden; /* [hidden_count <= R] that contrastive search looks at */
+    uint32_t hidden_count;
+    b2_mat hidden_mat; /* [N, E], once the batch was run */
+    bool full;         /* of readings */
 } b2_batch;
 
 /* Device memory of a batch; with carver->base NULL only planned. max_pages: of a sequence; reads:
@@ -67,13 +77,16 @@ void b2_batch_begin(b2_batch *batch);
  * copied into its own. */
 void b2_batch_add_prefix(b2_batch *batch, b2_request *request, int32_t first, uint32_t rows,
                          uint32_t page_tokens);
-/* Append as many of the request's pending rows as fit: those with beams before all others, those
- * with candidates behind them.
- * soft_row: row of its soft prompt in the engine's buffer. */
-void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t page_tokens);
-/* Append as many rows of the request's candidates as fit, each of which becomes logits; the prefix
- * is in pages since an earlier step. */
-void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t page_tokens);
+/* Append `rows` > 0 of the request's pending rows, for which there is room (schedule.h); of
+ * branches one of each. Those with beams come before all others, then those that choose, those of
+ * contrastive search, those with candidates. soft_row: row of its soft prompt in the engine's
+ * buffer. */
+void b2_batch_add(b2_batch *batch, b2_request *request, uint32_t soft_row, uint32_t rows,
+                  uint32_t page_tokens);
+/* Append `rows` > 0 of the request's candidates, each of which becomes logits; the prefix is in
+ * pages since an earlier step. */
+void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t rows,
+                             uint32_t page_tokens);
 /* Append what the request has to read, all of it; batch->full: it does not fit any more. Such a
  * batch is for the encoder, and nothing else is in it. */
 void b2_batch_add_reading(b2_batch *batch, const b2_request *request, uint32_t soft_row,
@@ -97,10 +110,6 @@ blip2_status b2_batch_fetch(b2_batch *batch, b2_device *device);
 
 /* ---- pieces of adding, for batch.c and batch_candidates.c */
 
-static inline bool b2_batch_is_out_of_sequences(const b2_batch *batch) {
-    return batch->packed.segments == batch->max_sequences ||
-           batch->chosen_count == batch->max_sequences;
-}
 /* The token id as row n of the batch, being row r of its sequence. */
 void b2_batch_add_id(b2_batch *batch, const b2_request *request, int32_t id, uint32_t r, uint32_t n,
                      int32_t slot);

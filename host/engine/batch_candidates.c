@@ -37,25 +37,18 @@ static void add_rows(b2_batch *batch, b2_request *request, uint32_t count, uint3
     b2_batch_add_segment(batch, request, pages, count, r + count - 1, page_tokens);
 }
 
-void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t page_tokens) {
+void b2_batch_add_candidates(b2_batch *batch, b2_request *request, uint32_t rows,
+                             uint32_t page_tokens) {
     b2_candidates *c = request->candidates;
 
-    for (uint32_t lane = 0; lane < c->lanes && c->fed.text < c->count; lane++) {
+    while (rows > 0) {
         uint32_t text = c->fed.text;
-        uint32_t pending = b2_candidate_rows(&c->list[text]) - c->fed.row;
-        uint32_t room = (uint32_t)b2_size_min(batch->max_rows - batch->packed.rows,
-                                              batch->max_sequences - batch->chosen_count);
-        uint32_t take = pending < room ? pending : room;
+        uint32_t take = (uint32_t)b2_size_min(b2_candidate_rows(&c->list[text]) - c->fed.row, rows);
 
-        batch->full = take == 0 || b2_batch_is_out_of_sequences(batch);
-        if (batch->full)
-            return;
         add_rows(batch, request, take, page_tokens);
         b2_candidates_advance(c, &c->fed, take);
-        if (c->fed.text == text) { /* the rest of it in the next step */
-            batch->full = true;
-            return;
-        }
-        c->lane = (c->lane + 1) % c->lanes;
+        if (c->fed.text != text) /* else the rest of it in the next step */
+            c->lane = (c->lane + 1) % c->lanes;
+        rows -= take;
     }
 }

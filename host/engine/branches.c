@@ -5,28 +5,51 @@
 #include "base/alloc.h"
 #include "base/size.h"
 
-blip2_status b2_branches_open(b2_branches **out, const b2_beam_options *options, uint32_t answers) {
+static blip2_status make(b2_branches **out, uint32_t most) {
     b2_branches *branches = b2_calloc(1, sizeof *branches);
+
+    *out = branches;
+    if (branches == NULL)
+        return b2_fail_memory();
+    branches->most = most;
+    branches->copy_from = b2_alloc_array(most, sizeof *branches->copy_from);
+    branches->copy_to = b2_alloc_array(most, sizeof *branches->copy_to);
+    return branches->copy_from != NULL && branches->copy_to != NULL ? BLIP2_OK : b2_fail_memory();
+}
+
+/* Hand over what was made, or close it. */
+static blip2_status end_open(b2_branches **out, b2_branches *branches, blip2_status status) {
+    if (status < 0)
+        b2_branches_close(branches);
+    else
+        *out = branches;
+    return status;
+}
+
+blip2_status b2_branches_open(b2_branches **out, const b2_beam_options *options, uint32_t answers) {
+    b2_branches *branches;
     blip2_status status;
 
     *out = NULL;
-    if (branches == NULL)
-        return b2_fail_memory();
+    if ((status = make(&branches, options->beams)) < 0)
+        return end_open(out, branches, status);
     branches->answers = answers;
     status = b2_beams_init(&branches->beams, options);
     if (status == BLIP2_OK && (answers == 0 || answers > options->beams))
         status = b2_fail(BLIP2_EINVAL, "num_return_sequences: got %u, expected 1 to num_beams = %u",
                          answers, options->beams);
-    branches->copy_from = b2_alloc_array(options->beams, sizeof *branches->copy_from);
-    branches->copy_to = b2_alloc_array(options->beams, sizeof *branches->copy_to);
-    if (status == BLIP2_OK && (branches->copy_from == NULL || branches->copy_to == NULL))
-        status = b2_fail_memory();
-    if (status < 0) {
-        b2_branches_close(branches);
-        return status;
-    }
-    *out = branches;
-    return BLIP2_OK;
+    return end_open(out, branches, status);
+}
+
+blip2_status b2_branches_open_candidates(b2_branches **out, uint32_t most) {
+    b2_branches *branches;
+    blip2_status status;
+
+    *out = NULL;
+    status = make(&branches, most);
+    if (status == BLIP2_OK)
+        branches->candidates = true;
+    return end_open(out, branches, status);
 }
 
 void b2_branches_close(b2_branches *branches) {
@@ -49,8 +72,10 @@ uint32_t b2_branches_pages(const b2_branches *branches, uint32_t shared, uint32_
                            uint32_t page_tokens) {
     uint32_t full = shared / page_tokens;
     uint64_t own = pages_for(rows, page_tokens) - full;
-    uint64_t pages = full + branches->beams.options.beams * own;
+    uint64_t pages = full + branches->most * own;
 
+    if (branches->candidates) /* a last page each */
+        pages = full + own + branches->most - 1;
     /* A prompt whose only answer is one token has no page but its own. */
     if (pages < pages_for(shared, page_tokens))
         pages = pages_for(shared, page_tokens);
@@ -59,7 +84,6 @@ uint32_t b2_branches_pages(const b2_branches *branches, uint32_t shared, uint32_
 
 blip2_status b2_branches_plan(b2_branches *branches, uint32_t shared, uint32_t rows,
                               uint32_t page_tokens) {
-    uint32_t beams = branches->beams.options.beams;
     size_t entries;
     blip2_status status =
         b2_pages_init(&branches->pool, b2_branches_pages(branches, shared, rows, page_tokens));
@@ -70,7 +94,7 @@ blip2_status b2_branches_plan(b2_branches *branches, uint32_t shared, uint32_t r
     branches->width = pages_for(rows, page_tokens);
     branches->used = pages_for(shared, page_tokens);
     branches->forked = 1;
-    if (!b2_size_mul(beams, branches->width, &entries))
+    if (!b2_size_mul(branches->most, branches->width, &entries))
         return b2_fail_memory();
     branches->table = b2_calloc(entries, sizeof *branches->table);
     branches->before = b2_calloc(entries, sizeof *branches->before);
@@ -79,17 +103,19 @@ blip2_status b2_branches_plan(b2_branches *branches, uint32_t shared, uint32_t r
     return b2_pages_take(&branches->pool, branches->table, branches->used);
 }
 
-/* Each branch has the table of its parent; whoever has no children gives its pages back. */
-static void inherit(b2_branches *branches) {
-    const b2_beams *beams = &branches->beams;
+/* Each of `count` branches has the table of its parent, the same one if parents is NULL; whoever
+ * has no children gives its pages back. */
+static void inherit(b2_branches *branches, const uint32_t *parents, uint32_t parent,
+                    uint32_t count) {
     int32_t *swap = branches->before;
 
     branches->before = branches->table;
     branches->table = swap;
-    for (uint32_t b = 0; b < beams->running; b++) {
+    for (uint32_t b = 0; b < count; b++) {
         int32_t *own = branches->table + (size_t)b * branches->width;
+        uint32_t from = parents != NULL ? parents[b] : parent;
 
-        memcpy(own, branches->before + (size_t)beams->parent[b] * branches->width,
+        memcpy(own, branches->before + (size_t)from * branches->width,
                branches->used * sizeof *own);
         for (uint32_t p = 0; p < branches->used; p++)
             b2_pages_share(&branches->pool, own[p]);
@@ -97,7 +123,7 @@ static void inherit(b2_branches *branches) {
     for (uint32_t b = 0; b < branches->forked; b++)
         b2_pages_drop(&branches->pool, branches->before + (size_t)b * branches->width,
                       branches->used);
-    branches->forked = beams->running;
+    branches->forked = count;
 }
 
 /* The branch's last page is to be its own. */
@@ -116,11 +142,11 @@ static blip2_status own_last(b2_branches *branches, int32_t *last) {
     return BLIP2_OK;
 }
 
-blip2_status b2_branches_fork(b2_branches *branches, uint32_t rows) {
+/* The branches as they have inherited: room for one more row. */
+static blip2_status make_room(b2_branches *branches, uint32_t rows) {
     bool full = rows % branches->page_tokens == 0;
     blip2_status status = BLIP2_OK;
 
-    inherit(branches);
     branches->copy_count = 0;
     for (uint32_t b = 0; b < branches->forked && status == BLIP2_OK; b++) {
         int32_t *own = branches->table + (size_t)b * branches->width;
@@ -130,4 +156,15 @@ blip2_status b2_branches_fork(b2_branches *branches, uint32_t rows) {
     }
     branches->used += full;
     return status;
+}
+
+blip2_status b2_branches_fork(b2_branches *branches, uint32_t rows) {
+    inherit(branches, branches->beams.parent, 0, branches->beams.running);
+    return make_room(branches, rows);
+}
+
+blip2_status b2_branches_fork_one(b2_branches *branches, uint32_t rows, uint32_t parent,
+                                  uint32_t count) {
+    inherit(branches, NULL, parent, count);
+    return make_room(branches, rows);
 }

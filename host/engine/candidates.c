@@ -120,6 +120,19 @@ blip2_status b2_candidates_take(b2_candidates *candidates, b2_device *device, b2
     return status;
 }
 
+uint32_t b2_candidates_pending(const b2_candidates *candidates) {
+    b2_candidate_row at = candidates->fed;
+    uint32_t rows = 0;
+
+    for (uint32_t lane = 0; lane < candidates->lanes && at.text < candidates->count; lane++) {
+        uint32_t left = b2_candidate_rows(&candidates->list[at.text]) - at.row;
+
+        rows += left;
+        b2_candidates_advance(candidates, &at, left);
+    }
+    return rows;
+}
+
 bool b2_candidates_are_done(const b2_candidates *candidates) {
     return candidates->begun && candidates->taken.text == candidates->count;
 }

@@ -52,6 +52,8 @@ uint32_t b2_candidates_plan(b2_candidates *candidates, uint32_t prefix, uint32_t
 blip2_status b2_candidates_take(b2_candidates *candidates, b2_device *device, b2_mat row);
 bool b2_candidates_are_done(const b2_candidates *candidates);
 
+/* Rows of the texts that can be fed beside each other, one in each lane, in one step. */
+uint32_t b2_candidates_pending(const b2_candidates *candidates);
 /* Go on by `rows` rows of the text; behind its last one to the next text that has any. */
 void b2_candidates_advance(const b2_candidates *candidates, b2_candidate_row *at, uint32_t rows);
 /* Rows that a text has. */

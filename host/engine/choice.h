@@ -9,6 +9,7 @@
 #include "decode/process.h"
 #include "decode/sampling.h"
 #include "device.h"
+#include "engine/beam_logprobs.h"
 
 typedef struct b2_choice {
     bool sample; /* draw; else take the best */
@@ -21,13 +22,15 @@ typedef struct b2_choice {
     float *row, *scores;    /* [V] logits, and what processors make of them */
     b2_drawable *drawables; /* [V], of beams [nb, V] */
     uint32_t logprobs;      /* of so many of the best tokens of a step; 0: none are kept */
-    blip2_logprob *logprob; /* [max_new_tokens, 1 + logprobs], the chosen token first */
+    blip2_logprob *logprob; /* [max_new_tokens, 1 + logprobs], the chosen token first; of beams: */
+    b2_beam_logprobs beam_logprobs;
 } b2_choice;
 
-/* bans: more than stop ids may be banned. beams: 0 for none. max_new_tokens: steps, for which
+/* whole_rows: more than stop ids may be banned, or the host needs the scores for another reason.
+ * beams: 0 for none. max_new_tokens: steps, for which
  * log-probabilities are kept. *choice holds sample, warpers, seed and logprobs. EINVAL for one out
  * of range. */
-blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool bans, uint32_t beams,
+blip2_status b2_choice_init(b2_choice *choice, uint32_t vocab, bool whole_rows, uint32_t beams,
                             uint32_t max_new_tokens);
 void b2_choice_free(b2_choice *choice);
 
@@ -36,17 +39,24 @@ void b2_choice_free(b2_choice *choice);
 blip2_status b2_choice_make(b2_choice *choice, b2_device *device, b2_mat row,
                             const b2_processors *processors, uint32_t step, int32_t *token);
 
+/* The two steps of it, where another chooses (contrastive.h): choice->scores [vocab] from the row;
+ * the log-probabilities of what was chosen by them. */
+blip2_status b2_choice_look(b2_choice *choice, b2_device *device, b2_mat row,
+                            const b2_processors *processors);
+void b2_choice_keep(b2_choice *choice, uint32_t step, int32_t token);
+
 /* Beams are drawn in a round: begin, add every running one, then draw. */
 typedef struct b2_beam_draw {
     b2_choice *choice;
     b2_beam_rule rule;
+    uint32_t step;  /* its number */
     uint32_t count; /* of choice->drawables */
 } b2_beam_draw;
 /* sum: of the beam's log-probabilities. copies: count it so often. */
 blip2_status b2_beam_draw_add(b2_beam_draw *draw, b2_device *device, b2_mat row,
                               const b2_processors *processors, uint32_t beam, float sum,
                               uint32_t copies);
-/* `wanted` continuations in the step of that number; how many there are. */
-uint32_t b2_beam_draw_end(b2_beam_draw *draw, uint32_t wanted, uint32_t step, b2_continuation *out);
+/* `wanted` continuations; how many there are. */
+uint32_t b2_beam_draw_end(b2_beam_draw *draw, uint32_t wanted, b2_continuation *out);
 
 #endif

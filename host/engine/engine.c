@@ -32,6 +32,13 @@ static uint32_t most_tokens(const blip2_model *model) {
                                                 : qformer->queries + qformer->positions;
 }
 
+/* What is usual, and room for the further frames of a video. */
+static uint32_t default_tokens(uint32_t queries, uint32_t frames, uint32_t positions) {
+    uint64_t tokens = DEFAULT_TOKENS + (uint64_t)queries * (frames > 0 ? frames - 1 : 0);
+
+    return tokens < positions ? (uint32_t)tokens : positions;
+}
+
 static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *model,
                                 const blip2_engine_options *options) {
     const b2_qformer_config *qformer = &model->config.qformer;
@@ -39,8 +46,9 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     uint32_t least = qformer->queries + 1; /* a start token; a new one is not fed */
     uint32_t requests = options->max_requests != 0 ? options->max_requests : DEFAULT_REQUESTS;
     uint32_t images = options->max_images != 0 ? options->max_images : DEFAULT_IMAGES;
-    uint32_t tokens = options->max_tokens != 0 ? options->max_tokens
-                                               : (uint32_t)b2_size_min(DEFAULT_TOKENS, positions);
+    uint32_t tokens = options->max_tokens != 0
+                          ? options->max_tokens
+                          : default_tokens(qformer->queries, options->max_frames, positions);
 
     if (requests > MOST_REQUESTS)
         return b2_fail(BLIP2_EINVAL, "max_requests: got %u, expected at most %d", requests,
@@ -61,6 +69,7 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
     limits->score_rows = (uint32_t)b2_size_max(b2_size_min((size_t)requests * pair, SCORE_ROWS),
                                                (size_t)qformer->queries + qformer->positions);
     limits->page_tokens = PAGE_TOKENS;
+    limits->encode_interval = options->decode_steps != 0 ? options->decode_steps : 1;
     limits->max_waiting = options->max_waiting != 0 ? options->max_waiting : DEFAULT_WAITING;
     return BLIP2_OK;
 }
@@ -182,16 +191,18 @@ static blip2_status allocate(blip2_engine *engine) {
         engine->images.where.query_pages = plan->limits.query_pages;
     }
     engine->running = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
-    if (engine->running == NULL)
+    engine->turns = b2_calloc(plan->limits.max_requests, sizeof(b2_request *));
+    if (engine->running == NULL || engine->turns == NULL)
         return b2_fail_memory();
     if ((status = b2_images_init(&engine->images, plan->limits.max_images)) < 0 ||
         (status = b2_instruct_init(&engine->instruct)) < 0 ||
         (status = b2_score_init(&engine->score, engine->model)) < 0 ||
         (status = b2_encode_prepare(engine->model, &engine->encode)) < 0 || plan->kv_bytes == 0)
         return status;
-    if ((status = b2_batch_init(&engine->batch)) < 0)
+    if ((status = b2_batch_init(&engine->batch)) < 0 ||
+        (status = b2_pages_init(&engine->pages, plan->limits.page_count)) < 0)
         return status;
-    return b2_pages_init(&engine->pages, plan->limits.page_count);
+    return b2_prefix_init(&engine->prefix, &engine->pages);
 }
 
 blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
@@ -231,10 +242,12 @@ void b2_engine_free(blip2_engine *engine) {
 
     b2_scheduler_free(engine->scheduler);
     b2_graphs_free(&engine->graphs);
+    b2_prefix_free(&engine->prefix);
     b2_pages_free(&engine->pages);
     b2_batch_free(&engine->batch);
     b2_encode_free(&engine->encode);
     b2_free(engine->running);
+    b2_free(engine->turns);
     b2_images_free(&engine->images);
     b2_instruct_free(&engine->instruct);
     b2_score_space_free(&engine->score);

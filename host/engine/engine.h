@@ -1,12 +1,13 @@
 /* The engine: requests in, texts and scores out. There is one loop in this library, b2_engine_step:
  * it advances every running request by what it needs next, packed into common batches.
  *
- *   step:  admit queued requests while places and pages last
+ *   step:  admit queued requests while places and pages last (queue.h)
  *          encode up to max_images pictures           (model/encode.h)
  *          score pictures, texts and pairs            (score.h)
  *          read prompts, where the Q-Former does      (instruct.h)
  *          read texts, where there is an encoder
- *          pack all pending rows, up to step_rows     (batch.h)
+ *          pages for the next rows; some requests are put back for them (holding.h)
+ *          pack pending rows, up to step_rows         (schedule.h, batch.h)
  *          run what writes text, choose tokens        (graphs.h)
  *          hand them to their requests
  *
@@ -20,6 +21,7 @@
 #include "engine/images.h"
 #include "engine/instruct.h"
 #include "engine/pages.h"
+#include "engine/prefix.h"
 #include "engine/request.h"
 #include "engine/times.h"
 
@@ -34,7 +36,9 @@ typedef struct b2_engine_limits {
     uint32_t page_tokens;
     uint32_t page_count;  /* of requests */
     uint32_t query_pages; /* of each picture; 0 unless the Q-Former writes text */
-    size_t max_waiting;   /* requests of jobs that wait for a running place */
+    /* While anything is written: steps that write, from one encoding of pictures to the next. */
+    uint32_t encode_interval;
+    size_t max_waiting; /* requests of jobs that wait for a running place */
 } b2_engine_limits;
 
 /* How much device memory an engine takes. */
@@ -61,11 +65,21 @@ struct blip2_engine {
     uint32_t next_score; /* running place whose SCORE request is looked at first */
     b2_batch batch;
     b2_pages pages;
+    b2_prefix prefix;     /* of those pages */
+    bool prefix_off;      /* nothing is shared: a test wants it */
     b2_graphs graphs;     /* of decode steps */
     b2_request **running; /* [max_requests]; NULL: a free place */
-    uint32_t sequences;   /* of those */
-    uint64_t query_hits;  /* texts that went on from queries run before */
-    b2_request *queue, *queue_end;
+    b2_request **turns;   /* [max_requests] the same, in the order of their turns */
+    uint32_t turn_count;
+    uint32_t sequences;      /* of those */
+    uint32_t since_encoding; /* steps that wrote something, since pictures were encoded last */
+    uint64_t query_hits;     /* texts that went on from queries run before */
+    uint64_t put_backs;      /* of requests into the queue, for want of pages */
+    uint64_t prefix_hits;    /* requests, whenever they came in, that found a part of theirs */
+    uint64_t prefix_rows;    /* rows that were not fed, since they stood already */
+    uint64_t soft_prefills;  /* soft prompts that were fed, or read by an encoder */
+    uint64_t submitted;      /* requests so far */
+    b2_request *queue, *queue_end; /* in the order of their turns */
     b2_scheduler *scheduler;
     b2_times times;
     uint64_t steps, rows_fed; /* rows of what writes text, prompts and tokens */

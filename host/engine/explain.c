@@ -272,7 +272,8 @@ static blip2_status explain(job *j) {
 
     if (status < 0)
         return status;
-    j->out->rows = j->out->cols = model->config.vit.image / model->config.vit.patch;
+    j->out->rows = b2_vit_rows(&model->config.vit);
+    j->out->cols = b2_vit_cols(&model->config.vit);
     if ((status = watch(j)) < 0 || (status = mean_map(j)) < 0)
         return status;
     if (j->options.map == BLIP2_MAP_CONTRAST) {

@@ -71,12 +71,14 @@ static char *stripped(const b2_text_buffer *text) {
     return b2_strndup(start, (size_t)(end - start));
 }
 
-static blip2_status keep_logprobs(output *out, const b2_request *request, size_t columns) {
+/* Of text i. */
+static blip2_status keep_logprobs(output *out, const b2_request *request, uint32_t i,
+                                  size_t columns) {
     size_t count = out->count * columns; /* no more than the request has */
 
     if ((out->logprob = b2_alloc_array(count, sizeof *out->logprob)) == NULL)
         return b2_fail_memory();
-    memcpy(out->logprob, request->choice.logprob, count * sizeof *out->logprob);
+    b2_request_logprobs(request, i, out->logprob);
     return BLIP2_OK;
 }
 
@@ -101,7 +103,7 @@ static blip2_status keep(output *out, const b2_request *request, uint32_t i, siz
     memcpy(out->tokens, answer.tokens, answer.count * sizeof *out->tokens);
     out->count = answer.count;
     out->score = (float)answer.score;
-    return columns > 0 ? keep_logprobs(out, request, columns) : BLIP2_OK;
+    return columns > 0 ? keep_logprobs(out, request, i, columns) : BLIP2_OK;
 }
 
 /* On the engine's thread. */

@@ -2,13 +2,13 @@
 
 enum { DEFAULT_NEW_TOKENS = 30, MOST_DRAWN = 1024 };
 
-/* Options of sampling mean nothing without it. */
+/* Options of sampling mean nothing without it; contrastive search has one of them. */
 static blip2_status check_unused(const blip2_generate_options *options) {
     const struct {
         const char *name;
         bool set;
     } those[] = {{"temperature", options->temperature != 0.0f},
-                 {"top_k", options->top_k != 0},
+                 {"top_k", options->top_k != 0 && options->penalty_alpha == 0.0f},
                  {"top_p", options->top_p != 0.0f},
                  {"min_p", options->min_p != 0.0f},
                  {"typical_p", options->typical_p != 0.0f},
@@ -17,6 +17,24 @@ static blip2_status check_unused(const blip2_generate_options *options) {
     for (size_t i = 0; i < sizeof those / sizeof *those && !options->do_sample; i++)
         if (those[i].set)
             return b2_fail(BLIP2_EINVAL, "%s: means nothing without do_sample", those[i].name);
+    return BLIP2_OK;
+}
+
+static blip2_status check_contrastive(const blip2_generate_options *options) {
+    if (options->penalty_alpha == 0.0f)
+        return BLIP2_OK;
+    if (!(options->penalty_alpha > 0.0f && options->penalty_alpha <= 1.0f))
+        return b2_fail(BLIP2_EINVAL, "penalty_alpha: got %g, expected 0 to 1",
+                       (double)options->penalty_alpha);
+    if (options->do_sample)
+        return b2_fail(BLIP2_EINVAL, "penalty_alpha: not with do_sample, which draws tokens");
+    if (options->num_beams > 1)
+        return b2_fail(BLIP2_EINVAL, "penalty_alpha: not with beams, expected num_beams 1");
+    if (options->num_return_sequences > 1)
+        return b2_fail(BLIP2_EINVAL,
+                       "penalty_alpha: gives one text, expected num_return_sequences 1");
+    if (options->top_k == 0)
+        return b2_fail(BLIP2_EINVAL, "penalty_alpha: needs top_k, of 2 to 64 candidates");
     return BLIP2_OK;
 }
 
@@ -54,6 +72,15 @@ blip2_status b2_generate_rule(b2_beam_rule *out, blip2_compat compat, const blip
     return b2_fail(BLIP2_EINVAL, "compat: %d is none of AUTO, HF, LAVIS", (int)compat);
 }
 
+/* 0: not cut. */
+static uint32_t most_prompt_tokens(const blip2_generate_options *options, const blip2_model *model,
+                                   b2_beam_rule rule) {
+    if (options->max_prompt_tokens != 0)
+        return options->max_prompt_tokens;
+    return rule == B2_BEAM_LAVIS && model->config.language == B2_LANGUAGE_OPT ? model->config.prompt
+                                                                              : 0;
+}
+
 static float or_else(float value, float otherwise) {
     return value != 0.0f ? value : otherwise;
 }
@@ -64,9 +91,11 @@ blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_o
     blip2_status status;
 
     *out = (b2_generate_plan){0};
-    if ((status = check_unused(options)) < 0 || (status = plan_answers(out, options)) < 0 ||
+    if ((status = check_contrastive(options)) < 0 || (status = check_unused(options)) < 0 ||
+        (status = plan_answers(out, options)) < 0 ||
         (status = b2_generate_rule(&request->rule, options->compat, model)) < 0)
         return status;
+    request->max_prompt_tokens = most_prompt_tokens(options, model, request->rule);
     request->min_new_tokens = options->min_new_tokens;
     request->max_new_tokens =
         options->max_new_tokens != 0 ? options->max_new_tokens : DEFAULT_NEW_TOKENS;
@@ -82,6 +111,8 @@ blip2_status b2_generate_plan_make(b2_generate_plan *out, const blip2_generate_o
                                     .typical_p = or_else(options->typical_p, 1.0f)};
     request->no_repeat_ngram = options->no_repeat_ngram_size;
     request->logprobs = options->logprobs;
+    request->penalty_alpha = options->top_k > 1 ? options->penalty_alpha : 0.0f;
+    request->candidates = options->top_k;
     request->bad_words = options->bad_words;
     request->bad_word_count = options->bad_word_count;
     request->stop_strings = options->stop_strings;

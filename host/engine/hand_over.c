@@ -25,29 +25,65 @@ static blip2_status hand_over_beams(blip2_engine *engine) {
     return BLIP2_OK;
 }
 
-/* Tokens that are given: how likely each row makes the one behind it. */
+/* Row i of tokens that are given: how likely it makes the one behind it. */
+static blip2_status hand_over_given(blip2_engine *engine, uint32_t i) {
+    b2_batch *batch = &engine->batch;
+    b2_request *request = batch->chosen[i];
+    blip2_status status = b2_candidates_take(request->candidates, engine->model->device,
+                                             b2_mat_rows(batch->logits, i, 1));
+
+    if (status == BLIP2_OK && b2_candidates_are_done(request->candidates))
+        b2_queue_retire(engine, request);
+    return status;
+}
+
+/* Rows i .. i + rows - 1 of contrastive search: the prompt's last one, or those of candidates. */
+static blip2_status hand_over_contrast(blip2_engine *engine, uint32_t i, uint32_t rows) {
+    b2_batch *batch = &engine->batch;
+    b2_request *request = batch->chosen[i];
+    blip2_status status;
+
+    engine->chosen += request->contrastive->count > 0;
+    status = b2_request_contrast(request, b2_mat_rows(batch->logits, i, rows));
+    if (status == BLIP2_OK && request->phase == B2_PHASE_DONE)
+        b2_queue_retire(engine, request);
+    return status;
+}
+
 static blip2_status hand_over_scored(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
+    uint32_t i = batch->chosen_count - batch->scored_count, rows;
+    blip2_status status = BLIP2_OK;
 
-    for (uint32_t i = batch->chosen_count - batch->scored_count; i < batch->chosen_count; i++) {
-        b2_request *request = batch->chosen[i];
-        blip2_status status = b2_candidates_take(request->candidates, engine->model->device,
-                                                 b2_mat_rows(batch->logits, i, 1));
+    for (; i < batch->chosen_count && status == BLIP2_OK; i += rows) {
+        const b2_contrastive *search = batch->chosen[i]->contrastive;
 
-        if (status < 0)
-            return status;
-        if (b2_candidates_are_done(request->candidates))
-            b2_queue_retire(engine, request);
+        rows = search != NULL && search->count > 0 ? search->count : 1;
+        status = search != NULL ? hand_over_contrast(engine, i, rows) : hand_over_given(engine, i);
     }
-    return BLIP2_OK;
+    return status;
+}
+
+/* Hidden rows go to their requests before logits do. */
+static blip2_status hand_over_hidden(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+    blip2_status status = BLIP2_OK;
+
+    for (uint32_t i = 0; i < batch->hidden_count && status == BLIP2_OK; i++) {
+        const b2_hidden_rows *rows = &batch->hidden[i];
+
+        status = b2_contrastive_take(rows->request->contrastive, engine->model->device,
+                                     b2_mat_rows(batch->hidden_mat, rows->first, rows->count));
+    }
+    return status;
 }
 
 /* Hand the chosen tokens to their requests. */
 blip2_status b2_hand_over(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
-    blip2_status status = hand_over_beams(engine);
+    blip2_status status = hand_over_hidden(engine);
 
-    if (status < 0)
+    if (status < 0 || (status = hand_over_beams(engine)) < 0)
         return status;
     for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++) {
         b2_request *request = batch->chosen[i];

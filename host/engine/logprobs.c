@@ -14,10 +14,16 @@ void b2_row_look_at(b2_row_look *look, const float *row, uint32_t vocab, uint32_
             b2_best_insert(look->best, look->ids, &look->top, wanted, row[i], (int32_t)i);
 }
 
-void b2_row_look_put(const b2_row_look *look, int32_t token, blip2_logprob *out) {
-    out[0] = (blip2_logprob){token, look->row[token] - look->most - look->log_sum};
+const blip2_logprob b2_no_logprob = {-1, -INFINITY};
+
+void b2_row_look_put_best(const b2_row_look *look, blip2_logprob *out) {
     for (uint32_t i = 0; i < look->wanted; i++)
-        out[1 + i] = i < look->top
-                         ? (blip2_logprob){look->ids[i], look->best[i] - look->most - look->log_sum}
-                         : (blip2_logprob){-1, -INFINITY};
+        out[i] = i < look->top
+                     ? (blip2_logprob){look->ids[i], look->best[i] - look->most - look->log_sum}
+                     : b2_no_logprob;
+}
+
+void b2_row_look_put(const b2_row_look *look, int32_t token, blip2_logprob *out) {
+    out[0] = (blip2_logprob){token, b2_row_look_log_prob(look, token)};
+    b2_row_look_put_best(look, out + 1);
 }

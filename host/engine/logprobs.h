@@ -15,7 +15,14 @@ typedef struct b2_row_look {
 
 /* wanted: at most B2_TOP_MOST and V. */
 void b2_row_look_at(b2_row_look *look, const float *row, uint32_t vocab, uint32_t wanted);
-/* out [1 + wanted]: the token, then the best; {-1, -inf} where there are less. */
+static inline float b2_row_look_log_prob(const b2_row_look *look, int32_t token) {
+    return look->row[token] - look->most - look->log_sum;
+}
+/* Where there are no more. */
+extern const blip2_logprob b2_no_logprob;
+/* out [wanted]: the best, then b2_no_logprob. */
+void b2_row_look_put_best(const b2_row_look *look, blip2_logprob *out);
+/* out [1 + wanted]: the token, then the best. */
 void b2_row_look_put(const b2_row_look *look, int32_t token, blip2_logprob *out);
 
 #endif

@@ -38,9 +38,35 @@ blip2_status blip2_question_defaults(const blip2_model *model, blip2_generate_op
     known.length_penalty = config->language == B2_LANGUAGE_T5 ? &t5_penalty : &opt_penalty;
     known.repetition_penalty = config->instructed ? instructed_penalty : 1.0f;
     known.compat = BLIP2_COMPAT_LAVIS;
+    known.max_prompt_tokens = UINT32_MAX; /* LAVIS would cut OPT's question, and "Answer:" */
     memcpy(options, &known, b2_size_min(known.size, sizeof known));
     *prompt = config->instructed ? "{}" : "Question: {} Answer:";
     return BLIP2_OK;
+}
+
+blip2_status blip2_question_prompt(char **out, const blip2_question *question) {
+    const char *prompt = question != NULL ? question->prompt : NULL;
+    b2_text_buffer text = {0};
+
+    if (out != NULL)
+        *out = NULL;
+    if (out == NULL || question == NULL)
+        return b2_fail(BLIP2_EINVAL, "blip2_question_prompt: %s is NULL",
+                       out == NULL ? "out" : "question");
+    if (prompt == NULL || *prompt == '\0')
+        prompt = question->question != NULL ? "{}" : "";
+    if (question->caption != NULL)
+        b2_text_appendf(&text, "This image has the caption \"%s\". ", question->caption);
+    if (question->history != NULL)
+        b2_text_appendf(&text, "dialog history: %s\n", question->history);
+    if (question->context != NULL)
+        b2_text_appendf(&text, "context: %s. ", question->context);
+    if (question->question != NULL)
+        b2_text_append_filled(&text, prompt, question->question);
+    else
+        b2_text_appendf(&text, "%s", prompt);
+    *out = b2_text_take(&text);
+    return *out != NULL ? BLIP2_OK : b2_fail_memory();
 }
 
 /* What is left of `most` when `taken` of it are. */
@@ -58,12 +84,12 @@ static blip2_status count(size_t *out, const b2_tokenizer *tokenizer, const char
     return status;
 }
 
-blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
+blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt, size_t frames,
                                  const blip2_generate_options *options, int64_t *room) {
     const blip2_model *model;
     blip2_generate_options known;
     b2_generate_plan plan;
-    size_t tokens;
+    size_t tokens, soft;
     blip2_status status;
 
     if (engine == NULL || room == NULL)
@@ -79,9 +105,12 @@ blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
         (status = b2_generate_plan_make(&plan, &known, model)) < 0 ||
         (status = count(&tokens, model->tokenizer, prompt)) < 0)
         return status;
-    /* all but the answer's last token */
-    *room = left((size_t)engine->plan.limits.max_tokens + 1,
-                 model->config.qformer.queries + tokens + plan.request.max_new_tokens);
+    if (plan.request.max_prompt_tokens != 0)
+        tokens = b2_size_min(tokens, plan.request.max_prompt_tokens);
+    soft = model->config.qformer.queries * b2_size_max(b2_size_min(frames, INT32_MAX), 1);
+    /* all but the answer's last token, unless it is fed as well */
+    *room = left((size_t)engine->plan.limits.max_tokens + (plan.request.penalty_alpha == 0.0f),
+                 soft + tokens + plan.request.max_new_tokens);
     if (model->instructions == NULL || plan.request.rule == B2_BEAM_LAVIS)
         return BLIP2_OK;
     if ((status = count(&tokens, model->instructions, prompt)) < 0)

@@ -1,39 +1,66 @@
 #include "engine/queue.h"
 
 #include "base/alloc.h"
+#include "engine/holding.h"
+
+/* Where its turn is: behind all others, as a rule. */
+static void insert(blip2_engine *engine, b2_request *request) {
+    b2_request *before = engine->queue_end;
+
+    if (before != NULL && b2_request_precedes(request, before)) {
+        before = NULL;
+        for (b2_request *r = engine->queue; b2_request_precedes(r, request); r = r->next)
+            before = r;
+    }
+    request->next = before != NULL ? before->next : engine->queue;
+    *(before != NULL ? &before->next : &engine->queue) = request;
+    if (request->next == NULL)
+        engine->queue_end = request;
+}
 
 void b2_engine_enqueue(blip2_engine *engine, b2_request *request) {
-    request->next = NULL;
-    if (engine->queue == NULL)
-        engine->queue = request;
-    else
-        engine->queue_end->next = request;
-    engine->queue_end = request;
+    request->order = engine->submitted++;
+    insert(engine, request);
 }
 
 static uint32_t sequences_of(const b2_request *request) {
-    return request->branches != NULL ? request->branches->beams.options.beams : 1;
+    return request->branches != NULL ? request->branches->most : 1;
 }
 
-/* The same for all of its beams. */
+/* Candidates of a step are as many sequences; beams always fit. */
+static blip2_status check_sequences(const blip2_engine *engine, const b2_request *request) {
+    uint32_t most = engine->plan.limits.max_sequences, vocab = engine->model->writer.vocab;
+
+    if (sequences_of(request) > most)
+        return b2_fail(BLIP2_EINVAL,
+                       "top_k: got %u candidates, the engine has room for %u sequences: raise its "
+                       "max_requests",
+                       sequences_of(request), most);
+    if (b2_request_has_beams(request) && b2_beams_wanted(&request->branches->beams) > vocab)
+        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
+                       sequences_of(request), vocab);
+    return BLIP2_OK;
+}
+
+/* The same for all of its beams, or candidates. */
 static blip2_status plan_branches(const blip2_engine *engine, b2_request *request) {
     const b2_engine_limits *limits = &engine->plan.limits;
     uint32_t shared = request->soft_count + request->prompt_count;
-    uint32_t rows = b2_request_rows(request), vocab = engine->model->writer.vocab;
-    uint32_t wanted = b2_beams_wanted(&request->branches->beams);
+    uint32_t rows = b2_request_rows(request);
+    bool beams = b2_request_has_beams(request);
+    blip2_status status = check_sequences(engine, request);
 
-    if (wanted > vocab)
-        return b2_fail(BLIP2_EINVAL, "num_beams: got %u, too many for %u words",
-                       sequences_of(request), vocab);
+    if (status < 0)
+        return status;
     request->page_count = b2_branches_pages(request->branches, shared, rows, limits->page_tokens);
     if (request->page_count == 0 ||
         request->page_count + request->reading.page_count > limits->page_count)
-        return b2_fail(
-            BLIP2_EINVAL,
-            "num_beams: %u beams of %u tokens may take %u pages, the engine has %u: raise "
-            "its max_requests or max_tokens",
-            sequences_of(request), rows, request->page_count + request->reading.page_count,
-            limits->page_count);
+        return b2_fail(BLIP2_EINVAL,
+                       "%s: %u %s of %u tokens may take %u pages, the engine has %u: raise "
+                       "its max_requests or max_tokens",
+                       beams ? "num_beams" : "top_k", sequences_of(request),
+                       beams ? "beams" : "candidates", rows,
+                       request->page_count + request->reading.page_count, limits->page_count);
     return b2_branches_plan(request->branches, shared, rows, limits->page_tokens);
 }
 
@@ -48,11 +75,12 @@ static blip2_status check_rows(const blip2_engine *engine, const b2_request *req
         read <= limits->max_tokens - (b2_request_rows(request) - start))
         return BLIP2_OK;
     return b2_fail(BLIP2_EINVAL,
-                   "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all but "
-                   "the last one count)",
+                   "%u image, %u prompt and %u new tokens, the engine's max_tokens is %u (all%s "
+                   "count)",
                    request->soft_count + reading->soft_count,
                    start ? reading->id_count : request->prompt_count,
-                   request->decoding.options.max_new_tokens, limits->max_tokens);
+                   request->decoding.options.max_new_tokens, limits->max_tokens,
+                   request->contrastive == NULL ? " but the last one" : "");
 }
 
 /* Room in pages for everything that it may ever have. */
@@ -79,7 +107,7 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
             limits->max_sequences);
     request->page_count += request->reading.page_count;
     request->pages = b2_alloc_array(request->page_count, sizeof *request->pages);
-    return request->pages != NULL ? BLIP2_OK : b2_fail_memory();
+    return request->pages != NULL ? b2_holding_plan(engine, request) : b2_fail_memory();
 }
 
 blip2_status b2_engine_plan_request(const blip2_engine *engine, b2_request *request) {
@@ -94,6 +122,35 @@ blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request) {
     return status;
 }
 
+/* ---- running places ----------------------------------------------------------------------- */
+
+static void take_place(blip2_engine *engine, b2_request *request, uint32_t place) {
+    uint32_t i = engine->turn_count++;
+
+    request->place = place;
+    engine->running[place] = request;
+    engine->sequences += sequences_of(request);
+    for (; i > 0 && b2_request_precedes(request, engine->turns[i - 1]); i--)
+        engine->turns[i] = engine->turns[i - 1];
+    engine->turns[i] = request;
+}
+
+/* Give back everything that it holds. */
+static void leave_place(blip2_engine *engine, b2_request *request) {
+    uint32_t i = 0;
+
+    engine->running[request->place] = NULL;
+    engine->sequences -= sequences_of(request);
+    while (engine->turns[i] != request)
+        i++;
+    for (engine->turn_count--; i < engine->turn_count; i++)
+        engine->turns[i] = engine->turns[i + 1];
+    if (request->pinned)
+        b2_images_release(&engine->images, request->image_place);
+    request->pinned = false;
+    b2_holding_release(engine, request);
+}
+
 /* It is out of the engine. */
 static void end(blip2_engine *engine, b2_request *request) {
     engine->ended++;
@@ -105,12 +162,16 @@ static void end(blip2_engine *engine, b2_request *request) {
 }
 
 void b2_queue_retire(blip2_engine *engine, b2_request *request) {
-    engine->running[request->place] = NULL;
-    engine->sequences -= sequences_of(request);
-    if (request->image != NULL)
-        b2_images_release(&engine->images, request->image_place);
-    b2_pages_drop(&engine->pages, request->pages, request->page_count);
+    leave_place(engine, request);
     end(engine, request);
+}
+
+void b2_queue_put_back(blip2_engine *engine, b2_request *request) {
+    leave_place(engine, request);
+    request->fed = request->frame = 0;
+    request->phase = B2_PHASE_QUEUED;
+    engine->put_backs++;
+    insert(engine, request);
 }
 
 static bool free_place(const blip2_engine *engine, uint32_t *place) {
@@ -147,26 +208,50 @@ blip2_status b2_queue_instructed(blip2_engine *engine, b2_request *request) {
     return BLIP2_OK;
 }
 
+/* Its picture's place, unless all that is made of it stands already. False: every place is pinned.
+ */
+static bool take_image(blip2_engine *engine, b2_request *request) {
+    if (request->image == NULL) {
+        request->phase = b2_after_encoding(request);
+        return true;
+    }
+    if (b2_holding_covers_picture(engine, request)) {
+        request->phase = B2_PHASE_FEED;
+        engine->images.hits++;
+        return true;
+    }
+    request->phase = B2_PHASE_ENCODE;
+    request->pinned =
+        b2_images_acquire(&engine->images, b2_request_picture(request), &request->image_place);
+    if (request->pinned && request->kind == B2_REQUEST_SCORE && request->score.wants_features)
+        b2_images_renew(&engine->images, request->image_place);
+    return request->pinned;
+}
+
+/* Pages and a picture's place; false, taking nothing, if either is not to be had now. */
+static bool take_memory(blip2_engine *engine, b2_request *request) {
+    if (request->kind == B2_REQUEST_GENERATE && !b2_holding_take(engine, request))
+        return false;
+    if (take_image(engine, request))
+        return true;
+    request->phase = B2_PHASE_QUEUED;
+    b2_holding_release(engine, request);
+    return false;
+}
+
 void b2_queue_admit(blip2_engine *engine) {
     uint32_t place;
 
     while (engine->queue != NULL && free_place(engine, &place) &&
-           engine->queue->page_count <= engine->pages.free_count &&
-           sequences_of(engine->queue) <= engine->plan.limits.max_sequences - engine->sequences) {
+           sequences_of(engine->queue) <= engine->plan.limits.max_sequences - engine->sequences &&
+           take_memory(engine, engine->queue)) {
         b2_request *request = engine->queue;
 
-        if (request->image != NULL &&
-            !b2_images_acquire(&engine->images, b2_request_picture(request), &request->image_place))
-            return;
-        if (request->kind == B2_REQUEST_SCORE && request->score.wants_features)
-            b2_images_renew(&engine->images, request->image_place);
-        (void)b2_pages_take(&engine->pages, request->pages, request->page_count);
         engine->queue = request->next;
+        if (engine->queue == NULL)
+            engine->queue_end = NULL;
         request->next = NULL;
-        request->place = place;
-        request->phase = request->image != NULL ? B2_PHASE_ENCODE : b2_after_encoding(request);
-        engine->running[place] = request;
-        engine->sequences += sequences_of(request);
+        take_place(engine, request, place);
     }
 }
 
@@ -179,10 +264,13 @@ void b2_queue_end_all(blip2_engine *engine, blip2_status status) {
         request->status = status;
         b2_queue_retire(engine, request);
     }
+    b2_prefix_drop(&engine->prefix);
     while (engine->queue != NULL) {
         b2_request *request = engine->queue;
 
         engine->queue = request->next;
+        if (engine->queue == NULL)
+            engine->queue_end = NULL;
         request->status = status;
         end(engine, request);
     }

@@ -30,6 +30,14 @@ static blip2_status check_prompt(const blip2_model *model, const b2_tokens *toke
     return BLIP2_OK;
 }
 
+void b2_request_cut_prompt(const blip2_model *model, b2_tokens *tokens, uint32_t most) {
+    if (most == 0 || tokens->count <= most)
+        return;
+    if (model->writer.reads)
+        tokens->ids[most - 1] = tokens->ids[tokens->count - 1];
+    tokens->count = most;
+}
+
 /* What is left are the first token, [CLS], and the last limit - 1. */
 static void cut_left(b2_tokens *tokens, size_t limit) {
     if (tokens->count <= limit)
@@ -121,6 +129,8 @@ static blip2_status init_branches(b2_request *request, const b2_request_options 
                                    .ends = options->stop_string_count > 0 ? ends_beam : NULL,
                                    .context = request};
 
+    if (options->penalty_alpha != 0.0f)
+        return b2_request_open_contrastive(request, options->penalty_alpha, options->candidates);
     if (options->beams == 0)
         return BLIP2_OK;
     if (options->rule == B2_BEAM_LAVIS && options->stop_string_count > 0)
@@ -168,28 +178,29 @@ static blip2_status init_choice(b2_request *request, const b2_request_options *o
                           .logprobs = options->logprobs};
     choice->warpers.least = options->beams > 0 ? request->model->config.stop_count + 1 : 1;
     return b2_choice_init(choice, request->model->writer.vocab,
-                          b2_decoding_has_bans(&request->decoding), options->beams,
-                          options->max_new_tokens);
+                          b2_decoding_has_bans(&request->decoding) ||
+                              options->penalty_alpha != 0.0f,
+                          options->beams, options->max_new_tokens);
 }
 
 static blip2_status init(b2_request *request, const b2_request_options *options) {
     const char *prompt = options->prompt != NULL ? options->prompt : "";
     b2_tokens tokens = {0};
     size_t limit = request->model->writer.positions;
-    size_t soft = soft_count(request);
+    size_t soft = soft_count(request), unfed = options->penalty_alpha != 0.0f ? 0 : 1;
     blip2_status status = encode_prompt(request->model, prompt, &tokens);
 
     if (status < 0 || (status = check_prompt(request->model, &tokens)) < 0 ||
         (status = encode_instruction(request, prompt, options->rule)) < 0)
         goto out;
-    if (options->max_prompt_tokens != 0 && tokens.count > options->max_prompt_tokens)
-        tokens.count = options->max_prompt_tokens;
+    b2_request_cut_prompt(request->model, &tokens, options->max_prompt_tokens);
     if (tokens.count > limit || options->max_new_tokens > limit || soft > limit ||
-        soft + tokens.count + options->max_new_tokens > limit + 1) {
+        soft + tokens.count + options->max_new_tokens > limit + unfed) {
         status = b2_fail(BLIP2_EINVAL,
                          "%zu image, %zu prompt and %u new tokens do not fit: the language model "
-                         "has %zu positions, all but the last token take one",
-                         soft, tokens.count, options->max_new_tokens, limit);
+                         "has %zu positions, all%s take one",
+                         soft, tokens.count, options->max_new_tokens, limit,
+                         unfed ? " but the last token" : "");
         goto out;
     }
     if ((status = take_prompt(request, &tokens, options->max_new_tokens)) < 0)
@@ -301,11 +312,13 @@ void b2_request_close(b2_request *request) {
     b2_choice_free(&request->choice);
     b2_decoding_free(&request->decoding);
     b2_branches_close(request->branches);
+    b2_contrastive_close(request->contrastive);
     b2_candidates_close(request->candidates);
     b2_detokenizer_free(&request->stream);
     b2_text_free(&request->text);
     b2_free(request->reading.ids);
     b2_free(request->pages);
+    b2_free(request->keys);
     b2_free(request->ids);
     b2_tokens_free(&request->instruction);
     b2_free(request);
@@ -313,13 +326,13 @@ void b2_request_close(b2_request *request) {
 
 uint32_t b2_request_rows(const b2_request *request) {
     return request->soft_count + request->prompt_count + request->decoding.options.max_new_tokens -
-           1;
+           (request->contrastive == NULL);
 }
 
 b2_answer b2_request_answer(const b2_request *request, uint32_t i) {
     const b2_hypothesis *text;
 
-    if (request->branches == NULL)
+    if (!b2_request_has_beams(request))
         return (b2_answer){b2_decoding_tokens(&request->decoding), request->decoding.new_count,
                            request->decoding.stopped, 0.0};
     if (i >= request->branches->beams.finished_count)
@@ -365,7 +378,7 @@ b2_processors b2_request_processors(b2_request *request, uint32_t beam) {
     b2_decoding *decoding = &request->decoding;
     uint32_t count = b2_request_new_count(request);
 
-    if (request->branches != NULL)
+    if (b2_request_has_beams(request))
         memcpy(decoding->history + decoding->past_count,
                b2_beams_tokens(&request->branches->beams, beam), count * sizeof *decoding->history);
     return (b2_processors){.repetition_penalty = decoding->options.repetition_penalty,

@@ -1,6 +1,8 @@
 #include "base/alloc.h"
 #include "engine/hand_over.h"
+#include "engine/holding.h"
 #include "engine/queue.h"
+#include "engine/schedule.h"
 #include "engine/scores.h"
 #include "image/image.h"
 
@@ -54,12 +56,11 @@ static blip2_status gather(blip2_engine *engine, uint32_t *out, bool *restored) 
     uint32_t *places = engine->images.where.slots, count = 0;
     blip2_status status = BLIP2_OK;
 
-    for (uint32_t i = 0;
-         i < limits->max_requests && count < limits->max_images && status == BLIP2_OK; i++) {
-        const b2_request *request = engine->running[i];
+    for (uint32_t i = 0; i < engine->turn_count && count < limits->max_images && status == BLIP2_OK;
+         i++) {
+        const b2_request *request = engine->turns[i];
 
-        if (request == NULL || request->phase != B2_PHASE_ENCODE ||
-            is_among(places, count, request->image_place))
+        if (request->phase != B2_PHASE_ENCODE || is_among(places, count, request->image_place))
             continue;
         if (count == 0)
             *restored = has_features(b2_request_picture(request));
@@ -91,7 +92,8 @@ static blip2_status hand_features(blip2_engine *engine, uint32_t index, uint32_t
     return status;
 }
 
-/* Encode up to max_images pictures that requests wait for. */
+/* Encode up to max_images pictures that requests wait for. What is being written goes on meanwhile
+ * as the limits say. */
 static blip2_status encode(blip2_engine *engine) {
     b2_images *images = &engine->images;
     uint32_t count = 0;
@@ -99,6 +101,8 @@ static blip2_status encode(blip2_engine *engine) {
     blip2_status status;
 
     advance_encoded(engine);
+    if (engine->since_encoding < engine->plan.limits.encode_interval && b2_schedule_writes(engine))
+        return BLIP2_OK;
     if ((status = gather(engine, &count, &restored)) < 0 || count == 0)
         return status;
     status = (restored ? b2_encode_run_features : b2_encode_run)(
@@ -110,27 +114,9 @@ static blip2_status encode(blip2_engine *engine) {
     if (status < 0)
         return status;
     *(restored ? &images->restored : &images->encoded) += count;
+    engine->since_encoding = 0;
     advance_encoded(engine);
     return BLIP2_OK;
-}
-
-/* Where the Q-Former writes, its queries take the place of a soft prompt. They were run when the
- * picture was encoded, and their keys and values are kept with it. */
-static void take_queries(blip2_engine *engine, b2_request *request) {
-    int32_t first = b2_encode_query_page(&engine->images.where, request->image_place);
-
-    if (engine->model->writer.kind != B2_WRITER_QFORMER || request->fed > 0)
-        return;
-    b2_batch_add_prefix(&engine->batch, request, first, engine->model->config.qformer.queries,
-                        engine->plan.limits.page_tokens);
-    engine->query_hits++;
-}
-
-/* The first row of a request's soft prompt: with its picture, or its own. */
-static uint32_t soft_row(const blip2_engine *engine, const b2_request *request) {
-    if (engine->model->config.instructed)
-        return b2_instruct_row(&engine->instruct, request->place);
-    return request->image_place * engine->model->config.qformer.queries;
 }
 
 /* InstructBLIP: as many requests whose prompts the Q-Former is to read as fit into one pass. */
@@ -142,13 +128,13 @@ static blip2_status instruct_qformer(blip2_engine *engine) {
     if (!engine->model->config.instructed)
         return BLIP2_OK;
     b2_instruct_begin(instruct);
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests && status == BLIP2_OK; i++) {
-        b2_request *request = engine->running[i];
-        const b2_tokens *ids = request != NULL ? &request->instruction : NULL;
+    for (uint32_t i = 0; i < engine->turn_count && status == BLIP2_OK; i++) {
+        b2_request *request = engine->turns[i];
+        const b2_tokens *ids = &request->instruction;
+        uint32_t row = b2_schedule_soft_row(engine, request) + request->frame * queries;
 
-        if (ids == NULL || request->phase != B2_PHASE_INSTRUCT ||
-            !b2_instruct_add(instruct, soft_row(engine, request) + request->frame * queries,
-                             request->image_place, ids->ids, (uint32_t)ids->count))
+        if (request->phase != B2_PHASE_INSTRUCT ||
+            !b2_instruct_add(instruct, row, request->image_place, ids->ids, (uint32_t)ids->count))
             continue;
         status = b2_queue_instructed(engine, request);
     }
@@ -157,84 +143,55 @@ static blip2_status instruct_qformer(blip2_engine *engine) {
     return b2_instruct_run(instruct, engine->model, &engine->run, &engine->images);
 }
 
-/* The memory that a batch refers to. */
-static void bind(blip2_engine *engine) {
-    b2_token_batch *packed = &engine->batch.packed;
+/* Add what it has to read, unless that stands, or comes for another request. */
+static void read_text(blip2_engine *engine, b2_request *request) {
+    b2_batch *batch = &engine->batch;
+    b2_reading_state state = b2_holding_reading(engine, request);
 
-    packed->soft =
-        engine->model->config.instructed ? engine->instruct.soft : engine->images.where.soft;
-    packed->kv.pages = engine->kv;
-    packed->kv.layout = engine->plan.kv;
+    if (state == B2_READING_WAITS)
+        return;
+    if (state == B2_READING_OPEN) {
+        b2_batch_add_reading(batch, request, b2_schedule_soft_row(engine, request),
+                             engine->plan.limits.page_tokens);
+        if (batch->full)
+            return;
+        b2_holding_settle_reading(engine, request);
+        engine->soft_prefills++;
+    }
+    request->phase = B2_PHASE_FEED;
 }
 
 /* Where the language model has an encoder, it reads the soft prompts and prompts of requests that
  * are new, as many as fit into one pass. *more: others are left. */
 static blip2_status read_texts(blip2_engine *engine, bool *more) {
-    const b2_engine_limits *limits = &engine->plan.limits;
     const blip2_model *model = engine->model;
     b2_batch *batch = &engine->batch;
     blip2_status status;
 
     b2_batch_begin(batch);
-    for (uint32_t i = 0; i < limits->max_requests; i++) {
-        b2_request *request = engine->running[i];
-
-        if (request == NULL || request->phase != B2_PHASE_READ)
-            continue;
-        b2_batch_add_reading(batch, request, soft_row(engine, request), limits->page_tokens);
-        if (batch->full)
-            break;
-        request->phase = B2_PHASE_FEED;
-    }
+    for (uint32_t i = 0; i < engine->turn_count && !batch->full; i++)
+        if (engine->turns[i]->phase == B2_PHASE_READ)
+            read_text(engine, engine->turns[i]);
     *more = batch->full;
     if (batch->packed.rows == 0)
         return BLIP2_OK;
-    bind(engine);
+    b2_schedule_bind(engine);
     if ((status = b2_batch_send(batch, model->device)) < 0)
         return status;
     return b2_language_read(&model->language, &engine->run, &engine->language, &batch->packed);
 }
 
-/* What must be there before a request has rows of its own. */
+/* What must be there before a request has rows of its own: all of it, or while anything is being
+ * written what one pass takes. */
 static blip2_status read_first(blip2_engine *engine) {
-    bool more = engine->model->writer.reads;
+    bool more = engine->model->writer.reads, once = b2_schedule_writes(engine);
     blip2_status status = instruct_qformer(engine);
 
-    while (more && status == BLIP2_OK)
+    while (more && status == BLIP2_OK) {
         status = read_texts(engine, &more);
-    return status;
-}
-
-/* In which order rows are packed, which is that of their logits. */
-typedef enum order { WITH_BEAMS, WITH_CHOICES, WITH_PREFIXES, WITH_CANDIDATES, ORDERS } order;
-
-static order order_of(const b2_request *request) {
-    if (request->branches != NULL)
-        return WITH_BEAMS;
-    if (request->candidates == NULL)
-        return WITH_CHOICES;
-    return request->candidates->begun ? WITH_CANDIDATES : WITH_PREFIXES;
-}
-
-/* Pack what the running requests have pending. */
-static void pack(blip2_engine *engine) {
-    const b2_engine_limits *limits = &engine->plan.limits;
-    b2_batch *batch = &engine->batch;
-
-    b2_batch_begin(batch);
-    for (uint32_t i = 0; i < ORDERS * limits->max_requests && !batch->full; i++) {
-        b2_request *request = engine->running[i % limits->max_requests];
-        order now = (order)(i / limits->max_requests);
-
-        if (request == NULL || request->phase != B2_PHASE_FEED || order_of(request) != now)
-            continue;
-        take_queries(engine, request);
-        if (now == WITH_CANDIDATES)
-            b2_batch_add_candidates(batch, request, limits->page_tokens);
-        else
-            b2_batch_add(batch, request, soft_row(engine, request), limits->page_tokens);
+        more = more && !once;
     }
-    bind(engine);
+    return status;
 }
 
 static void show_logits(const blip2_engine *engine, b2_mat logits) {
@@ -257,6 +214,16 @@ static blip2_status write_text(blip2_engine *engine, b2_mat *logits) {
     return b2_qformer_continue(&model->qformer, &engine->run, &engine->caption, packed, logits);
 }
 
+/* What contrastive search compares, behind everything else. */
+static blip2_status find_hidden(blip2_engine *engine) {
+    b2_batch *batch = &engine->batch;
+
+    if (batch->hidden_count == 0)
+        return BLIP2_OK;
+    return b2_language_hidden(&engine->model->language, &engine->run, &engine->language,
+                              batch->packed.rows, &batch->hidden_mat);
+}
+
 /* Queue the language model over the batch, and the choice of a token for every sequence whose rows
  * are all fed. */
 static blip2_status queue(void *context) {
@@ -267,10 +234,11 @@ static blip2_status queue(void *context) {
 
     if (status == BLIP2_OK)
         status = write_text(engine, &logits);
-    if (status < 0 || batch->chosen_count == 0)
-        return status;
-    show_logits(engine, logits);
-    return b2_batch_choose(batch, engine->model->device, logits);
+    if (status == BLIP2_OK && batch->chosen_count > 0) {
+        show_logits(engine, logits);
+        status = b2_batch_choose(batch, engine->model->device, logits);
+    }
+    return status < 0 ? status : find_hidden(engine);
 }
 
 /* May the device be left alone with the step, or does somebody look at what it computes? Steps with
@@ -283,7 +251,7 @@ static bool is_watched(const blip2_engine *engine) {
         if (batch->chosen[i]->on_logits != NULL)
             return true;
     return engine->run.trace != NULL || batch->beam_count > 0 || batch->copy_count > 0 ||
-           batch->host_count > 0 || batch->scored_count > 0;
+           batch->host_count > 0 || batch->scored_count > 0 || batch->hidden_count > 0;
 }
 
 static blip2_status run(blip2_engine *engine) {
@@ -329,14 +297,16 @@ static blip2_status advance(blip2_engine *engine) {
         (status = take(engine, B2_STAGE_SCORE, b2_scores_step)) < 0 || engine->kv == NULL ||
         (status = take(engine, B2_STAGE_READ, read_first)) < 0)
         return status;
-    pack(engine);
+    b2_schedule_pack(engine);
     b2_times_lap(&engine->times, B2_STAGE_HOST);
     if (batch->packed.rows == 0)
         return BLIP2_OK;
     engine->rows_fed += batch->packed.rows;
     engine->chosen += batch->chosen_count - batch->scored_count;
     status = take(engine, B2_STAGE_WRITE, write_step);
-    return status == BLIP2_OK && batch->chosen_count > 0 ? b2_hand_over(engine) : status;
+    if (status < 0 || batch->chosen_count + batch->hidden_count == 0)
+        return status;
+    return b2_hand_over(engine);
 }
 
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
@@ -347,8 +317,6 @@ blip2_status b2_engine_step(blip2_engine *engine, bool *busy) {
         b2_queue_end_all(engine, status);
     b2_times_lap(&engine->times, B2_STAGE_HOST);
     engine->steps++;
-    *busy = engine->queue != NULL;
-    for (uint32_t i = 0; i < engine->plan.limits.max_requests; i++)
-        *busy = *busy || engine->running[i] != NULL;
+    *busy = engine->queue != NULL || engine->turn_count > 0;
     return status;
 }

@@ -43,6 +43,7 @@ static const b2_config defaults = {
     .bos = -1,
     .pad = -1,
     .instruction = 128,
+    .prompt = 32,
     .itc_width = 256,
 };
 void b2_config_default(b2_config *out) {
@@ -61,6 +62,29 @@ static void check_patches(b2_fields *f, const char *key, uint32_t width, uint32_
     else if ((uint64_t)(width / patch) * (height / patch) > MAX_PATCHES)
         f->status = b2_fail(BLIP2_EFORMAT, "%s: %s%s: expected at most %d patches, got %ux%u",
                             f->file, f->section, key, MAX_PATCHES, width / patch, height / patch);
+}
+
+blip2_status b2_config_set_image_size(b2_config *config, uint32_t height, uint32_t width) {
+    b2_vit_config *vit = &config->vit;
+    uint32_t patch = vit->patch;
+
+    if (height == 0 && width == 0)
+        return BLIP2_OK;
+    if (height == 0 || width == 0 || height > MAX_IMAGE || width > MAX_IMAGE ||
+        height % patch != 0 || width % patch != 0 ||
+        (uint64_t)(height / patch) * (width / patch) > MAX_PATCHES)
+        return b2_fail(BLIP2_EINVAL,
+                       "image_height, image_width: got %u and %u, expected multiples of the patch "
+                       "size %u up to %d, at most %d patches",
+                       height, width, patch, MAX_IMAGE, MAX_PATCHES);
+    config->image.height = height;
+    config->image.width = width;
+    if (height == vit->image && width == vit->image)
+        return BLIP2_OK;
+    vit->image_height = height;
+    vit->image_width = width;
+    vit->resize_positions = true;
+    return BLIP2_OK;
 }
 
 static void read_vit(b2_fields *f, const json_t *top, b2_vit_config *vit) {

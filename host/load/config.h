@@ -22,7 +22,7 @@ typedef struct b2_vit_config {
     uint32_t layers;       /* L, 39 */
     uint32_t heads;        /* H, 16 */
     uint32_t ffn;          /* F, 6144 */
-    uint32_t image;        /* side in pixels, 224 */
+    uint32_t image;        /* side in pixels, 224; of the checkpoint's pictures */
     uint32_t patch;        /* P, 14 */
     b2_activation act;     /* GELU */
     float block_eps;       /* 1e-6 */
@@ -30,7 +30,23 @@ typedef struct b2_vit_config {
     bool clip;             /* CLIP's tower: a norm in front of the blocks, no bias of patches */
     bool resize_positions; /* LAVIS: a position table for another picture size is interpolated;
                               false: it is refused, as transformers does */
+    uint32_t image_height, image_width; /* of the pictures that are read, where another size is
+                                           asked for (b2_config_set_image_size); 0: image */
 } b2_vit_config;
+
+static inline uint32_t b2_vit_height(const b2_vit_config *vit) {
+    return vit->image_height != 0 ? vit->image_height : vit->image;
+}
+static inline uint32_t b2_vit_width(const b2_vit_config *vit) {
+    return vit->image_width != 0 ? vit->image_width : vit->image;
+}
+/* Patches from top to bottom, and from left to right. */
+static inline uint32_t b2_vit_rows(const b2_vit_config *vit) {
+    return b2_vit_height(vit) / vit->patch;
+}
+static inline uint32_t b2_vit_cols(const b2_vit_config *vit) {
+    return b2_vit_width(vit) / vit->patch;
+}
 
 typedef struct b2_qformer_config {
     uint32_t queries;      /* Q, 32 */
@@ -113,6 +129,8 @@ typedef struct b2_config {
     bool instructed;       /* InstructBLIP: the Q-Former reads the prompt as well */
     uint32_t instruction;  /* LAVIS's max_txt_len, 128: where its rules hold, longer prompts are cut
                               on the left for the Q-Former. Hugging Face has no such limit */
+    uint32_t prompt; /* LAVIS's max_txt_len of OPT, 32: where its rules hold, longer prompts are
+                        cut on the right */
     b2_image_config image;
     int32_t image_token;               /* image_token_index; -1: none */
     int32_t bos, pad;                  /* of text_config; OPT: 2, 1 */
@@ -129,6 +147,10 @@ blip2_status b2_config_read(b2_config *out, const char *directory, const b2_log 
 
 /* The language model's part of *config from directory/config.json, a folder of that model alone. */
 blip2_status b2_config_read_language_file(b2_config *config, const char *directory);
+
+/* Have the vision tower read pictures of this size, by interpolated positions. 0 and 0: the
+ * checkpoint's. EINVAL: no multiples of the patch, too many patches, or only one of them. */
+blip2_status b2_config_set_image_size(b2_config *config, uint32_t height, uint32_t width);
 
 /* The defaults of a config.json that says nothing. */
 void b2_config_default(b2_config *out);

@@ -269,6 +269,8 @@ static blip2_status read_language(const b2_lavis *model, const arch *kind, b2_co
     b2_field_bool(&fields, hyper, "llm_inside_checkpoint", &files->language_inside);
     if (kind->instructed)
         b2_field_u32(&fields, hyper, "max_txt_len", 2, MAX_SIZE, &out->instruction);
+    else if (kind->language == B2_LANGUAGE_OPT)
+        b2_field_u32(&fields, hyper, "max_txt_len", 2, MAX_SIZE, &out->prompt);
     if (status < 0 || (status = fields.status) < 0 ||
         (status = b2_lavis_read_language(out, files->language, kind->instructed)) < 0)
         return status;

@@ -83,6 +83,7 @@ blip2_status b2_model_digest_files(blip2_model *model) {
 
 blip2_status blip2_model_digest(const blip2_model *model, char hex[65]) {
     const uint32_t preprocessing = B2_IMAGE_PREPROCESSING;
+    uint32_t size[2];
     b2_sha256 sha;
 
     if (model == NULL || hex == NULL)
@@ -90,6 +91,10 @@ blip2_status blip2_model_digest(const blip2_model *model, char hex[65]) {
                        model == NULL ? "model" : "hex");
     sha = model->digest;
     b2_sha256_update(&sha, &preprocessing, sizeof preprocessing);
+    size[0] = model->config.vit.image_height;
+    size[1] = model->config.vit.image_width;
+    if (size[0] != 0) /* not the checkpoint's */
+        b2_sha256_update(&sha, size, sizeof size);
     b2_weights_digest(model->weights, &sha);
     b2_sha256_final_hex(&sha, hex);
     return BLIP2_OK;

@@ -7,11 +7,12 @@
 
 void b2_encode_carve(b2_encode_space *out, b2_carver *carver, const blip2_model *model,
                      uint32_t images, bool keeps_cross) {
-    size_t side = model->config.vit.image;
+    const b2_vit_config *vit = &model->config.vit;
+    size_t pixels = (size_t)b2_vit_height(vit) * b2_vit_width(vit);
     uint32_t queries = model->config.qformer.queries;
 
     *out = (b2_encode_space){.images = images};
-    out->pixels = b2_carve(carver, (size_t)images * 3, side * side * sizeof(float));
+    out->pixels = b2_carve(carver, (size_t)images * 3, pixels * sizeof(float));
     b2_vit_carve(&out->vit, carver, &model->vit, images);
     if (!keeps_cross)
         out->cross_kv = b2_carve_mat(carver, B2_F32, (int64_t)images * model->vit.tokens,
@@ -48,13 +49,13 @@ void b2_encode_free(b2_encode_space *space) {
 
 blip2_status b2_encode_pixels(const blip2_model *model, const b2_encode_space *space,
                               uint32_t index, const blip2_image *image) {
-    size_t side = model->config.vit.image;
+    uint32_t height = b2_vit_height(&model->config.vit), width = b2_vit_width(&model->config.vit);
     b2_resize_normalise op = {.rgb = image->rgb,
                               .in_width = image->width,
                               .in_height = image->height,
-                              .width = (uint32_t)side,
-                              .height = (uint32_t)side,
-                              .pixels = space->pixels + (size_t)index * 3 * side * side};
+                              .width = width,
+                              .height = height,
+                              .pixels = space->pixels + (size_t)index * 3 * height * width};
 
     memcpy(op.mean, model->config.image.mean, sizeof op.mean);
     memcpy(op.std, model->config.image.std, sizeof op.std);

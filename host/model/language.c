@@ -10,6 +10,8 @@ typedef struct kind {
     blip2_status (*run)(const b2_language_model *model, const b2_run *run,
                         const b2_language_space *space, const b2_token_batch *batch,
                         b2_mat *logits);
+    blip2_status (*hidden)(const b2_language_model *model, const b2_run *run,
+                           const b2_language_space *space, uint32_t rows, b2_mat *hidden);
     blip2_status (*read)(const b2_language_model *model, const b2_run *run,
                          const b2_language_space *space, const b2_token_batch *batch);
 } kind;
@@ -49,6 +51,11 @@ static blip2_status opt_run(const b2_language_model *model, const b2_run *run,
     return b2_opt_run(&model->opt, run, &space->opt, batch, logits);
 }
 
+static blip2_status opt_hidden(const b2_language_model *model, const b2_run *run,
+                               const b2_language_space *space, uint32_t rows, b2_mat *hidden) {
+    return b2_opt_hidden(&model->opt, run, &space->opt, rows, hidden);
+}
+
 /* ---- T5 ----------------------------------------------------------------------------------- */
 
 static uint32_t t5_embed(const b2_config *config) {
@@ -82,6 +89,12 @@ static blip2_status t5_run(const b2_language_model *model, const b2_run *run,
                            const b2_language_space *space, const b2_token_batch *batch,
                            b2_mat *logits) {
     return b2_t5_run(&model->t5, run, &space->t5, batch, logits);
+}
+
+static blip2_status t5_hidden(const b2_language_model *model, const b2_run *run,
+                              const b2_language_space *space, uint32_t rows, b2_mat *hidden) {
+    *hidden = b2_mat_rows(space->t5.x, 0, rows);
+    return b2_norm_run(run, *hidden, *hidden, &model->t5.decoder_norm);
 }
 
 static blip2_status t5_read(const b2_language_model *model, const b2_run *run,
@@ -124,12 +137,19 @@ static blip2_status llama_run(const b2_language_model *model, const b2_run *run,
     return b2_llama_run(&model->llama, run, &space->llama, batch, logits);
 }
 
+static blip2_status llama_hidden(const b2_language_model *model, const b2_run *run,
+                                 const b2_language_space *space, uint32_t rows, b2_mat *hidden) {
+    *hidden = b2_mat_rows(space->llama.x, 0, rows);
+    return b2_norm_run(run, *hidden, *hidden, &model->llama.norm);
+}
+
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static const kind kinds[] = {
-    [B2_LANGUAGE_OPT] = {opt_embed, opt_writer, opt_load, opt_carve, opt_run, NULL},
-    [B2_LANGUAGE_T5] = {t5_embed, t5_writer, t5_load, t5_carve, t5_run, t5_read},
-    [B2_LANGUAGE_LLAMA] = {llama_embed, llama_writer, llama_load, llama_carve, llama_run, NULL},
+    [B2_LANGUAGE_OPT] = {opt_embed, opt_writer, opt_load, opt_carve, opt_run, opt_hidden, NULL},
+    [B2_LANGUAGE_T5] = {t5_embed, t5_writer, t5_load, t5_carve, t5_run, t5_hidden, t5_read},
+    [B2_LANGUAGE_LLAMA] = {llama_embed, llama_writer, llama_load, llama_carve, llama_run,
+                           llama_hidden, NULL},
 };
 
 uint32_t b2_language_embed(const b2_config *config) {
@@ -161,6 +181,11 @@ blip2_status b2_language_run(const b2_language_model *model, const b2_run *run,
                              const b2_language_space *space, const b2_token_batch *batch,
                              b2_mat *logits) {
     return kinds[model->kind].run(model, run, space, batch, logits);
+}
+
+blip2_status b2_language_hidden(const b2_language_model *model, const b2_run *run,
+                                const b2_language_space *space, uint32_t rows, b2_mat *hidden) {
+    return kinds[model->kind].hidden(model, run, space, rows, hidden);
 }
 
 blip2_status b2_language_read(const b2_language_model *model, const b2_run *run,

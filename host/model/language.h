@@ -36,6 +36,11 @@ void b2_language_carve(b2_language_space *out, b2_carver *carver, const b2_langu
 blip2_status b2_language_run(const b2_language_model *model, const b2_run *run,
                              const b2_language_space *space, const b2_token_batch *batch,
                              b2_mat *logits);
+/* What the head reads of every row of the batch of N `rows` that was run last: behind the last norm
+ * and, where there is one, project_out. *hidden: [N, E] fp32, inside the workspace, where it is
+ * made in place: once for a run. */
+blip2_status b2_language_hidden(const b2_language_model *model, const b2_run *run,
+                                const b2_language_space *space, uint32_t rows, b2_mat *hidden);
 /* Where writer.reads: whole [soft prompt; prompt]s through the encoder, keys and values of its
  * output at batch->slots in all layers of batch->kv. */
 blip2_status b2_language_read(const b2_language_model *model, const b2_run *run,

@@ -167,6 +167,9 @@ static blip2_status load(blip2_model *model, const b2_model_source *source,
         (status = open_device(model, options)) < 0 || (status = open_weights(model)) < 0 ||
         (!folder && (status = infer_config(model, &source->sizes)) < 0))
         return status;
+    status = b2_config_set_image_size(&model->config, options->image_height, options->image_width);
+    if (status < 0)
+        return status;
     loader->weights = model->weights;
     loader->device = model->device;
     loader->on_progress = options->on_progress;

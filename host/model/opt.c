@@ -212,3 +212,17 @@ blip2_status b2_opt_run(const b2_opt *opt, const b2_run *run, const b2_opt_space
             return status;
     return batch->logit_count > 0 ? run_head(opt, run, &w, batch, logits) : BLIP2_OK;
 }
+
+blip2_status b2_opt_hidden(const b2_opt *opt, const b2_run *run, const b2_opt_space *space,
+                           uint32_t rows, b2_mat *hidden) {
+    b2_mat x = b2_mat_rows(space->x, 0, rows);
+    blip2_status status = BLIP2_OK;
+
+    *hidden = x;
+    if (opt->norm.gamma != NULL)
+        status = b2_norm_run(run, x, x, &opt->norm);
+    if (status < 0 || opt->project_out.w == NULL)
+        return status;
+    *hidden = b2_mat_rows(space->e, 0, rows);
+    return b2_dense_run(run, *hidden, x, &opt->project_out, B2_ACT_NONE);
+}

@@ -56,5 +56,8 @@ void b2_opt_carve(b2_opt_space *out, b2_carver *carver, const b2_opt *opt, uint3
 /* *logits: [R, V] fp32, inside the workspace. Positions: B2_OPT_POSITION_OFFSET is in them. */
 blip2_status b2_opt_run(const b2_opt *opt, const b2_run *run, const b2_opt_space *space,
                         const b2_token_batch *batch, b2_mat *logits);
+/* What the head reads of all rows of that batch, [N, E] fp32, once (b2_language_hidden). */
+blip2_status b2_opt_hidden(const b2_opt *opt, const b2_run *run, const b2_opt_space *space,
+                           uint32_t rows, b2_mat *hidden);
 
 #endif

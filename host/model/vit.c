@@ -20,7 +20,7 @@ static blip2_status load_positions(b2_vit *vit, b2_loader *loader) {
     int64_t width = vit->config.width;
     int64_t dims[2] = {-1, width};
     size_t count = (size_t)vit->tokens * (size_t)width;
-    uint32_t grid = vit->config.image / vit->config.patch;
+    uint32_t rows = b2_vit_rows(&vit->config), cols = b2_vit_cols(&vit->config);
     float *host = NULL, *resized = NULL;
     b2_tensor tensor;
     blip2_status status = b2_weights_take(loader->weights, B2_VIT_POS, 0, 2, dims, &tensor);
@@ -28,7 +28,7 @@ static blip2_status load_positions(b2_vit *vit, b2_loader *loader) {
     if (status < 0 || tensor.data == NULL)
         return status;
     dims[0] = vit->tokens;
-    if (tensor.count == count || !vit->config.resize_positions)
+    if ((tensor.count == count && rows == cols) || !vit->config.resize_positions)
         return b2_load_vector(loader, &vit->position, B2_VIT_POS, 0, 2, dims);
     if (!loader->make)
         return b2_load_floats(loader, &vit->position, NULL, count);
@@ -39,7 +39,7 @@ static blip2_status load_positions(b2_vit *vit, b2_loader *loader) {
         goto out;
     }
     b2_to_f32(host, tensor.data, tensor.type, tensor.count);
-    status = b2_positions_resize(resized, grid, grid, host, tensor.count / (size_t)width,
+    status = b2_positions_resize(resized, rows, cols, host, tensor.count / (size_t)width,
                                  (size_t)width, vit->config.clip);
     if (status == BLIP2_OK && vit->config.clip) /* LAVIS does this one in the file's type */
         round_to(resized, tensor.type, count);
@@ -77,12 +77,11 @@ static void skip_layers(b2_loader *loader, uint32_t first) {
 static blip2_status load_tower(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
     int64_t c = config->width, p = config->patch;
     int64_t patch_dims[4] = {c, 3, p, p};
-    uint32_t grid = config->image / config->patch;
     blip2_status status;
 
     vit->config = *config;
     vit->compute = loader->device->compute;
-    vit->tokens = 1 + grid * grid;
+    vit->tokens = 1 + b2_vit_rows(config) * b2_vit_cols(config);
     if (vit->layers == NULL)
         vit->layers = b2_calloc(config->layers, sizeof *vit->layers);
     if (vit->layers == NULL)
@@ -187,8 +186,8 @@ blip2_status b2_vit_run(const b2_vit *vit, const b2_run *run, const b2_vit_space
     status = run->device->ops->patch_embed(
         run->device, &(b2_patch_embed){.pixels = pixels,
                                        .images = images,
-                                       .height = config->image,
-                                       .width = config->image,
+                                       .height = b2_vit_height(config),
+                                       .width = b2_vit_width(config),
                                        .patch = config->patch,
                                        .w = vit->patch,
                                        .bias = vit->patch_bias,

@@ -1,6 +1,7 @@
 /* The vision tower (EVA-CLIP ViT, or CLIP's own): pictures to image features.
  *
  *   pixels [B,3,S,S] -> patches -> [cls; patches] + position   x [B*n, C], n = 1 + (S/P)^2
+ *   (H x W pixels where another size is asked for: n = 1 + H/P W/P)
  *   CLIP: LayerNorm
  *   L pre-norm blocks:  x += proj(attention(LN1 x));  x += fc2(gelu(fc1(LN2 x)))
  *   post LayerNorm                                             y [B*n, C]
@@ -21,7 +22,7 @@ typedef struct b2_vit_layer {
 typedef struct b2_vit {
     b2_vit_config config;
     b2_type compute;         /* of activations; the residual stream x is always fp32 */
-    uint32_t tokens;         /* n = 1 + (image / patch)^2 */
+    uint32_t tokens;         /* n = 1 + rows * columns of patches */
     b2_weight *patch;        /* [C, 3*P*P] */
     const float *patch_bias; /* [C] or NULL */
     const float *cls;        /* [C] */
@@ -45,7 +46,7 @@ typedef struct b2_vit_space { /* device memory for up to `images` pictures */
 } b2_vit_space;
 void b2_vit_carve(b2_vit_space *out, b2_carver *carver, const b2_vit *vit, uint32_t images);
 
-/* pixels: device [images, 3, S, S]. *features: [images * n, C], inside the workspace. */
+/* pixels: device [images, 3, H, W]. *features: [images * n, C], inside the workspace. */
 blip2_status b2_vit_run(const b2_vit *vit, const b2_run *run, const b2_vit_space *space,
                         const float *pixels, uint32_t images, b2_mat *features);
 

@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Whose rules hold where the two original programs differ: how beams' texts are weighed, and what
- * the repetition penalty counts. */
+/* Whose rules hold where the two original programs differ: how beams' texts are weighed, what the
+ * repetition penalty counts, where prompts are cut. */
 typedef enum blip2_compat {
     BLIP2_COMPAT_AUTO = 0, /* LAVIS for its checkpoints (a model.json), else HF */
     BLIP2_COMPAT_HF = 1,   /* transformers 5: the penalty counts prompt and new tokens */
@@ -36,11 +36,12 @@ typedef struct blip2_generate_options {
                                       number, hence a pointer: 0 and -1 are in use */
     blip2_compat compat;           /* default AUTO */
 
-    /* Draw tokens in place of taking the best. Without it, EINVAL for an option up to `seed`. With
-     * num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
+    /* Draw tokens in place of taking the best. Without it, EINVAL for an option up to `seed` (but
+     * top_k with penalty_alpha). With num_beams, beams are drawn: LAVIS's use_nucleus_sampling. */
     int do_sample;
     float temperature; /* > 0; default 1. Then only these stay, in this order (transformers'): */
-    uint32_t top_k;    /* the k best; default: all. transformers and LAVIS have 50 */
+    uint32_t top_k;    /* the k best; default: all (penalty_alpha needs one). transformers and LAVIS
+                          have 50 */
     float top_p;       /* of these, the best that hold p; 0 < p <= 1; default 1. LAVIS has 0.9 */
     float min_p;       /* those with p of the best one's probability; 0 to 1; default 0 */
     float typical_p;   /* the most typical that hold p; 0 < p <= 1; default 1 */
@@ -53,27 +54,51 @@ typedef struct blip2_generate_options {
                                         completes one; it is not cut. Not with LAVIS's beams */
     size_t stop_string_count;
     uint32_t logprobs; /* keep log-probabilities of each token and of the best so many beside it, at
-                          most 64; default 0: none. Not with beams */
+                          most 64; default 0: none */
+    uint32_t max_prompt_tokens; /* longer prompts are cut to their first so many tokens, special
+                                   ones counted and kept, for the language model. Default: as compat
+                                   has it; LAVIS cuts OPT's at its max_txt_len (32), nothing else is
+                                   cut. UINT32_MAX: none is */
+
+    /* Contrastive search: of the top_k (2 to 64) likeliest tokens the one that is likely, and whose
+     * hidden state is unlike all before: (1 - penalty_alpha) p - penalty_alpha max cosine. 0 to 1;
+     * default 0: none. Without beams and do_sample, by a language model. The engine needs room for
+     * top_k sequences. transformers: 0.6 with top_k 4 is usual; 1 of top_k is greedy. */
+    float penalty_alpha;
 } blip2_generate_options;
 BLIP2_API void blip2_generate_options_init(blip2_generate_options *options, size_t size);
 
 /* Caption or answer count inputs, each with its own prompt, packed into common steps.
- * Greedily, with beams, or drawn. Results, and the indices of on_text and on_done, count texts:
- * text k of input i is i * num_return_sequences + k. */
+ * Greedily, with beams, drawn, or by contrastive search. Results, and the indices of on_text and
+ * on_done, count texts: text k of input i is i * num_return_sequences + k. */
 BLIP2_API blip2_status blip2_generate(blip2_engine *engine, const blip2_input *inputs, size_t count,
                                       const blip2_generate_options *options, blip2_result **out);
 
 /* How LAVIS's predict_answers asks this checkpoint: sets in options, which _init has been called
  * for, 5 beams, 10 new tokens (Vicuna 9), the length penalty (T5 -1, else 0), the repetition
- * penalty (InstructBLIP 1.5, else 1) and compat LAVIS; *prompt, which is not yours to free, is the
- * prompt with "{}" where the question goes. ENOTSUP: there is no language model. */
+ * penalty (InstructBLIP 1.5, else 1), compat LAVIS, and that no prompt is cut; *prompt, which is
+ * not yours to free, is the prompt with "{}" where the question goes. ENOTSUP: there is no language
+ * model. */
 BLIP2_API blip2_status blip2_question_defaults(const blip2_model *model,
                                                blip2_generate_options *options,
                                                const char **prompt);
-/* How many tokens more this prompt could have in a blip2_generate with these options (NULL: the
- * defaults); below 0 it is refused, so many tokens too long. ENOTSUP: no language model. */
+
+/* A question and what is known of its picture, which LAVIS's predict_class puts in front of it. */
+typedef struct blip2_question {
+    const char *question; /* UTF-8; NULL: none, the prompt stays as it is */
+    const char *prompt;   /* the question takes the place of each "{}"; NULL or "": it is alone */
+    const char *context, *history, *caption; /* NULL: none */
+} blip2_question;
+/* The prompt: This image has the caption "CAPTION". dialog history: HISTORY (and a new line)
+ * context: CONTEXT. PROMPT, without what there is none of. Yours to free with blip2_string_free. */
+BLIP2_API blip2_status blip2_question_prompt(char **out, const blip2_question *question);
+
+/* How many tokens more this prompt could have behind a video of so many frames (0: a picture) in a
+ * blip2_generate with these options (NULL: the defaults); below 0 it is refused, so many tokens too
+ * long. ENOTSUP: no language model. */
 BLIP2_API blip2_status blip2_generate_room(const blip2_engine *engine, const char *prompt,
-                                           const blip2_generate_options *options, int64_t *room);
+                                           size_t frames, const blip2_generate_options *options,
+                                           int64_t *room);
 
 BLIP2_API size_t blip2_result_count(const blip2_result *result);
 /* One text, surrounding white space removed; NULL if index is out of range. */
@@ -85,7 +110,8 @@ BLIP2_API const int32_t *blip2_result_tokens(const blip2_result *result, size_t 
                                              size_t *count);
 
 /* Log-softmax of the logits as the model gave them (transformers' output_logits): penalties, bans
- * and sampling are not in it. */
+ * and sampling are not in it. Of beams those of the text's own ancestry, whose sum is its score
+ * only where nothing else changed the scores. */
 typedef struct blip2_logprob {
     int32_t token; /* -1: there are not so many */
     float log_prob;

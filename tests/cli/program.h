@@ -85,5 +85,6 @@ TCase *classify_tests(void);
 TCase *bad_input_tests(void);
 TCase *ask_tests(void);
 TCase *chat_tests(void);
+TCase *video_tests(void);
 
 #endif

@@ -213,7 +213,7 @@ static const struct {
     {"/none.png: cannot open", {"/none.png", "--question", "x"}},
     {"no language model: it answers", {PICTURE, "--question=x", "--model=" MODELS "hf_blip2_itm"}},
     {"question 1 of 1 is too long", {PICTURE, "--question=x", "--max-tokens=17"}},
-    {"--logprobs: not with beams", {PICTURE, "--question=x", "--json", "--logprobs=2"}},
+    {"--logprobs is told with --json only", {PICTURE, "--question=x", "--logprobs=2"}},
     {"--sequences: got 6", {PICTURE, "--question=x", "--sequences=6"}},
     {"stop_strings", {PICTURE, "--question=x", "--stop=x"}},
     {"'--text=x'", {PICTURE, "--text=x"}},
@@ -228,6 +228,32 @@ START_TEST(bad_input_is_told) {
         words[2 + i] = bad[_i].words[i];
     run_program(&o, STDOUT_PIPE, words);
     expect_complaint(&o, 2, bad[_i].about);
+}
+END_TEST
+
+#define LONG "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l"
+
+/* LAVIS cuts what OPT reads at 32 tokens: with --compat lavis, or where one asks for it. */
+START_TEST(prompts_are_cut_if_wanted) {
+    outcome whole, cut, asked;
+
+    RUN(&whole, "caption", TINY, PICTURE, "--prompt=" LONG);
+    RUN(&cut, "caption", TINY, PICTURE, "--prompt=" LONG, "--max-prompt-tokens=32");
+    expect_success(&cut);
+    ck_assert_str_ne(whole.out, cut.out);
+    RUN(&whole, "caption", TINY, PICTURE, "--prompt=" LONG, "--compat=lavis");
+    ck_assert_str_eq(whole.out, cut.out); /* greedily nothing else differs */
+    RUN(&whole, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG);
+    ck_assert_str_ne(whole.out, cut.out);
+    RUN(&asked, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG, "--compat=lavis");
+    ck_assert_str_eq(asked.out, cut.out);
+    RUN(&asked, "ask", TINY, PICTURE, "--prompt={}", "--beams=1", "--max-new-tokens=30",
+        "--question=" LONG, "--max-prompt-tokens=32");
+    ck_assert_str_eq(asked.out, cut.out);
+    RUN(&asked, "caption", PICTURE, "--max-prompt-tokens=0");
+    expect_complaint(&asked, 2, "expected a whole number from 1");
 }
 END_TEST
 
@@ -271,6 +297,7 @@ TCase *ask_tests(void) {
     tcase_add_loop_test(tests, defaults_are_those_of_lavis, 0, sizeof families / sizeof *families);
     tcase_add_test(tests, options_and_prompts_of_ones_own);
     tcase_add_loop_test(tests, bad_input_is_told, 0, sizeof bad / sizeof *bad);
+    tcase_add_test(tests, prompts_are_cut_if_wanted);
     tcase_add_test(tests, a_question_of_ten_thousand_words);
     tcase_add_test(tests, unwritable_output_is_told);
     return tests;

@@ -5,7 +5,7 @@
 int main(void) {
     Suite *suite = suite_create("cli_jobs");
     TCase *cases[] = {work_tests(), classify_tests(), bad_input_tests(), search_tests(),
-                      ask_tests(),  chat_tests(),     likelihood_tests()};
+                      ask_tests(),  chat_tests(),     video_tests(),     likelihood_tests()};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tcase_set_timeout(cases[i], 100); /* a sanitized program on a busy machine */

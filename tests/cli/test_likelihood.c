@@ -1,5 +1,6 @@
 /* Given texts and how likely they are: the shipped model of captions knows what its pictures show.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,92 @@ START_TEST(tokens_are_those_of_a_caption) {
 }
 END_TEST
 
+#define ASKED "Question: is it red? Answer:"
+#define KNOWN                                                                                      \
+    "This image has the caption \"a ring\". dialog history: Question: why? Answer: so.\n"          \
+    "context: it is round. " ASKED
+
+/* Questions, and what is known of the picture, make the prompt that --prompt gives in full. */
+START_TEST(questions_are_asked_as_by_ask) {
+    outcome o, plain, asked;
+    const char *at;
+    json_t *line, *other;
+
+    RUN(&plain, "rank-answers", PICTURE, "--answer=red", "--answer=a ring", "--prompt=" KNOWN,
+        "--model=" TINY_MODEL, "--json");
+    expect_success(&plain);
+    RUN(&o, "rank-answers", PICTURE, "--answer=red", "--answer=a ring", "--question=Is it (red)?",
+        "--context=it is round", "--history=Question: why? Answer: so.", "--caption=a ring",
+        "--model=" TINY_MODEL, "--json");
+    expect_success(&o);
+    at = o.out;
+    line = take_line(&at);
+    at = plain.out;
+    other = take_line(&at);
+    ck_assert_str_eq(json_string_value(field(line, "prompt")), KNOWN);
+    ck_assert_str_eq(json_string_value(field(line, "question")), "Is it (red)?");
+    ck_assert_ptr_null(json_object_get(other, "question"));
+    ck_assert(json_equal(field(line, "answers"), field(other, "answers")));
+    json_decref(line);
+    json_decref(other);
+    RUN(&asked, "ask", PICTURE, "--question=Is it (red)?", "--context=it is round",
+        "--history=Question: why? Answer: so.", "--caption=a ring", "--model=" TINY_MODEL,
+        "--json");
+    expect_success(&asked);
+    at = asked.out;
+    line = take_line(&at);
+    ck_assert_str_eq(json_string_value(field(line, "prompt")), KNOWN);
+    json_decref(line);
+    RUN(&o, "logits", PICTURE, "--text=red", "--question=is it (red)?", "--no-clean",
+        "--prompt=Q: {} A:", "--model=" TINY_MODEL, "--json");
+    expect_success(&o);
+    ck_assert_ptr_nonnull(strstr(o.out, "\"prompt\":\"Q: is it (red)? A:\""));
+    RUN(&o, "rank-answers", PICTURE, "--answer=x", "--question=x", "--prompt=what?");
+    expect_complaint(&o, 2, "expected one {}");
+    RUN(&o, "rank-answers", PICTURE, "--answer=x", "--question=.");
+    expect_complaint(&o, 2, "question 1 of 1: '.' has no words");
+}
+END_TEST
+
+static double first_loss(const char *text) {
+    json_t *line = take_line(&text);
+    double loss = json_number_value(field(json_array_get(field(line, "answers"), 0), "loss"));
+
+    json_decref(line);
+    return loss;
+}
+
+/* More questions than one call of the library takes; a question's losses do not depend on others,
+ * of Vicuna neither, whose prompts are padded together within a call. */
+START_TEST(many_questions_of_a_picture) {
+    static const char model[] = BLIP2_SOURCE_DIR "/tests/golden/models/lavis_vicuna_instruct";
+    static char text[258];
+    char file[512];
+    outcome one, all;
+    const char *at;
+
+    RUN(&one, "rank-answers", OTHER_PICTURE, "--answer=red", "--answer=a ring", "--top=1",
+        "--model", model, "--quiet", "--question=b", "--json");
+    expect_success(&one);
+    for (size_t i = 0; i < 129; i++)
+        memcpy(text + 2 * i, "b\n", 2);
+    memcpy(text + 2, "a a a a a a a a\n", 16); /* a longer one */
+    write_file("questions", text, sizeof text);
+    (void)snprintf(file, sizeof file, "%s", in_folder("questions"));
+    RUN(&all, "rank-answers", PICTURE, OTHER_PICTURE, "--answer=red", "--answer=a ring", "--top=1",
+        "--model", model, "--quiet", "--questions", file, "--json", "--stats");
+    ck_assert_int_eq(all.code, 0);
+    ck_assert_ptr_nonnull(strstr(all.err, "2 pictures encoded"));
+    ck_assert_ptr_nonnull(at = strstr(all.out, "{\"file\":\"" OTHER_PICTURE));
+    ck_assert_double_eq_tol(first_loss(at), first_loss(one.out), 1e-5);
+    RUN(&all, "rank-answers", PICTURE, OTHER_PICTURE, "--answer=red", "--model", model, "--quiet",
+        "--question=B", "--question=c");
+    expect_success(&all);
+    ck_assert_uint_eq(count_lines(all.out), 4);
+    ck_assert_ptr_eq(strstr(all.out, PICTURE ": B  1.  logprob"), all.out);
+}
+END_TEST
+
 START_TEST(tokens_are_lines) {
     outcome o;
 
@@ -159,6 +246,8 @@ TCase *likelihood_tests(void) {
     tcase_add_test(tests, the_right_answer_comes_first);
     tcase_add_test(tests, answers_come_from_files);
     tcase_add_test(tests, tokens_are_those_of_a_caption);
+    tcase_add_test(tests, questions_are_asked_as_by_ask);
+    tcase_add_test(tests, many_questions_of_a_picture);
     tcase_add_test(tests, tokens_are_lines);
     tcase_add_test(tests, what_cannot_be_is_told);
     return tests;

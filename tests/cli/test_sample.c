@@ -65,6 +65,31 @@ START_TEST(logprobs_of_each_token) {
 }
 END_TEST
 
+START_TEST(logprobs_of_beams) {
+    outcome o;
+    const char *text = o.out;
+
+    RUN(&o, "caption", "--model", TINY_MODEL, "--json", "--logprobs", "2", "--beams", "3",
+        "--sequences", "2", "--length-penalty", "0", "--max-new-tokens", "6", PICTURE);
+    expect_success(&o);
+    for (int k = 0; k < 2; k++) {
+        json_t *line = take_line(&text), *list = json_object_get(line, "logprobs");
+        double sum = 0.0;
+
+        ck_assert_int_eq((int)json_array_size(list),
+                         (int)json_integer_value(json_object_get(line, "tokens")));
+        for (size_t i = 0; i < json_array_size(list); i++) {
+            const json_t *step = json_array_get(list, i);
+
+            ck_assert_uint_eq(json_array_size(json_object_get(step, "top")), 2);
+            sum += json_real_value(json_object_get(step, "logprob"));
+        }
+        ck_assert_double_eq_tol(sum, json_real_value(json_object_get(line, "score")), 1e-4);
+        json_decref(line);
+    }
+}
+END_TEST
+
 START_TEST(words_end_texts_or_are_avoided) {
     outcome o;
 
@@ -80,12 +105,33 @@ START_TEST(words_end_texts_or_are_avoided) {
 }
 END_TEST
 
+START_TEST(contrastive_search) {
+    outcome o;
+
+    RUN(&o, "caption", "--penalty-alpha", "0.0001", "--top-k", "4", PICTURE);
+    expect_success(&o);
+    ck_assert_str_eq(o.out, "a small red ring\n");
+    /* What repeats itself least is all that counts, though most of it is hardly likely. */
+    RUN(&o, "caption", "--penalty-alpha", "1", "--top-k", "64", "--batch", "1", PICTURE);
+    expect_success(&o);
+    ck_assert_str_ne(o.out, "a small red ring\n");
+    RUN(&o, "ask", "--penalty-alpha", "0.6", "--top-k", "4", "--question", "what colour?", PICTURE);
+    expect_success(&o);
+}
+END_TEST
+
 static const struct {
     const char *words[8];
     const char *about;
 } bad[] = {
     {{"--temperature", "0.5"}, "--temperature means nothing without --sample"},
     {{"--top-k", "5"}, "--top-k means nothing without --sample"},
+    {{"--penalty-alpha", "0.6"}, "--top-k"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--sample"}, "--penalty-alpha: not with --sample"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--beams", "2"}, "not with --beams"},
+    {{"--penalty-alpha", "0.6", "--top-k", "65"}, "top_k"},
+    {{"--penalty-alpha", "1.1", "--top-k", "4"}, "--penalty-alpha"},
+    {{"--penalty-alpha", "0.6", "--top-k", "4", "--sequences", "2"}, "--sequences"},
     {{"--seed", "1"}, "--seed means nothing without --sample"},
     {{"--sample", "--temperature", "0"}, "--temperature"},
     {{"--sample", "--top-p", "0"}, "--top-p"},
@@ -96,7 +142,6 @@ static const struct {
     {{"--beams", "2", "--sequences", "3"}, "--sequences"},
     {{"--sample", "--beams", "2", "--sequences", "3"}, "--sequences"},
     {{"--logprobs", "2"}, "--json"},
-    {{"--logprobs", "2", "--json", "--beams", "2"}, "logprobs"},
     {{"--bad-word", ""}, "bad_words"},
     {{"--stop", ""}, "stop_strings"},
     {{"--stop", "x", "--beams", "2", "--compat", "lavis"}, "stop_strings"},
@@ -121,7 +166,9 @@ TCase *sample_tests(void) {
     tcase_add_test(tests, a_seed_gives_the_same_texts);
     tcase_add_test(tests, several_texts_of_a_picture);
     tcase_add_test(tests, logprobs_of_each_token);
+    tcase_add_test(tests, logprobs_of_beams);
     tcase_add_test(tests, words_end_texts_or_are_avoided);
+    tcase_add_test(tests, contrastive_search);
     tcase_add_loop_test(tests, bad_options, 0, sizeof bad / sizeof *bad);
     return tests;
 }

@@ -9,6 +9,9 @@
 #define INDEX "index", "--model", MATCHER
 #define SEARCH "search", "--model", MATCHER
 
+#define OWN_SIZE "112" /* of MATCHER's pictures */
+#define OTHER_SIZE "84x140"
+
 enum { PICTURE_COUNT = 8 };
 
 /* All shipped pictures into "all.index". */
@@ -161,6 +164,36 @@ START_TEST(what_cannot_be_searched_is_told) {
 }
 END_TEST
 
+/* A model that reads pictures of another size is another one; of its own size it is itself. */
+START_TEST(a_size_of_pictures_is_the_model_s) {
+    static const char *const bad[] = {"",     "x",      "56x",     "x56",         "56x56x56", "-56",
+                                      "0x56", "56 x56", "56x8193", "99999999999", "5.6"};
+    char index[512], option[64];
+    outcome o, sized;
+
+    (void)snprintf(index, sizeof index, "%s", make_index());
+    RUN(&o, SEARCH, index, "--text=a big red star");
+    RUN(&sized, SEARCH, index, "--text=a big red star", "--image-size=" OWN_SIZE);
+    expect_success(&sized);
+    ck_assert_str_eq(o.out, sized.out);
+    RUN(&o, SEARCH, index, "--text=x", "--image-size=" OTHER_SIZE);
+    expect_complaint(&o, 2, "is an index of the model");
+    RUN(&o, INDEX, PICTURES, "--out", index, "--image-size=" OTHER_SIZE);
+    ck_assert_int_eq(o.code, 2);
+    RUN(&o, INDEX, PICTURES, "--out", in_folder("other.index"), "--image-size=" OTHER_SIZE);
+    expect_success(&o);
+    RUN(&o, SEARCH, in_folder("other.index"), "--text=x", "--image-size=" OTHER_SIZE);
+    expect_success(&o);
+    RUN(&o, SEARCH, index, "--text=x", "--image-size=71x70");
+    expect_complaint(&o, 2, "got 71 and 70, expected multiples of the patch size");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        (void)snprintf(option, sizeof option, "--image-size=%s", bad[i]);
+        RUN(&o, SEARCH, index, "--text=x", option);
+        expect_complaint(&o, 2, "expected height x width as in 364x224");
+    }
+}
+END_TEST
+
 /* With faiss the best of eight pictures are the same; without it that is said. */
 START_TEST(approximate_search_is_asked_for) {
     char index[512];
@@ -188,6 +221,7 @@ TCase *search_tests(void) {
     tcase_add_test(tests, pictures_that_have_gone_are_told);
     tcase_add_test(tests, what_cannot_be_indexed_is_told);
     tcase_add_test(tests, what_cannot_be_searched_is_told);
+    tcase_add_test(tests, a_size_of_pictures_is_the_model_s);
     tcase_add_test(tests, approximate_search_is_asked_for);
     return tests;
 }

@@ -127,12 +127,12 @@ START_TEST(out_of_device_memory) {
         b2_weight *weight = NULL;
 
         ck_assert_uint_lt(n, 10);
-        vm_fail_allocation(n);
+        vm_fail_call(VM_CALL_ALLOCATION, n, false);
         if ((status = b2_device_open(&device, "cuda", NULL)) == BLIP2_OK)
             status = device->ops->weight_create(device, &desc, &weight);
         ck_assert(status == BLIP2_OK || status == BLIP2_ENOMEM || status == BLIP2_EDEVMEM);
         ck_assert(status == BLIP2_OK || weight == NULL);
-        vm_fail_allocation(0);
+        vm_fail_call(VM_CALL_ALLOCATION, 0, false);
         if (device != NULL) { /* as usable as before */
             device->ops->weight_free(device, weight);
             ck_assert_status_ok(device->ops->weight_create(device, &desc, &weight));

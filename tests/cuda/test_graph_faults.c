@@ -34,9 +34,9 @@ START_TEST(survives_a_driver_that_cannot) {
         f.engine->graphs.off = false;
         f.lines = 0;
         b2_graphs_free(&f.engine->graphs);
-        vm_fail_graph(n);
+        vm_fail_call(VM_CALL_GRAPH, n, false);
         generate_tiny(&f, ids);
-        vm_fail_graph(0);
+        vm_fail_call(VM_CALL_GRAPH, 0, false);
         ck_assert_mem_eq(ids, expected, sizeof ids);
         ck_assert_int_eq(f.lines, n <= CALLS);
         ck_assert(f.engine->graphs.off == (n <= CALLS));
@@ -57,7 +57,7 @@ START_TEST(survives_without_memory) {
     open_fixture(&f, TINY, "cuda", BLIP2_COMPUTE_F32);
     generate_tiny(&f, expected);
     b2_graphs_free(&f.engine->graphs);
-    vm_fail_allocation(1);
+    vm_fail_call(VM_CALL_ALLOCATION, 1, false);
     generate_tiny(&f, ids);
     ck_assert_mem_eq(ids, expected, sizeof ids);
     ck_assert_msg(strstr(f.line, "out of memory") != NULL, "log: %s", f.line);

@@ -153,14 +153,14 @@ START_TEST(drawn_beams_have_the_distribution) {
             if (a != b)
                 p[outcome(a, b, first)] += weight[a] / total * weight[b] / (total - weight[a]);
     for (uint32_t i = 0; i < DRAWS; i++) {
-        b2_beam_draw draw = {.choice = &choice, .rule = rule};
+        b2_beam_draw draw = {.choice = &choice, .rule = rule, .step = i};
         b2_continuation got[2];
 
         for (uint32_t r = 0; r < running; r++)
             ck_assert_status_ok(b2_beam_draw_add(
                 &draw, device, b2_mat_of((void *)(uintptr_t)logits[r], B2_F32, 1, VOCAB), &none, r,
                 first ? 0.0f : sums[r], rule == B2_BEAM_LAVIS && first ? ROWS : 1));
-        ck_assert_uint_eq(b2_beam_draw_end(&draw, 2, i, got), 2);
+        ck_assert_uint_eq(b2_beam_draw_end(&draw, 2, got), 2);
         for (int k = 0; k < 2; k++) {
             ck_assert_uint_lt(got[k].beam, running);
             ck_assert_double_eq_tol((double)got[k].sum,

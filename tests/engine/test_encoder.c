@@ -59,7 +59,7 @@ static void assert_as_alone(blip2_engine *engine, const blip2_input *inputs,
     blip2_engine *own;
 
     ck_assert_status_ok(blip2_generate(engine, inputs, INPUTS, options, &together));
-    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    ck_assert_uint_eq(engine->pages.free_count + engine->prefix.idle, engine->pages.count);
     blip2_engine_close(engine);
     own = engine_of(1, 700);
     for (size_t i = 0; i < INPUTS; i++) {
@@ -191,7 +191,7 @@ START_TEST(cancelled_requests_leave_nothing) {
     for (int i = 0; i < _i; i++)
         ck_assert_status_ok(b2_engine_step(engine, &busy));
     b2_engine_cancel(engine, request);
-    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    ck_assert_uint_eq(engine->pages.free_count + engine->prefix.idle, engine->pages.count);
     b2_request_close(request);
     blip2_engine_close(engine);
 }

@@ -266,7 +266,7 @@ static const struct {
     {"num_return_sequences", 1, .answers = 5000},
     {"num_return_sequences", 0, .answers = 2},
     {"logprobs", 0, .logprobs = 65},
-    {"logprobs", 0, .logprobs = 1, .beams = 2},
+    {"logprobs", 0, .logprobs = 65, .beams = 2},
     {"stop_strings", 0, .stops = 1},
     {"stop_strings", 0, .stops = 1, .list = hold},
     {"bad_words", 0, .words = 1},

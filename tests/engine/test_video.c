@@ -2,6 +2,7 @@
  * That the texts are the original's is for golden cases to say (lavis_*_video). */
 #include <string.h>
 
+#include "base/size.h"
 #include "engine/engine.h"
 #include "faults.h"
 #include "fixture.h"
@@ -71,7 +72,7 @@ START_TEST(packing_changes_nothing) {
     inputs[CLIPS] = (blip2_input){f.images[2], "what is this?"};
     engine = engine_of(f.model, 2, 100);
     ck_assert_status_ok(blip2_generate(engine, inputs, CLIPS + 1, &options, &together));
-    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    ck_assert_uint_eq(engine->pages.free_count + engine->prefix.idle, engine->pages.count);
     blip2_engine_close(engine);
     assert_same(together, 2, together, CLIPS);
     engine = engine_of(f.model, 1, 200); /* the beams of one alone */
@@ -139,6 +140,7 @@ START_TEST(others_refuse_videos) {
     engine = engine_of(f.model, 1, 60);
     ck_assert_status(blip2_generate(engine, &input, 1, &options, &result), BLIP2_ENOTSUP);
     expect("reads no video");
+    ck_assert(!blip2_model_can(f.model, "video"));
     blip2_engine_close(engine);
     blip2_model_close(f.model);
     ck_assert_status_ok(blip2_model_open(&f.model, GOLDEN "/models/lavis_stage1", NULL));
@@ -179,6 +181,49 @@ START_TEST(long_videos_are_refused) {
 }
 END_TEST
 
+/* The default of max_tokens grows by the frames, as far as the model goes. */
+START_TEST(an_engine_has_room_for_a_video) {
+    blip2_generate_options options = options_of(1);
+    blip2_engine_options limits;
+    const blip2_image *frames[40];
+    blip2_image *video;
+    blip2_engine *engine;
+    blip2_result *result;
+    int64_t room;
+    fixture f;
+
+    ck_assert_status_ok(fixture_open_model(&f, folders[_i]));
+    ck_assert_uint_eq(blip2_model_image_tokens(f.model), f.model->config.qformer.queries);
+    ck_assert_uint_eq(blip2_model_image_tokens(NULL), 0);
+    for (size_t i = 0; i < 40; i++)
+        frames[i] = f.images[0];
+    blip2_engine_options_init(&limits, sizeof limits);
+    limits.max_requests = 1;
+    limits.max_frames = UINT32_MAX; /* of T5: memory for keys and values that there is not */
+    if (_i == 0) {
+        ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+        ck_assert_uint_eq(engine->plan.limits.max_tokens, f.model->writer.positions);
+        blip2_engine_close(engine);
+    }
+    limits.max_frames = 10;
+    ck_assert_status_ok(blip2_engine_open(&engine, f.model, &limits));
+    ck_assert_uint_eq(engine->plan.limits.max_tokens,
+                      b2_size_min(256 + 9 * 8, f.model->writer.positions));
+    for (size_t n = 1; n <= 40; n++) {
+        ck_assert_status_ok(blip2_image_from_frames(&video, frames, n));
+        ck_assert_status_ok(blip2_generate_room(engine, "what", n, &options, &room));
+        ck_assert_int_eq(
+            blip2_generate(engine, &(blip2_input){video, "what"}, 1, &options, &result),
+            room >= 0 ? BLIP2_OK : BLIP2_EINVAL);
+        blip2_result_free(result);
+        blip2_image_free(video);
+    }
+    ck_assert_int_lt(room, 0); /* 320 */
+    blip2_engine_close(engine);
+    fixture_close(&f);
+}
+END_TEST
+
 /* A stopped request leaves nothing behind, whichever frame it has come to. */
 START_TEST(cancelled_requests_leave_nothing) {
     b2_request_options options = {.prompt = "what", .max_new_tokens = 4, .repetition_penalty = 1};
@@ -196,7 +241,7 @@ START_TEST(cancelled_requests_leave_nothing) {
     for (int i = 0; i < _i / FOLDERS; i++)
         ck_assert_status_ok(b2_engine_step(engine, &busy));
     b2_engine_cancel(engine, request);
-    ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
+    ck_assert_uint_eq(engine->pages.free_count + engine->prefix.idle, engine->pages.count);
     for (uint32_t i = 0; i < engine->images.count; i++)
         ck_assert_uint_eq(engine->images.places[i].pins, 0);
     b2_request_close(request);
@@ -244,6 +289,7 @@ int main(void) {
     tcase_add_loop_test(tests, frames_stand_in_order, 0, FOLDERS);
     tcase_add_test(tests, others_refuse_videos);
     tcase_add_loop_test(tests, long_videos_are_refused, 0, FOLDERS);
+    tcase_add_loop_test(tests, an_engine_has_room_for_a_video, 0, FOLDERS);
     tcase_add_loop_test(tests, cancelled_requests_leave_nothing, 0, 5 * FOLDERS);
     tcase_set_timeout(faults, 240);
     tcase_add_test(faults, videos_survive_every_failure);

@@ -41,5 +41,6 @@ TCase *verify_tests(void);
 TCase *bad_case_tests(void);
 TCase *make_model_tests(void);
 TCase *score_tests(void);
+TCase *load_tests(void);
 
 #endif

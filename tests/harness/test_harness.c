@@ -8,5 +8,6 @@ int main(void) {
     suite_add_tcase(suite, bad_case_tests());
     suite_add_tcase(suite, make_model_tests());
     suite_add_tcase(suite, score_tests());
+    suite_add_tcase(suite, load_tests());
     return run_suite(suite);
 }

@@ -143,10 +143,26 @@ void vm_set_device_memory(uint64_t bytes);    /* what cudaMalloc can give out; d
 void vm_set_capability(int major, int minor); /* and its limits; default 9.0 */
 /* Libraries load, and no kernel has code for this GPU: known when one is first asked about. */
 void vm_lose_images(bool lost);
-void vm_fail_allocation(uint64_t nth); /* the nth from now fails; 0: none. Graphs take one */
-/* The nth of these from now fails, 0: none: begin and end of a capture, work queued into one,
- * instantiation and launch of a graph. */
-void vm_fail_graph(uint64_t nth);
+
+/* Calls that can fail, by kind. */
+typedef enum vm_call {
+    VM_CALL_ALLOCATION, /* of memory, the host's too; graphs take one */
+    VM_CALL_COPY,       /* and sets */
+    VM_CALL_LAUNCH,
+    VM_CALL_PRODUCT, /* work of a stand-in library (vm_enqueue_call) */
+    VM_CALL_WAIT,    /* for a stream or an event */
+    VM_CALL_GRAPH,   /* begin and end of a capture, work queued into one; making and starting a
+                        graph */
+    VM_CALL_OTHER,   /* devices, streams, events, libraries and their kernels */
+    VM_CALL_COUNT
+} vm_call;
+
+/* The nth call of a kind from now fails, 0: none, with an error that this kind may give; it does
+ * nothing and the next one works. lost: the context goes with it, as after an illegal address, and
+ * every call fails until vm_reset, which stands for a new process. A launch or a product is queued
+ * then, and the wait behind it tells. */
+void vm_fail_call(vm_call kind, uint64_t nth, bool lost);
+uint64_t vm_calls(vm_call kind); /* since then */
 
 /* Forget everything: memory, libraries, findings, counters and the sticky error. */
 void vm_reset(void);

@@ -10,7 +10,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local cudaError_t last_error;
 static cudaError_t sticky;
-static uint64_t device_memory = (uint64_t)8 << 30, fail_allocation;
+static uint64_t device_memory = (uint64_t)8 << 30;
 int vm_capability[2] = {9, 0};
 
 void vm_enter(void) {
@@ -50,14 +50,6 @@ void vm_set_capability(int major, int minor) {
     vm_capability[1] = minor;
 }
 
-void vm_fail_allocation(uint64_t nth) {
-    fail_allocation = nth;
-}
-
-bool vm_allocation_fails(void) {
-    return fail_allocation && --fail_allocation == 0;
-}
-
 void vm_reset(void) {
     vm_enter();
     vm_streams_reset();
@@ -67,8 +59,7 @@ void vm_reset(void) {
     vm_host_mutable()->live_bytes = 0;
     vm_counters_clear();
     sticky = last_error = cudaSuccess;
-    fail_allocation = 0;
-    vm_fail_graph(0);
+    vm_fail_call(VM_CALL_OTHER, 0, false);
     device_memory = (uint64_t)8 << 30;
     vm_capability[0] = 9;
     vm_capability[1] = 0;
@@ -91,6 +82,9 @@ static const struct {
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorSymbolNotFound, "cudaErrorSymbolNotFound", "named symbol not found"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
+     "too many resources requested for launch"},
+    {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
      "an illegal memory access was encountered"},
     {cudaErrorLaunchTimeout, "cudaErrorLaunchTimeout", "the launch timed out and was terminated"},
@@ -156,7 +150,8 @@ static cudaError_t allocate(void **out, size_t size) {
     if (size == 0) {
         return cudaSuccess;
     }
-    if (vm_allocation_fails() || size > device_memory || host->live_bytes > device_memory - size) {
+    if (vm_call_fails(VM_CALL_ALLOCATION) || size > device_memory ||
+        host->live_bytes > device_memory - size) {
         return cudaErrorMemoryAllocation;
     }
     *out = (void *)(uintptr_t)vm_memory_new(size, VM_DEVICE_MEMORY)->begin;
@@ -212,7 +207,7 @@ cudaError_t cudaHostAlloc(void **out, size_t size, unsigned int flags) {
     } else if (vm_capture_forbids()) {
         *out = NULL;
         error = cudaErrorStreamCaptureUnsupported;
-    } else if (vm_allocation_fails()) {
+    } else if (vm_call_fails(VM_CALL_ALLOCATION)) {
         *out = NULL;
         error = cudaErrorMemoryAllocation;
     } else {

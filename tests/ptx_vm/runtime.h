@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include "memory.h"
+#include "ptx_vm.h"
 
 typedef enum vm_op_kind {
     VM_OP_LAUNCH,
@@ -34,6 +35,7 @@ typedef struct vm_op {
     bool (*call)(const void *arguments);
     void (*host_call)(void *argument);
     void *arguments; /* owned with call, the host's with host_call */
+    bool faults;     /* once it runs, the context is lost (vm_fail_call) */
 } vm_op;
 
 typedef struct vm_ops {
@@ -97,11 +99,9 @@ bool vm_capture_forbids(void);
 void vm_stream_end_capture(const struct CUgraph_st *graph); /* in all streams that joined */
 void vm_streams_reset(void);
 
-/* runtime_graph.c */
-bool vm_graph_call_fails(void); /* counts for vm_fail_graph */
-
-/* runtime.c */
-bool vm_allocation_fails(void); /* counts for vm_fail_allocation */
+/* runtime_fault.c */
+bool vm_call_fails(vm_call kind); /* counts for vm_fail_call; the call then does nothing */
+bool vm_call_faults(void);        /* what is queued now fails when it runs */
 
 /* runtime_op.c */
 void vm_op_run(struct CUstream_st *stream, const vm_op *op);

@@ -52,6 +52,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if (error != cudaSuccess || bytes == 0) {
         return vm_leave(error);
     }
+    if (vm_call_fails(VM_CALL_COPY)) {
+        return vm_leave(cudaErrorInvalidValue);
+    }
     if (!s->capture && !is_device(from) && !known(from)) { /* pageable: the driver takes a copy */
         op.staged = vm_malloc(bytes);
         memcpy(op.staged, from, bytes);
@@ -85,6 +88,9 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     if (!vm_memory_bytes((uint64_t)(uintptr_t)to, bytes)) {
         vm_found_outside(VM_OUT_OF_BOUNDS, NULL, 0, "a memset of %zu bytes leaves its allocation",
                          bytes);
+        return vm_leave(cudaErrorInvalidValue);
+    }
+    if (vm_call_fails(VM_CALL_COPY)) {
         return vm_leave(cudaErrorInvalidValue);
     }
     return vm_leave(vm_queue(s, &op));

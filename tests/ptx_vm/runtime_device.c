@@ -23,11 +23,14 @@ size_t vm_shared_optin(void) {
 cudaError_t cudaGetDeviceCount(int *count) {
     vm_enter();
     *count = 1;
-    return vm_leave(cudaSuccess);
+    return vm_leave(vm_call_fails(VM_CALL_OTHER) ? cudaErrorUnknown : cudaSuccess);
 }
 
 cudaError_t cudaSetDevice(int device) {
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
     return vm_leave(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
@@ -42,6 +45,9 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
 
     cudaMemGetInfo(&free_bytes, &total);
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorUnknown);
+    }
     if (device != 0) {
         memset(prop, 0, sizeof(*prop));
         return vm_leave(cudaErrorInvalidDevice);
@@ -74,7 +80,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
-    struct cudaDeviceProp p;
+    struct cudaDeviceProp p = {0};
     cudaError_t error = cudaGetDeviceProperties(&p, device);
     const struct {
         enum cudaDeviceAttr attribute;

@@ -5,16 +5,6 @@
 
 #include "runtime.h"
 
-static uint64_t fail_graph;
-
-void vm_fail_graph(uint64_t nth) {
-    fail_graph = nth;
-}
-
-bool vm_graph_call_fails(void) {
-    return fail_graph && --fail_graph == 0;
-}
-
 static void discard(struct CUgraph_st *graph) {
     vm_ops_release(&graph->ops);
     free(graph);
@@ -33,7 +23,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (s->capture) {
         return vm_leave(cudaErrorIllegalState);
     }
-    if (vm_graph_call_fails()) {
+    if (vm_call_fails(VM_CALL_GRAPH)) {
         return vm_leave(cudaErrorStreamCaptureUnsupported);
     }
     vm_host_mutable()->live_graphs++;
@@ -54,7 +44,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
         return vm_leave(s && s->capture ? cudaErrorStreamCaptureUnmatched : cudaErrorIllegalState);
     }
     graph = s->capture;
-    *out = s->invalid || vm_graph_call_fails() ? NULL : graph;
+    *out = s->invalid || vm_call_fails(VM_CALL_GRAPH) ? NULL : graph;
     vm_stream_end_capture(graph);
     if (!*out) {
         discard(graph);
@@ -84,10 +74,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
     (void)flags;
     vm_enter();
     *out = NULL;
-    if (vm_graph_call_fails() || vm_capture_forbids()) {
+    if (vm_call_fails(VM_CALL_GRAPH) || vm_capture_forbids()) {
         return vm_leave(cudaErrorNotSupported);
     }
-    if (vm_allocation_fails()) {
+    if (vm_call_fails(VM_CALL_ALLOCATION)) {
         return vm_leave(cudaErrorMemoryAllocation);
     }
     exec = vm_calloc(1, sizeof(*exec));
@@ -110,7 +100,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     if (!s || !graph) {
         return vm_leave(cudaErrorInvalidResourceHandle);
     }
-    if (!s->capture && vm_graph_call_fails()) {
+    if (!s->capture && vm_call_fails(VM_CALL_GRAPH)) {
         return vm_leave(cudaErrorNotSupported);
     }
     return vm_leave(vm_queue(s, &op));

@@ -42,6 +42,9 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *ha
     const vm_kernel *kernel;
 
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
     if (no_images) {
         return vm_leave(cudaErrorNoKernelImageForDevice);
     }
@@ -156,6 +159,9 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *ha
     if (error != cudaSuccess) {
         return vm_leave(error);
     }
+    if (vm_call_fails(VM_CALL_LAUNCH)) {
+        return vm_leave(cudaErrorLaunchOutOfResources);
+    }
     op.launch.params = vm_calloc(1, kernel->param_bytes);
     for (i = 0; i < kernel->source->param_count; i++) {
         const vm_symbol *param = kernel->source->params[i];
@@ -174,6 +180,9 @@ int vm_enqueue_call(void *stream, const char *who, bool (*run)(const void *argum
     s = vm_stream_of(stream);
     if (!s) {
         return (int)vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    if (vm_call_fails(VM_CALL_PRODUCT)) {
+        return (int)vm_leave(cudaErrorLaunchOutOfResources);
     }
     op.arguments = memcpy(vm_malloc(bytes), arguments, bytes);
     return (int)vm_leave(vm_queue(s, &op));

@@ -149,6 +149,9 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *out, const void *code,
     (void)options, (void)values, (void)count;
     vm_enter();
     *out = NULL;
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
     image = image_of(code);
     if (!image) {
         return vm_leave(cudaErrorInvalidPtx);
@@ -193,6 +196,9 @@ cudaError_t cudaLibraryGetKernel(cudaKernel_t *out, cudaLibrary_t library, const
     size_t i;
 
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
     for (i = 0; library && i < library->image->module->kernel_count; i++) {
         if (strcmp(library->kernels[i].kernel.name, name) == 0) {
             *out = &library->kernels[i];

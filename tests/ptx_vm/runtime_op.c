@@ -142,6 +142,9 @@ void vm_op_run(struct CUstream_st *stream, const vm_op *op) {
         op->event->reached = op->sequence;
         op->event->time = vm_now();
     }
+    if (op->faults) {
+        vm_set_stuck(cudaErrorIllegalAddress);
+    }
     if (vm_is_stuck()) {
         return;
     }

@@ -60,7 +60,7 @@ cudaError_t vm_queue(struct CUstream_st *stream, vm_op *op) {
         vm_op_release(op);
         return cudaSuccess; /* leave() tells the sticky error */
     }
-    if (stream->capture && (stream->invalid || vm_graph_call_fails())) {
+    if (stream->capture && (stream->invalid || vm_call_fails(VM_CALL_GRAPH))) {
         cudaError_t error =
             stream->invalid ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnsupported;
 
@@ -68,6 +68,7 @@ cudaError_t vm_queue(struct CUstream_st *stream, vm_op *op) {
         vm_op_release(op);
         return error;
     }
+    op->faults = vm_call_faults();
     vm_ops_add(stream->capture ? &stream->capture->ops : &stream->queue, op);
     return cudaSuccess;
 }
@@ -125,10 +126,14 @@ void vm_streams_reset(void) {
 /* ---- streams -------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags) {
-    struct CUstream_st *s = vm_calloc(1, sizeof(*s));
+    struct CUstream_st *s;
 
     (void)flags;
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
+    s = vm_calloc(1, sizeof(*s));
     s->next = streams;
     streams = s;
     *out = s;
@@ -171,6 +176,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
         s->invalid = true;
         return vm_leave(cudaErrorStreamCaptureUnsupported);
     }
+    if (vm_call_fails(VM_CALL_WAIT)) {
+        return vm_leave(cudaErrorUnknown);
+    }
     vm_host_mutable()->synchronisations++;
     vm_drain(s);
     return vm_leave(cudaSuccess);
@@ -197,9 +205,13 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 /* ---- events --------------------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned int flags) {
-    struct CUevent_st *e = vm_calloc(1, sizeof(*e));
+    struct CUevent_st *e;
 
     vm_enter();
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorMemoryAllocation);
+    }
+    e = vm_calloc(1, sizeof(*e));
     e->has_timing = !(flags & cudaEventDisableTiming);
     e->next = events;
     events = e;
@@ -236,6 +248,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     e = event_of(event);
     if (!s || !e) {
         return vm_leave(cudaErrorInvalidResourceHandle);
+    }
+    if (vm_call_fails(VM_CALL_OTHER)) {
+        return vm_leave(cudaErrorUnknown);
     }
     e->capture = s->capture;
     if (s->capture) { /* only an edge between captured streams, which are in order anyway */
@@ -281,6 +296,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     }
     if (vm_capture_forbids()) {
         return vm_leave(cudaErrorStreamCaptureUnsupported);
+    }
+    if (vm_call_fails(VM_CALL_WAIT)) {
+        return vm_leave(cudaErrorUnknown);
     }
     vm_host_mutable()->synchronisations++;
     vm_stream_reach(e, e->recorded);

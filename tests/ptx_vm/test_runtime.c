@@ -154,7 +154,7 @@ START_TEST(fails_graph_calls) {
         cudaGraphExec_t exec = NULL;
         cudaError_t errors[CALLS] = {cudaSuccess};
 
-        vm_fail_graph((uint64_t)n);
+        vm_fail_call(VM_CALL_GRAPH, (uint64_t)n, false);
         errors[0] = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
         if (errors[0] == cudaSuccess) {
             errors[1] = queue_scale(library, device, device, 1, stream);
@@ -209,7 +209,7 @@ START_TEST(guards_memory) {
     ck_assert_uint_eq(free_bytes, 9000);
     ck_assert_int_eq(cudaMalloc((void **)&a, 9001), cudaErrorMemoryAllocation);
     ck_assert_ptr_null(a);
-    vm_fail_allocation(2);
+    vm_fail_call(VM_CALL_ALLOCATION, 2, false);
     ck_cuda(cudaMalloc((void **)&a, 100));
     ck_assert_int_eq(cudaMalloc((void **)&a, 100), cudaErrorMemoryAllocation);
     ck_cuda(cudaMalloc((void **)&a, 100));
