@@ -64,8 +64,7 @@ static inline b2_mat b2_mat_rows(b2_mat m, int64_t first, int64_t count) {
 typedef enum b2_weight_use {
     B2_USE_LINEAR = 1, /* y = x W' */
     B2_USE_ROWS = 2,   /* rows are looked up by id */
-    /* beside LINEAR: x has many rows, a picture's at least. A promise about speed alone. */
-    B2_USE_MANY = 4
+    B2_USE_MANY = 4    /* beside LINEAR: x has a whole picture's rows; concerns speed alone */
 } b2_weight_use;
 
 /* Host memory of one tensor of a weight: [rows, cols] row-major, F32, F16 or BF16. */
