@@ -63,7 +63,8 @@ static inline b2_mat b2_mat_rows(b2_mat m, int64_t first, int64_t count) {
 /* What a weight is used for; a tied embedding is both. */
 typedef enum b2_weight_use {
     B2_USE_LINEAR = 1, /* y = x W' */
-    B2_USE_ROWS = 2    /* rows are looked up by id */
+    B2_USE_ROWS = 2,   /* rows are looked up by id */
+    B2_USE_MANY = 4    /* beside LINEAR: x has a whole picture's rows; concerns speed alone */
 } b2_weight_use;
 
 /* Host memory of one tensor of a weight: [rows, cols] row-major, F32, F16 or BF16. */

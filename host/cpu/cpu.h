@@ -43,8 +43,9 @@ size_t b2_cpu_weight_bytes(b2_device *device, const b2_weight_desc *desc);
 /* Pointers to rows first .. first+count-1 of a weight that is kept as rows. */
 void b2_cpu_weight_rows(const void **rows, const b2_weight *weight, int64_t first, int64_t count);
 
-/* Floats of scratch that they need per thread. */
-size_t b2_cpu_linear_scratch(void);
+/* Floats of scratch that they need per thread, linear (and weight_create) for a weight of `cols`
+ * columns. */
+size_t b2_cpu_linear_scratch(int64_t cols);
 size_t b2_cpu_attention_scratch(void);
 
 blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op);

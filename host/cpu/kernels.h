@@ -12,9 +12,9 @@
 #include "device.h"
 
 enum {
-    B2_PANEL = 64,      /* columns of a panel: four AVX-512 vectors, the widest tile */
-    B2_VECTOR_MAX = 16, /* floats of the widest vector; column counts below are multiples of it */
-    B2_DOT_DEPTH = 512, /* elements of weight rows that dot_blocks converts at a time */
+    B2_PANEL = 64,       /* columns of a panel: four AVX-512 vectors, the widest tile */
+    B2_VECTOR_MAX = 16,  /* floats of the widest vector; column counts below are multiples of it */
+    B2_DOT_DEPTH = 2560, /* elements of a block of weight rows (dot_block): 640 KiB, for L2 */
 };
 
 /* What linear does to a finished product; pointers stand at the tile's first column. */
@@ -45,7 +45,7 @@ typedef struct b2_norm_row {
 typedef struct b2_cpu_kernels {
     const char *level;
     bool (*supported)(void); /* by this processor */
-    int64_t few_rows;        /* up to here `dot` beats dot_blocks (linear.c) */
+    int64_t few_rows;        /* up to here `dot` beats dot_block (linear.c) */
 
     /* y [n, m] = x [n, k] times the first m columns of a panel. */
     void (*gemm_panel)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *panel,
@@ -59,13 +59,19 @@ typedef struct b2_cpu_kernels {
     /* y [n, count] = x [n, k] w', w: count rows of k values of a type, read once. */
     void (*dot)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
                 b2_type type, int64_t n, int64_t count, int64_t k);
-    /* The same bits for many rows of x; weights are converted block by block. count is at most
-     * B2_PANEL; y has room for the next multiple of 4. scratch: B2_PANEL * (B2_DOT_DEPTH +
-     * (n + 5) * B2_VECTOR_MAX) floats. */
-    void (*dot_blocks)(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
-                       b2_type type, int64_t n, int64_t count, int64_t k, float *scratch);
+    /* The same bits for many rows of x, in two steps for each block of weight rows: count rows (at
+     * most B2_PANEL), of them elements k0 .. k0+depth-1 (at most B2_DOT_DEPTH, and but for the last
+     * block a multiple of B2_VECTOR_MAX). block: B2_PANEL floats an element. */
+    void (*pack_block)(float *block, const void *const *rows, b2_type type, int64_t count,
+                       int64_t k0, int64_t depth);
+    /* x and depth: those of the block; it is the first and/or the last of its rows. y has room for
+     * the next multiple of 4 of count. chains: sums between a row's blocks, B2_PANEL *
+     * B2_VECTOR_MAX * (n + 5) floats. */
+    void (*dot_block)(float *y, int64_t ldy, const float *x, int64_t ldx, const float *block,
+                      float *chains, int64_t n, int64_t count, int64_t depth, bool first,
+                      bool last);
     /* panel = count rows of k values as columns, zeros in the columns that are left. This,
-     * unpack_rows and `dot` are all that knows how a weight's values are stored. */
+     * unpack_rows, pack_block and `dot` are all that knows how a weight's values are stored. */
     void (*unpack_panel)(float *panel, const void *const *rows, b2_type type, int64_t count,
                          int64_t k);
     /* to [count, ld] = count rows of k values, zeros behind them */

@@ -4,15 +4,19 @@
 #include "cpu/cpu.h"
 
 enum {
-    TILE_HEIGHT = 128,
+    TILE_STEP = 6, /* rows of the kernels' tiles */
+    TILE_HEIGHT = 22 * TILE_STEP,
     CHUNKS = 4, /* runs of pieces for each thread, dealt as threads get free */
     /* Products (multiply-adds) below which waking the other threads costs more than it saves. */
     PARALLEL_PRODUCTS = 1 << 19,
 };
 
-/* A tile, one of twice the width for the up half of a gated product, and what dot_blocks wants. */
-size_t b2_cpu_linear_scratch(void) {
-    return (size_t)B2_PANEL * (3 * TILE_HEIGHT + B2_DOT_DEPTH + (TILE_HEIGHT + 5) * B2_VECTOR_MAX);
+/* A tile, one of twice the width for the up half of a gated product, and an unpacked panel or a
+ * block with its chains. */
+size_t b2_cpu_linear_scratch(int64_t cols) {
+    size_t blocks = B2_DOT_DEPTH + (TILE_HEIGHT + 5) * B2_VECTOR_MAX;
+
+    return B2_PANEL * (3 * (size_t)TILE_HEIGHT + ((size_t)cols > blocks ? (size_t)cols : blocks));
 }
 
 /* What the pieces of one call have in common. */
@@ -23,11 +27,12 @@ typedef struct linear_job {
     int64_t height, tiles; /* rows of a tile, tiles one below the other */
 } linear_job;
 
-/* A thread's scratch. */
+/* A thread's scratch, and its place in its run of pieces. */
 typedef struct worker {
-    float *tile;   /* [TILE_HEIGHT, B2_PANEL] */
-    float *up;     /* [TILE_HEIGHT, 2 * B2_PANEL] */
-    float *blocks; /* of dot_blocks */
+    float *tile;          /* [TILE_HEIGHT, B2_PANEL] */
+    float *up;            /* [TILE_HEIGHT, 2 * B2_PANEL] */
+    float *unpacked;      /* [k, B2_PANEL] a panel; or a block, chains behind it */
+    int64_t unpacked_row; /* the weight row with which that begins, or -1 */
 } worker;
 
 /* One piece: rows n0 .. n0+n-1 and columns m0 .. m0+m-1 of y. */
@@ -35,14 +40,35 @@ typedef struct piece {
     int64_t n0, n, m0, m;
 } piece;
 
-/* Columns that the kernel makes for m: whole vectors. For a single text, or the two logits of a
+/* Columns that gemm_panel makes for m: whole vectors. For a single text, or the two logits of a
  * match, a quarter of a panel. */
 static int64_t whole_vectors(int64_t m) {
     return (m + B2_VECTOR_MAX - 1) / B2_VECTOR_MAX * B2_VECTOR_MAX;
 }
 
-/* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. */
-static void multiply_rows(const linear_job *job, const worker *t, float *tile, int64_t stride,
+/* multiply_rows block by block. A block of all k serves the tiles below too. */
+static void multiply_blocks(const linear_job *job, worker *t, float *tile, int64_t stride,
+                            const piece *p, int64_t first, const void *const *rows) {
+    const b2_weight *w = job->op->w;
+    const float *x = b2_cpu_row(job->op->x, p->n0);
+    int64_t k = w->cols, blocks = (k + B2_DOT_DEPTH - 1) / B2_DOT_DEPTH;
+    int64_t step = whole_vectors((k + blocks - 1) / blocks);
+
+    for (int64_t k0 = 0; k0 < k; k0 += step) {
+        int64_t depth = k - k0 < step ? k - k0 : step;
+
+        if (first != t->unpacked_row || depth < k)
+            job->kernels->pack_block(t->unpacked, rows, w->type, p->m, k0, depth);
+        t->unpacked_row = first;
+        job->kernels->dot_block(tile, stride, x + k0, job->op->x.stride, t->unpacked,
+                                t->unpacked + B2_PANEL * B2_DOT_DEPTH, p->n, p->m, depth, k0 == 0,
+                                k0 + depth == k);
+    }
+}
+
+/* The piece's rows of x times weight rows first .. first+m-1, kept as rows, into tile. Each way of
+ * a weight gives the same bits for any number of rows: either the one, or the two that follow. */
+static void multiply_rows(const linear_job *job, worker *t, float *tile, int64_t stride,
                           const piece *p, int64_t first) {
     const b2_weight *w = job->op->w;
     const float *x = b2_cpu_row(job->op->x, p->n0);
@@ -50,16 +76,21 @@ static void multiply_rows(const linear_job *job, const worker *t, float *tile, i
     const void *rows[B2_PANEL];
 
     b2_cpu_weight_rows(rows, w, first, p->m);
-    if (job->op->x.rows <= job->kernels->few_rows)
+    if ((w->uses & B2_USE_MANY) != 0) {
+        if (first != t->unpacked_row)
+            job->kernels->unpack_panel(t->unpacked, rows, w->type, p->m, k);
+        t->unpacked_row = first;
+        job->kernels->gemm_panel(tile, stride, x, ldx, t->unpacked, p->n, whole_vectors(p->m), k);
+    } else if (job->op->x.rows <= job->kernels->few_rows)
         job->kernels->dot(tile, stride, x, ldx, rows, w->type, p->n, p->m, k);
     else
-        job->kernels->dot_blocks(tile, stride, x, ldx, rows, w->type, p->n, p->m, k, t->blocks);
+        multiply_blocks(job, t, tile, stride, p, first, rows);
 }
 
 /* The same for any kind of weight; the result is where in tile the products stand. Up halves may
  * begin inside a panel and reach into the next (where M is no multiple of B2_PANEL, as in no model
  * we know): then all of both is multiplied, and tile is two panels wide. */
-static const float *multiply(const linear_job *job, const worker *t, float *tile, int64_t stride,
+static const float *multiply(const linear_job *job, worker *t, float *tile, int64_t stride,
                              const piece *p, int64_t first) {
     const b2_linear *op = job->op;
     int64_t k = op->w->cols, shift = first % B2_PANEL;
@@ -78,7 +109,7 @@ static const float *multiply(const linear_job *job, const worker *t, float *tile
     return tile + shift;
 }
 
-static void run_piece(const linear_job *job, const worker *t, const piece *p) {
+static void run_piece(const linear_job *job, worker *t, const piece *p) {
     const b2_linear *op = job->op;
     b2_epilogue epilogue = {.bias = op->bias != NULL ? op->bias + p->m0 : NULL, .act = op->act};
     const float *tile = multiply(job, t, t->tile, B2_PANEL, p, p->m0);
@@ -97,12 +128,13 @@ static void run_piece(const linear_job *job, const worker *t, const piece *p) {
 }
 
 /* Pieces first .. last-1, counted down the tiles of a panel and then on to the next panel, so that
- * weights are read from memory once for all the tiles below each other that fall to a thread. */
+ * weights are read from memory, and panels unpacked, once for all the tiles below each other that
+ * fall to a thread. */
 static void run_pieces(const linear_job *job, float *scratch, int64_t first, int64_t last) {
     int64_t rows = job->op->x.rows;
-    worker t = {.tile = scratch, .up = scratch + B2_PANEL * TILE_HEIGHT};
+    worker t = {.tile = scratch, .up = scratch + B2_PANEL * TILE_HEIGHT, .unpacked_row = -1};
 
-    t.blocks = t.up + 2 * B2_PANEL * TILE_HEIGHT;
+    t.unpacked = t.up + 2 * B2_PANEL * TILE_HEIGHT;
     for (int64_t i = first; i < last; i++) {
         piece p = {.n0 = i % job->tiles * job->height, .m0 = i / job->tiles * B2_PANEL};
 
@@ -130,6 +162,7 @@ blip2_status b2_cpu_linear(b2_device *device, const b2_linear *op) {
         return BLIP2_OK;
     job.tiles = (op->x.rows + TILE_HEIGHT - 1) / TILE_HEIGHT;
     job.height = (op->x.rows + job.tiles - 1) / job.tiles;
+    job.height = (job.height + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
     pieces = job.tiles * ((job.m + B2_PANEL - 1) / B2_PANEL);
     parallel = op->x.rows * w->rows * w->cols >= PARALLEL_PRODUCTS;
     chunks = pieces < cpu->threads * CHUNKS ? pieces : cpu->threads * CHUNKS;

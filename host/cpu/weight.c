@@ -4,7 +4,7 @@
  * tables that are looked up in stay row-major.
  *
  * A further kind of weight (int8, int4 with scales) is a further form here and a further case of
- * the kernels `dot` and `unpack_rows`; nothing else would know. */
+ * the kernels that name a type (kernels.h); nothing else would know. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -153,8 +153,7 @@ blip2_status b2_cpu_weight_create(b2_device *device, const b2_weight_desc *desc,
     w->uses = desc->uses;
     for (uint32_t i = 0; i < desc->part_count; i++)
         w->rows += desc->parts[i].rows;
-    if ((status = b2_cpu_reserve(cpu, b2_cpu_linear_scratch())) != BLIP2_OK ||
-        (as_panels(desc) && (status = b2_cpu_reserve(cpu, B2_PANEL * (size_t)w->cols)) != BLIP2_OK))
+    if ((status = b2_cpu_reserve(cpu, b2_cpu_linear_scratch(w->cols))) != BLIP2_OK)
         goto out;
     if (bytes > 0 && (w->owned = b2_alloc_aligned(256, bytes)) == NULL) {
         status = b2_fail_memory();

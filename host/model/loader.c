@@ -121,6 +121,8 @@ static blip2_status make_weight(b2_loader *loader, b2_weight **out, const b2_ten
     desc.keep = loader->keep_as_stored ? tensors[0].type : loader->keep;
     if (device->compute != B2_F32 && !(loader->exact && desc.keep == B2_F32))
         desc.keep = device->compute;
+    if (loader->many)
+        desc.uses |= B2_USE_MANY;
     if (!loader->make) {
         loader->weight_count++;
         if (!b2_size_add(loader->weight_bytes, device->ops->weight_bytes(device, &desc),

@@ -36,6 +36,7 @@ typedef struct b2_loader {
     /* The part being loaded has F32 activations: F32 weights stay so. Weights that meet activations
      * of a device's half type are kept in that type, whatever is asked for. */
     bool exact;
+    bool many; /* The weights being loaded are multiplied with pictures' rows: B2_USE_MANY. */
 
     /* sums of the first pass */
     size_t vector_bytes; /* device memory for all vectors */

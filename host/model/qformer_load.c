@@ -49,12 +49,13 @@ static blip2_status load_ffn(b2_qformer_ffn *ffn, b2_loader *loader, b2_weight_i
     return b2_load_norm(loader, &ffn->norm, first + 4, first + 5, i, c, config->eps);
 }
 
-/* Cross-attention keys and values of all layers as one weight. */
+/* Cross-attention keys and values of all layers as one weight, for all rows of a picture. */
 static blip2_status load_cross_kv(b2_qformer *qformer, b2_loader *loader) {
     const b2_qformer_config *config = &qformer->config;
     b2_weight_id weights[B2_MAX_JOINED], biases[B2_MAX_JOINED];
     uint32_t layers[B2_MAX_JOINED];
     uint32_t count = 2 * cross_layers(config);
+    blip2_status status;
 
     if (count > B2_MAX_JOINED)
         return b2_fail(BLIP2_ENOTSUP, "Q-Former has %u cross-attention layers, the limit is %d",
@@ -64,9 +65,12 @@ static blip2_status load_cross_kv(b2_qformer *qformer, b2_loader *loader) {
         biases[k] = k % 2 == 0 ? B2_QF_CROSS_K_B : B2_QF_CROSS_V_B;
         layers[k] = k / 2 * config->cross_every;
     }
-    return b2_load_joined(loader, &qformer->cross_kv,
-                          &(b2_dense_source){weights, biases, layers, count, config->width,
-                                             config->vision_width, NULL});
+    loader->many = true;
+    status = b2_load_joined(loader, &qformer->cross_kv,
+                            &(b2_dense_source){weights, biases, layers, count, config->width,
+                                               config->vision_width, NULL});
+    loader->many = false;
+    return status;
 }
 
 /* The checkpoint's vocabulary where the configuration does not say. */

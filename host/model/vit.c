@@ -74,7 +74,7 @@ static void skip_layers(b2_loader *loader, uint32_t first) {
             b2_weights_skip(loader->weights, (b2_weight_id)id, i);
 }
 
-blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
+static blip2_status load_tower(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
     int64_t c = config->width, p = config->patch;
     int64_t patch_dims[4] = {c, 3, p, p};
     blip2_status status;
@@ -101,6 +101,15 @@ blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *co
     skip_layers(loader, config->layers);
     return b2_load_norm(loader, &vit->post, B2_VIT_POST_LN_W, B2_VIT_POST_LN_B, 0, c,
                         config->post_eps);
+}
+
+blip2_status b2_vit_load(b2_vit *vit, b2_loader *loader, const b2_vit_config *config) {
+    blip2_status status;
+
+    loader->many = true;
+    status = load_tower(vit, loader, config);
+    loader->many = false;
+    return status;
 }
 
 void b2_vit_free(b2_vit *vit) {

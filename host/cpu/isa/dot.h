@@ -10,6 +10,8 @@
 /* Tile: DOT_ROWS weight rows against DOT_X rows of x. Each step converts one vector of each weight
  * row and uses it DOT_X times. */
 enum { DOT_ROWS = 4, DOT_X = W == 16 ? 6 : 3 };
+/* Elements of a row of x that stay in L1, with those of its tile, while a block goes by. */
+enum { PART = 768 };
 
 /* Numbers of rows that are no whole tile. */
 #if W == 16
@@ -153,32 +155,58 @@ static void add_rows(float *y, int64_t ldy, const float *x, int64_t ldx, const v
 
 /* ---- many rows of x: blocks of weight rows, converted once ---------------------------------- */
 
-enum { GROUP = DOT_ROWS * B2_DOT_DEPTH, BLOCK = B2_PANEL * B2_DOT_DEPTH };
+INLINE int64_t round_up(int64_t n, int64_t step) {
+    return (n + step - 1) / step * step;
+}
 
-/* A block: weight rows in groups of DOT_ROWS, whose vectors take turns [depth / W, DOT_ROWS, W], so
+/* A block is cut along its depth into parts of about one length, at most PART. */
+INLINE int64_t part_depth(int64_t depth) {
+    int64_t parts = (depth + PART - 1) / PART;
+
+    return round_up((depth + parts - 1) / parts, W);
+}
+
+/* A part: weight rows in groups of DOT_ROWS, whose vectors take turns [depth / W, DOT_ROWS, W], so
  * that a tile reads it from front to back. Zeros for rows that are missing to a whole group, and
  * behind k. */
-INLINE void fill_block(const b2_type type, float *block, const void *const *rows, int64_t count,
-                       int64_t k0, int64_t depth) {
-    const int64_t size = type == B2_F32 ? 4 : 2;
+INLINE void pack_part(const b2_type type, float *part, const void *const *rows, int64_t count,
+                      int64_t k0, int64_t depth) {
+    const int64_t size = type == B2_F32 ? 4 : 2, padded = round_up(depth, W);
 
-    for (int64_t r = 0; r < (count + DOT_ROWS - 1) / DOT_ROWS * DOT_ROWS; r++) {
-        float *to = block + r / DOT_ROWS * GROUP + r % DOT_ROWS * W;
+    for (int64_t r = 0; r < round_up(count, DOT_ROWS); r++) {
+        float *to = part + r / DOT_ROWS * DOT_ROWS * padded + r % DOT_ROWS * W;
 
         for (int64_t i = 0; i < depth; i += W, to += DOT_ROWS * W) {
             if (r >= count) {
                 store(to, splat(0.0f));
                 continue;
             }
-            /* The same place of the next block. */
-            __builtin_prefetch((const char *)rows[r] + (k0 + i + B2_DOT_DEPTH) * size, 0, 2);
+            if (r + 2 < count)
+                __builtin_prefetch((const char *)rows[r + 2] + (k0 + i) * size, 0, 2);
             store(to, i + W <= depth ? load_as(type, rows[r], k0 + i)
                                      : load_part_as(type, rows[r], k0 + i, depth - i));
         }
     }
 }
 
-/* y [n, DOT_ROWS] of one group; chains [n, DOT_ROWS, W]: where its sums stand between blocks. */
+/* Its parts one after the other. */
+static void pack_block(float *block, const void *const *rows, b2_type type, int64_t count,
+                       int64_t k0, int64_t depth) {
+    const int64_t step = part_depth(depth), end = k0 + depth;
+
+    for (; k0 < end; k0 += step, block += round_up(count, DOT_ROWS) * step) {
+        int64_t part = end - k0 < step ? end - k0 : step;
+
+        if (type == B2_F16)
+            pack_part(B2_F16, block, rows, count, k0, part);
+        else if (type == B2_BF16)
+            pack_part(B2_BF16, block, rows, count, k0, part);
+        else
+            pack_part(B2_F32, block, rows, count, k0, part);
+    }
+}
+
+/* y [n, DOT_ROWS] of one group; chains [n, DOT_ROWS, W]: where its sums stand between parts. */
 INLINE void block_tile(const int n, float *y, int64_t ldy, const float *x, int64_t ldx,
                        const float *group, float *chains, int64_t depth, bool begin, bool end) {
     vf sum[DOT_X][DOT_ROWS];
@@ -224,42 +252,50 @@ INLINE void block_tile(const int n, float *y, int64_t ldy, const float *x, int64
     }
 }
 
-/* DOT_X or fewer rows of x with all groups of a block: their part of x stays in L1. */
+/* DOT_X or fewer rows of x with a block. While the groups of a part go by, the next part of x (or
+ * the first of the next rows) is fetched into L2, a piece with each group. */
 INLINE void block_rows(const int n, float *y, int64_t ldy, const float *x, int64_t ldx,
                        const float *block, float *chains, int64_t count, int64_t depth, bool begin,
                        bool end) {
-    for (int64_t r = 0; r < count; r += DOT_ROWS)
-        block_tile(n, y + r, ldy, x, ldx, block + r * B2_DOT_DEPTH, chains + r * DOT_X * W, depth,
-                   begin, end);
+    const int64_t step = part_depth(depth);
+    const int64_t ahead = round_up(step / (round_up(count, DOT_ROWS) / DOT_ROWS), 16);
+
+    for (int64_t i = 0; i < depth; i += step) {
+        int64_t part = depth - i < step ? depth - i : step;
+        const float *next = x + (i + part < depth ? i + part : DOT_X * ldx);
+
+        for (int64_t r = 0; r < count; r += DOT_ROWS, next += ahead) {
+            UNROLL
+            for (int c = 0; c < n; c++)
+                for (int64_t j = 0; j < ahead; j += 16)
+                    __builtin_prefetch(next + c * ldx + j, 0, 2);
+            block_tile(n, y + r, ldy, x + i, ldx, block, chains + r * DOT_X * W, part,
+                       begin && i == 0, end && i + part == depth);
+            block += DOT_ROWS * round_up(part, W);
+        }
+    }
 }
 
-static void dot_blocks(float *y, int64_t ldy, const float *x, int64_t ldx, const void *const *rows,
-                       b2_type type, int64_t n, int64_t count, int64_t k, float *scratch) {
-    for (int64_t k0 = 0; k0 < k; k0 += B2_DOT_DEPTH) {
-        int64_t depth = k - k0 < B2_DOT_DEPTH ? k - k0 : B2_DOT_DEPTH, i = 0;
-        bool begin = k0 == 0, end = k0 + depth == k;
-        float *chains = scratch + BLOCK;
+static void dot_block(float *y, int64_t ldy, const float *x, int64_t ldx, const float *block,
+                      float *chains, int64_t n, int64_t count, int64_t depth, bool first,
+                      bool last) {
+    /* A block of all k leaves no sums behind. */
+    const int64_t step = first && last ? 0 : DOT_X * B2_PANEL * W;
+    int64_t i = 0;
 
-        if (type == B2_F16)
-            fill_block(B2_F16, scratch, rows, count, k0, depth);
-        else if (type == B2_BF16)
-            fill_block(B2_BF16, scratch, rows, count, k0, depth);
-        else
-            fill_block(B2_F32, scratch, rows, count, k0, depth);
-        for (; i + DOT_X <= n; i += DOT_X, chains += DOT_X * B2_PANEL * W)
-            block_rows(DOT_X, y + i * ldy, ldy, x + i * ldx + k0, ldx, scratch, chains, count,
-                       depth, begin, end);
-        switch (n - i) {
+    for (; i + DOT_X <= n; i += DOT_X, chains += step)
+        block_rows(DOT_X, y + i * ldy, ldy, x + i * ldx, ldx, block, chains, count, depth, first,
+                   last);
+    switch (n - i) {
 #define BLOCK_LAST(rows)                                                                           \
     case rows:                                                                                     \
-        block_rows(rows, y + i * ldy, ldy, x + i * ldx + k0, ldx, scratch, chains, count, depth,   \
-                   begin, end);                                                                    \
+        block_rows(rows, y + i * ldy, ldy, x + i * ldx, ldx, block, chains, count, depth, first,   \
+                   last);                                                                          \
         break;
-            LAST_ONES(BLOCK_LAST)
+        LAST_ONES(BLOCK_LAST)
 #undef BLOCK_LAST
-        default:
-            break;
-        }
+    default:
+        break;
     }
 }
 
