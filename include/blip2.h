@@ -365,7 +365,8 @@ BLIP2_API blip2_status blip2_losses_compute(blip2_engine *engine, const blip2_in
 #include "blip2/explain.h"    /* where the Q-Former looks in a picture */
 #include "blip2/index.h"      /* a big gallery, searched by text or picture */
 #include "blip2/likelihood.h" /* how likely given texts are */
-#include "blip2/pool.h"       /* the same on several devices; after submit.h */
 #include "blip2/stats.h"      /* what an engine has done, and holds */
 #include "blip2/submit.h"     /* many requests at once, answered later */
+
+#include "blip2/pool.h" /* several engines under one front; has jobs of submit.h */
 #endif

@@ -28,7 +28,6 @@
 #ifndef BLIP2_H
 #error "include blip2.h"
 #endif
-#include "blip2/submit.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
