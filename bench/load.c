@@ -33,6 +33,7 @@ static const char usage[] =
     "  --tolerance X      by which numbers may differ (default: 1e-5)\n"
     "  --max-requests N   the engine's (default: 16)\n"
     "  --max-waiting N    the engine's (default: its own)\n"
+    "  --decode-steps N   the engine's (default: its own)\n"
     "  --device NAME      device to run on (default: cpu)\n"
     "  --compute TYPE     auto, f32, tf32, f16 or bf16 (default: auto)\n"
     "  --threads N        CPU threads (default: all that this process may use)\n"
@@ -179,6 +180,8 @@ static bool read_option(int option, char *value, load_wish *w) {
         return bench_read_count(value, MAX_REQUESTS, &w->max_requests);
     case 'w':
         return bench_read_count(value, MAX_REQUESTS, &w->max_waiting);
+    case 'D':
+        return bench_read_count(value, MAX_REQUESTS, &w->decode_steps);
     default:
         return bench_read_count(value, 1024, &w->threads);
     }
@@ -198,6 +201,7 @@ static int read_options(int argc, char **argv, load_wish *w) {
                                             {"tolerance", required_argument, NULL, 'e'},
                                             {"max-requests", required_argument, NULL, 'M'},
                                             {"max-waiting", required_argument, NULL, 'w'},
+                                            {"decode-steps", required_argument, NULL, 'D'},
                                             {"baseline", no_argument, NULL, 'b'},
                                             {"no-check", no_argument, NULL, 'u'},
                                             {"json", no_argument, NULL, 'j'},

@@ -6,7 +6,7 @@
 typedef struct load_wish {
     const char *model, *device, *compute_name;
     blip2_compute compute;
-    uint32_t threads, requests, concurrency, max_requests, max_waiting;
+    uint32_t threads, requests, concurrency, max_requests, max_waiting, decode_steps;
     double rate;      /* requests a second that arrive; 0: a closed loop */
     double tolerance; /* of numbers */
     load_mix mix;

@@ -16,6 +16,7 @@ static blip2_status open_engine(const load *l, blip2_engine **out) {
     blip2_engine_options_init(&options, sizeof options);
     options.max_requests = l->wish.max_requests;
     options.max_waiting = l->wish.max_waiting;
+    options.decode_steps = l->wish.decode_steps;
     return blip2_engine_open(out, l->model, &options);
 }
 

@@ -123,7 +123,7 @@ START_TEST(what_makes_no_load_is_refused) {
                                            {"--rate", "x"},         {"--requests", "0"},
                                            {"--seed", "-1"},        {"--concurrency", "none"},
                                            {"--compute", "f12"},    {"--new-tokens", "1:99999"},
-                                           {"--tolerance", "0"},    {"--max-waiting", "many"},
+                                           {"--tolerance", "-1"},   {"--max-waiting", "many"},
                                            {"--device", "abacus"}};
     outcome o;
 
