@@ -71,13 +71,15 @@ const char *b2_text_data(const b2_text_buffer *buffer) {
 }
 
 char *b2_text_take(b2_text_buffer *buffer) {
-    char *data = NULL;
+    char *data;
 
     b2_text_append(buffer, "", 0); /* an empty text is still a string */
-    if (!buffer->failed) {
-        data = buffer->data;
-        *buffer = (b2_text_buffer){0};
+    if (buffer->failed) {
+        b2_text_free(buffer);
+        return NULL;
     }
+    data = buffer->data;
+    *buffer = (b2_text_buffer){0};
     return data;
 }
 

@@ -19,7 +19,7 @@ void b2_text_appendf(b2_text_buffer *buffer, const char *format, ...)
 void b2_text_append_filled(b2_text_buffer *buffer, const char *template, const char *text);
 /* The text so far, never NULL (an empty or failed buffer gives ""). */
 const char *b2_text_data(const b2_text_buffer *buffer);
-/* Hands the string over (yours to b2_free) and empties the buffer; NULL if it had failed. */
+/* Empties the buffer and hands the string over, yours to b2_free; NULL if it had failed. */
 char *b2_text_take(b2_text_buffer *buffer);
 void b2_text_clear(b2_text_buffer *buffer); /* length 0, memory kept */
 void b2_text_free(b2_text_buffer *buffer);
