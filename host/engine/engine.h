@@ -92,7 +92,8 @@ blip2_status b2_engine_plan_request(const blip2_engine *engine, b2_request *requ
 void b2_engine_enqueue(blip2_engine *engine, b2_request *request);
 /* Both. */
 blip2_status b2_engine_submit(blip2_engine *engine, b2_request *request);
-/* One step. *busy: requests are left. A failure ends every request in the engine with its status.
+/* One step. *busy: requests are left. A failure is not one request's own (b2_queue_settle), and
+ * ends every request in the engine with its status.
  */
 blip2_status b2_engine_step(blip2_engine *engine, bool *busy);
 /* Take a request out, wherever it stands; it is DONE with ESTOP. Nothing if it is DONE. */

@@ -16,11 +16,9 @@ static blip2_status hand_over_beams(blip2_engine *engine) {
             b2_request_continue(request, batch->host_best + first, batch->host_best_ids + first,
                                 batch->best_count, b2_mat_rows(batch->logits, i, rows));
 
-        if (status < 0)
+        if ((status = b2_queue_settle(engine, request, status)) < 0)
             return status;
         i += rows;
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
     }
     return BLIP2_OK;
 }
@@ -29,25 +27,25 @@ static blip2_status hand_over_beams(blip2_engine *engine) {
 static blip2_status hand_over_given(blip2_engine *engine, uint32_t i) {
     b2_batch *batch = &engine->batch;
     b2_request *request = batch->chosen[i];
-    blip2_status status = b2_candidates_take(request->candidates, engine->model->device,
-                                             b2_mat_rows(batch->logits, i, 1));
+    blip2_status status;
 
+    if (request->phase == B2_PHASE_DONE) /* a row before has failed */
+        return BLIP2_OK;
+    status = b2_candidates_take(request->candidates, engine->model->device,
+                                b2_mat_rows(batch->logits, i, 1));
     if (status == BLIP2_OK && b2_candidates_are_done(request->candidates))
-        b2_queue_retire(engine, request);
-    return status;
+        request->phase = B2_PHASE_DONE;
+    return b2_queue_settle(engine, request, status);
 }
 
 /* Rows i .. i + rows - 1 of contrastive search: the prompt's last one, or those of candidates. */
 static blip2_status hand_over_contrast(blip2_engine *engine, uint32_t i, uint32_t rows) {
     b2_batch *batch = &engine->batch;
     b2_request *request = batch->chosen[i];
-    blip2_status status;
 
     engine->chosen += request->contrastive->count > 0;
-    status = b2_request_contrast(request, b2_mat_rows(batch->logits, i, rows));
-    if (status == BLIP2_OK && request->phase == B2_PHASE_DONE)
-        b2_queue_retire(engine, request);
-    return status;
+    return b2_queue_settle(engine, request,
+                           b2_request_contrast(request, b2_mat_rows(batch->logits, i, rows)));
 }
 
 static blip2_status hand_over_scored(blip2_engine *engine) {
@@ -78,6 +76,23 @@ static blip2_status hand_over_hidden(blip2_engine *engine) {
     return status;
 }
 
+/* Row i of a plain sequence: the token that follows. */
+static blip2_status hand_over_token(blip2_engine *engine, uint32_t i) {
+    b2_batch *batch = &engine->batch;
+    b2_request *request = batch->chosen[i];
+    int32_t token = batch->host_tokens[i];
+    blip2_status status = BLIP2_OK;
+
+    if (request->choice.on_host)
+        status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token);
+    if (status == BLIP2_OK && token < 0)
+        status = b2_fail(BLIP2_EFORMAT,
+                         "the language model's scores are not numbers: are the weights sound?");
+    if (status == BLIP2_OK)
+        b2_request_push(request, token);
+    return b2_queue_settle(engine, request, status);
+}
+
 /* Hand the chosen tokens to their requests. */
 blip2_status b2_hand_over(blip2_engine *engine) {
     b2_batch *batch = &engine->batch;
@@ -85,19 +100,8 @@ blip2_status b2_hand_over(blip2_engine *engine) {
 
     if (status < 0 || (status = hand_over_beams(engine)) < 0)
         return status;
-    for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++) {
-        b2_request *request = batch->chosen[i];
-        int32_t token = batch->host_tokens[i];
-
-        if (request->choice.on_host &&
-            (status = b2_request_choose(request, b2_mat_rows(batch->logits, i, 1), &token)) < 0)
+    for (uint32_t i = batch->beam_count; i < batch->chosen_count - batch->scored_count; i++)
+        if ((status = hand_over_token(engine, i)) < 0)
             return status;
-        if (token < 0)
-            return b2_fail(BLIP2_EFORMAT,
-                           "the language model's scores are not numbers: are the weights sound?");
-        b2_request_push(request, token);
-        if (request->phase == B2_PHASE_DONE)
-            b2_queue_retire(engine, request);
-    }
     return hand_over_scored(engine);
 }

@@ -87,17 +87,22 @@ bool b2_images_acquire(b2_images *images, const blip2_image *image, uint32_t *pl
     return true;
 }
 
-void b2_images_renew(b2_images *images, uint32_t place) {
-    b2_image_place *p = &images->places[place];
-
-    images->hits -= p->ready && p->pins == 1;
-    p->ready = p->ready && p->pins > 1;
-}
-
 void b2_images_release(b2_images *images, uint32_t place) {
     b2_image_place *p = &images->places[place];
 
     p->pins--;
     if (p->pins == 0 && !p->ready)
         p->taken = false;
+}
+
+bool b2_images_renew(b2_images *images, uint32_t place) {
+    b2_image_place *p = &images->places[place];
+
+    images->hits -= p->ready;
+    if (p->ready && p->pins > 1) {
+        b2_images_release(images, place);
+        return false;
+    }
+    p->ready = false;
+    return true;
 }

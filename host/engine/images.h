@@ -39,8 +39,9 @@ void b2_images_free(b2_images *images);
 
 /* Pin the picture's place, taking one if it has none. False: every place is pinned. */
 bool b2_images_acquire(b2_images *images, const blip2_image *image, uint32_t *place);
-/* Have it encoded again if nobody else needs it: what comes on the way there is wanted. */
-void b2_images_renew(b2_images *images, uint32_t place);
+/* Have a picture that was just pinned encoded again: what comes on the way there is wanted. False,
+ * and it is unpinned: another request needs what is there. */
+bool b2_images_renew(b2_images *images, uint32_t place);
 /* Unpin. One that was never encoded is free again. */
 void b2_images_release(b2_images *images, uint32_t place);
 

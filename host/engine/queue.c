@@ -166,6 +166,17 @@ void b2_queue_retire(blip2_engine *engine, b2_request *request) {
     end(engine, request);
 }
 
+blip2_status b2_queue_settle(blip2_engine *engine, b2_request *request, blip2_status status) {
+    if (status == BLIP2_EDEVICE || status == BLIP2_EDEVMEM || status == BLIP2_ENOTSUP ||
+        status == BLIP2_EINTERNAL)
+        return status;
+    if (status < 0)
+        request->status = status;
+    if (status < 0 || request->phase == B2_PHASE_DONE)
+        b2_queue_retire(engine, request);
+    return BLIP2_OK;
+}
+
 void b2_queue_put_back(blip2_engine *engine, b2_request *request) {
     leave_place(engine, request);
     request->fed = request->frame = 0;
@@ -224,7 +235,7 @@ static bool take_image(blip2_engine *engine, b2_request *request) {
     request->pinned =
         b2_images_acquire(&engine->images, b2_request_picture(request), &request->image_place);
     if (request->pinned && request->kind == B2_REQUEST_SCORE && request->score.wants_features)
-        b2_images_renew(&engine->images, request->image_place);
+        request->pinned = b2_images_renew(&engine->images, request->image_place);
     return request->pinned;
 }
 

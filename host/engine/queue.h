@@ -15,6 +15,9 @@ blip2_status b2_queue_instructed(blip2_engine *engine, b2_request *request);
 void b2_queue_retire(blip2_engine *engine, b2_request *request);
 /* Likewise, but it waits for its turn again, with the text it has so far. */
 void b2_queue_put_back(blip2_engine *engine, b2_request *request);
+/* Retires a request that is DONE, or that met a failure of its own: of its options, picture or
+ * memory. Returns a failure that is not its own but the device's, and every request's. */
+blip2_status b2_queue_settle(blip2_engine *engine, b2_request *request, blip2_status status);
 /* Every request in the engine ends with this status. */
 void b2_queue_end_all(blip2_engine *engine, blip2_status status);
 

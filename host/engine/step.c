@@ -1,4 +1,5 @@
 #include "base/alloc.h"
+#include "engine/call.h"
 #include "engine/hand_over.h"
 #include "engine/holding.h"
 #include "engine/queue.h"
@@ -49,25 +50,33 @@ static blip2_status load(blip2_engine *engine, uint32_t index, const blip2_image
     return status;
 }
 
+/* Does it wait for a picture, and is it still wanted? */
+static bool wants_picture(const b2_request *request) {
+    return request->phase == B2_PHASE_ENCODE &&
+           (request->call == NULL || request->call->failure.status == BLIP2_OK);
+}
+
 /* Up to max_images pictures that requests wait for, either such that must be encoded or such that
- * have features: the first one decides. */
+ * have features: the first one decides. A request whose picture cannot be had ends alone. */
 static blip2_status gather(blip2_engine *engine, uint32_t *out, bool *restored) {
     const b2_engine_limits *limits = &engine->plan.limits;
     uint32_t *places = engine->images.where.slots, count = 0;
+    b2_request *request;
     blip2_status status = BLIP2_OK;
 
     for (uint32_t i = 0; i < engine->turn_count && count < limits->max_images && status == BLIP2_OK;
-         i++) {
-        const b2_request *request = engine->turns[i];
-
-        if (request->phase != B2_PHASE_ENCODE || is_among(places, count, request->image_place))
+         i += engine->turns[i] == request) {
+        request = engine->turns[i];
+        if (!wants_picture(request) || is_among(places, count, request->image_place))
             continue;
         if (count == 0)
             *restored = has_features(b2_request_picture(request));
         if (has_features(b2_request_picture(request)) != *restored)
             continue;
-        status = load(engine, count, b2_request_picture(request));
-        places[count++] = request->image_place;
+        if ((status = load(engine, count, b2_request_picture(request))) == BLIP2_OK)
+            places[count++] = request->image_place;
+        else
+            status = b2_queue_settle(engine, request, status);
     }
     *out = count;
     return status;

@@ -326,7 +326,7 @@ END_TEST
 
 static blip2_status open_nothing(void *payload, size_t index, blip2_image **out) {
     (void)payload, (void)index, (void)out;
-    return b2_fail(BLIP2_EIO, "the picture has gone");
+    return b2_fail(BLIP2_EDEVICE, "the device has gone");
 }
 
 /* What a step that failed has left in pages is nobody's. */
@@ -347,11 +347,11 @@ START_TEST(a_failure_drops_everything) {
     requests[2] = request_for(&f, 1, LONG, 5, 0, 0);
     requests[2]->image = &missing;
     submit(engine, requests[2]);
-    ck_assert_status(b2_engine_step(engine, &busy), BLIP2_EIO);
+    ck_assert_status(b2_engine_step(engine, &busy), BLIP2_EDEVICE);
     ck_assert(!busy);
     ck_assert_uint_eq(engine->prefix.cached, 0);
     ck_assert_uint_eq(engine->pages.free_count, engine->pages.count);
-    ck_assert_status(requests[1]->status, BLIP2_EIO);
+    ck_assert_status(requests[1]->status, BLIP2_EDEVICE);
     close_requests(requests, 3);
     blip2_engine_close(engine);
 }
