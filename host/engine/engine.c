@@ -224,6 +224,7 @@ blip2_status blip2_engine_open(blip2_engine **out, blip2_model *model,
         b2_free(engine);
         return b2_fail(BLIP2_EINVAL, "the model already has an engine: close it first");
     }
+    atomic_fetch_add(&model->owners, 1);
     engine->model = model;
     engine->run.device = model->device;
     engine->graphs.device = model->device;
@@ -254,6 +255,7 @@ void b2_engine_free(blip2_engine *engine) {
     device->ops->free(device, engine->kv);
     device->ops->free(device, engine->workspace);
     atomic_flag_clear(&engine->model->in_use);
+    blip2_model_close(engine->model);
     b2_free(engine);
 }
 

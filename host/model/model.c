@@ -196,6 +196,7 @@ blip2_status b2_model_load(blip2_model **out, const b2_model_source *source,
     if (model == NULL)
         return b2_fail_memory();
     atomic_flag_clear(&model->in_use);
+    atomic_init(&model->owners, 1);
     status = load(model, source, options, make);
     if (status < 0) {
         blip2_model_close(model);
@@ -222,7 +223,7 @@ blip2_status blip2_model_open(blip2_model **out, const char *directory,
 }
 
 void blip2_model_close(blip2_model *model) {
-    if (model == NULL)
+    if (model == NULL || atomic_fetch_sub(&model->owners, 1) > 1)
         return;
     b2_loader_free(&model->loader);
     b2_vit_free(&model->vit);

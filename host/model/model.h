@@ -35,6 +35,7 @@ struct blip2_model {
     b2_writer writer;
     b2_sha256 digest;   /* of its small files (digest.h) */
     atomic_flag in_use; /* by an engine: a device serves one thread at a time */
+    atomic_uint owners; /* the caller and that engine, which may end after the caller closed both */
 };
 
 /* What the checkpoint calls itself, for messages. */
