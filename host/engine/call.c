@@ -73,6 +73,15 @@ bool b2_call_has_ended(b2_call *call) {
     return ended;
 }
 
+bool b2_call_runs_here(b2_call *call) {
+    bool here;
+
+    (void)pthread_mutex_lock(&call->lock);
+    here = !call->ended && b2_scheduler_is_here(call->engine);
+    (void)pthread_mutex_unlock(&call->lock);
+    return here;
+}
+
 /* ---- events ------------------------------------------------------------------------------- */
 
 /* How an event stands in front of its bytes in call->events. */

@@ -71,6 +71,8 @@ blip2_status b2_call_wait(b2_call *call, int (*on_event)(const b2_event *event, 
                           void *payload);
 void b2_call_cancel(b2_call *call); /* from any thread */
 bool b2_call_has_ended(b2_call *call);
+/* It has not ended, and this is its engine's thread, which is not there for sure once it has. */
+bool b2_call_runs_here(b2_call *call);
 
 /* On the engine's thread. An event for whoever waits; bytes NULL: text `index` is finished. */
 blip2_status b2_call_tell(b2_call *call, size_t index, const char *bytes, size_t length);

@@ -46,13 +46,19 @@ static int hear(const b2_event *event, void *payload) {
     return 0;
 }
 
+/* On the engine's thread: nobody hears of a job any more that was freed, or of which a text has
+ * failed or was stopped, though its other texts may go on to the end of the step. */
+static bool is_heard(const generation *g) {
+    return !g->job.call.abandoned && g->job.call.failure.status == BLIP2_OK;
+}
+
 static int pass_text(b2_request *request, const char *piece, size_t length, void *payload) {
     generation *g = payload;
     size_t index = request->index * g->plan.request.answers;
 
     if (g->job.waits)
         return b2_call_tell(&g->job.call, index, piece, length) < 0;
-    return g->options.on_text(index, piece, length, g->options.payload);
+    return !is_heard(g) || g->options.on_text(index, piece, length, g->options.payload) != 0;
 }
 
 static bool is_space(char c) {
@@ -115,9 +121,9 @@ static void finish_request(b2_request *request, void *payload) {
     for (uint32_t i = 0; i < answers && request->status == BLIP2_OK; i++)
         request->status = keep(&g->result->outputs[first + i], request, i, g->result->columns);
     for (uint32_t i = 0; i < answers && request->status == BLIP2_OK; i++) {
-        if (!g->job.waits)
+        if (!g->job.waits && is_heard(g))
             tell_done(g, first + i);
-        else if (g->options.on_done != NULL)
+        else if (g->job.waits && g->options.on_done != NULL)
             request->status = b2_call_tell(&g->job.call, first + i, NULL, 0);
     }
 }

@@ -94,8 +94,9 @@ blip2_status b2_job_run(blip2_job *job, int (*on_event)(const b2_event *event, v
     return status;
 }
 
+/* In its on_done it has ended for the engine's thread, and not yet for others. */
 static bool is_ended_here(blip2_job *job) {
-    return job->call.ending || b2_call_has_ended(&job->call);
+    return b2_call_runs_here(&job->call) ? job->call.ending : b2_call_has_ended(&job->call);
 }
 
 blip2_status b2_job_take(blip2_job *job, const b2_job_type *type) {
@@ -116,7 +117,7 @@ blip2_status b2_job_take(blip2_job *job, const b2_job_type *type) {
 blip2_status blip2_job_wait(blip2_job *job) {
     if (job == NULL)
         return b2_fail(BLIP2_EINVAL, "blip2_job_wait: job is NULL");
-    if (!b2_call_has_ended(&job->call) && b2_scheduler_is_here(job->engine))
+    if (b2_call_runs_here(&job->call))
         return b2_fail(BLIP2_EINVAL, "blip2_job_wait: the engine waits for this callback");
     return b2_call_wait(&job->call, NULL, NULL);
 }
@@ -133,12 +134,12 @@ void blip2_job_cancel(blip2_job *job) {
 void blip2_job_free(blip2_job *job) {
     if (job == NULL)
         return;
+    if (b2_call_runs_here(&job->call)) {
+        job->call.abandoned = true;
+        b2_call_cancel(&job->call);
+        return;
+    }
     if (!b2_call_has_ended(&job->call)) {
-        if (b2_scheduler_is_here(job->engine)) {
-            job->call.abandoned = true;
-            b2_call_cancel(&job->call);
-            return;
-        }
         b2_call_cancel(&job->call);
         (void)b2_call_wait(&job->call, NULL, NULL);
     }
