@@ -11,15 +11,14 @@
  *   Q learned queries of an image   P patch side   M keys   R rows of logits   T page tokens
  *
  * Every pointer inside the operation structs is DEVICE memory, got from alloc; on the CPU that is
- * plain memory. Operations are queued in order; `sync` waits for them. A device serves one thread
- * at a time.
+ * plain memory. Operations are queued in order; `sync` waits for them. One thread at a time.
  *
  * Types: a device computes in one type T (b2_device.compute). Residual streams and everything of
  * the Q-Former are F32, other activations T; vectors (biases, norms, positions) are F32 and do not
  * change while a weight that they go with lives. Sums are fp32 everywhere.
  *
  * Shapes are the caller's promise, but a device checks what it can cheaply check and answers
- * BLIP2_EINTERNAL, since only our own mistakes can break them.                                */
+ * BLIP2_EINTERNAL, since only our own mistakes can break them. */
 #ifndef B2_DEVICE_H
 #define B2_DEVICE_H
 #include <stdbool.h>
@@ -64,7 +63,7 @@ static inline b2_mat b2_mat_rows(b2_mat m, int64_t first, int64_t count) {
 typedef enum b2_weight_use {
     B2_USE_LINEAR = 1, /* y = x W' */
     B2_USE_ROWS = 2,   /* rows are looked up by id */
-    B2_USE_MANY = 4    /* beside LINEAR: x has a whole picture's rows; concerns speed alone */
+    B2_USE_MANY = 4    /* beside LINEAR: x has a whole picture's rows; for speed alone */
 } b2_weight_use;
 
 /* Host memory of one tensor of a weight: [rows, cols] row-major, F32, F16 or BF16. */
@@ -376,8 +375,7 @@ typedef enum b2_compute {                  /* T */
                           B2_COMPUTE_BF16
 } b2_compute;
 
-/* How the CUDA device makes patches of pictures: by its rule, or as a test or a measurement says.
- */
+/* How the CUDA device makes patches of pictures: by its rule, or as a test or measurement says. */
 typedef enum b2_patch_path {
     B2_PATCH_AUTO,
     B2_PATCH_GEMM,
@@ -388,10 +386,9 @@ typedef struct b2_device_options {
     uint32_t threads; /* of the CPU device; 0: all cores this process may use */
     b2_compute compute;
     b2_patch_path patch_path;
-    bool exceeds_f16; /* the model's activations leave the range of F16 */
-    /* A row of a result has the same bits whatever other rows are in the call, and wherever its
-     * segment is cut into calls. Always so on the CPU; a GPU gives up speed for it. */
-    bool deterministic;
+    bool exceeds_f16;   /* the model's activations leave the range of F16 */
+    bool deterministic; /* a row's bits do not depend on other rows, nor on how its segment is cut
+                           into calls; always so on the CPU */
 } b2_device_options;
 
 /* A device by name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto" (default for NULL): a GPU

@@ -64,21 +64,17 @@ void b2_branches_close(b2_branches *branches) {
     b2_free(branches);
 }
 
-static uint32_t pages_for(uint32_t rows, uint32_t page_tokens) {
-    return rows / page_tokens + (rows % page_tokens != 0);
-}
-
 uint32_t b2_branches_pages(const b2_branches *branches, uint32_t shared, uint32_t rows,
                            uint32_t page_tokens) {
     uint32_t full = shared / page_tokens;
-    uint64_t own = pages_for(rows, page_tokens) - full;
+    uint64_t own = b2_pages_for(rows, page_tokens) - full;
     uint64_t pages = full + branches->most * own;
 
     if (branches->candidates) /* a last page each */
         pages = full + own + branches->most - 1;
     /* A prompt whose only answer is one token has no page but its own. */
-    if (pages < pages_for(shared, page_tokens))
-        pages = pages_for(shared, page_tokens);
+    if (pages < b2_pages_for(shared, page_tokens))
+        pages = b2_pages_for(shared, page_tokens);
     return pages <= INT32_MAX ? (uint32_t)pages : 0;
 }
 
@@ -91,8 +87,8 @@ blip2_status b2_branches_plan(b2_branches *branches, uint32_t shared, uint32_t r
     if (status < 0)
         return status;
     branches->page_tokens = page_tokens;
-    branches->width = pages_for(rows, page_tokens);
-    branches->used = pages_for(shared, page_tokens);
+    branches->width = b2_pages_for(rows, page_tokens);
+    branches->used = b2_pages_for(shared, page_tokens);
     branches->forked = 1;
     if (!b2_size_mul(branches->most, branches->width, &entries))
         return b2_fail_memory();

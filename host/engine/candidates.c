@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "engine/logprobs.h"
+#include "engine/pages.h"
 
 blip2_status b2_candidates_open(b2_candidates **out, size_t count, uint32_t top, uint32_t vocab) {
     b2_candidates *candidates;
@@ -66,13 +67,9 @@ void b2_candidates_advance(const b2_candidates *candidates, b2_candidate_row *at
     }
 }
 
-static uint32_t pages_for(uint32_t rows, uint32_t page_tokens) {
-    return rows / page_tokens + (rows % page_tokens != 0);
-}
-
 uint32_t b2_candidates_plan(b2_candidates *candidates, uint32_t prefix, uint32_t rows,
                             uint32_t page_tokens, uint32_t most, uint32_t sequences) {
-    uint32_t first = pages_for(rows, page_tokens), shared = prefix / page_tokens, fed = 0;
+    uint32_t first = b2_pages_for(rows, page_tokens), shared = prefix / page_tokens, fed = 0;
     uint32_t size = first - shared, lanes = 1;
 
     for (uint32_t i = 0; i < candidates->count; i++)

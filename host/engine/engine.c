@@ -75,7 +75,7 @@ static blip2_status plan_limits(b2_engine_limits *limits, const blip2_model *mod
 }
 
 static uint32_t pages_for(uint32_t rows) {
-    return (rows + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    return b2_pages_for(rows, PAGE_TOKENS);
 }
 
 static blip2_status plan_layout(b2_engine_plan *plan, const blip2_model *model) {

@@ -6,10 +6,6 @@
 #include "engine/queue.h"
 #include "image/image.h"
 
-static uint32_t pages_for(uint32_t rows, uint32_t page_tokens) {
-    return rows / page_tokens + (rows % page_tokens != 0);
-}
-
 static uint32_t own_pages(const b2_request *request) {
     return request->page_count - request->reading.page_count;
 }
@@ -168,9 +164,10 @@ bool b2_holding_take(blip2_engine *engine, b2_request *request) {
     /* Somebody who watches wants to see every row computed. */
     uint32_t keys = engine->prefix_off || engine->run.trace != NULL ? 0 : request->key_count;
     bool reads = request->reading.page_count > 0;
-    uint32_t own = b2_request_is_plain(request) ? pages_for(request->soft_count + request->id_count,
-                                                            engine->plan.limits.page_tokens)
-                                                : own_pages(request);
+    uint32_t own =
+        b2_request_is_plain(request)
+            ? b2_pages_for(request->soft_count + request->id_count, engine->plan.limits.page_tokens)
+            : own_pages(request);
     uint32_t found, of_reading, wanted;
 
     request->kept = reads ? 0 : keys;

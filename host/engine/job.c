@@ -45,7 +45,6 @@ void *b2_job_open(size_t size, const b2_job_type *type, blip2_engine *engine, si
         return NULL;
     }
     job->type = type;
-    job->engine = engine;
     job->call.on_end = end;
     job->call.close = close_abandoned;
     return job;
@@ -83,7 +82,7 @@ blip2_status b2_job_submit(blip2_job **out, blip2_job *job, const blip2_submit_o
 }
 
 blip2_status b2_job_run(blip2_job *job, int (*on_event)(const b2_event *event, void *payload)) {
-    blip2_engine *engine = job->engine;
+    blip2_engine *engine = job->call.engine;
     blip2_status status;
 
     job->waits = true;

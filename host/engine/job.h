@@ -26,7 +26,6 @@ struct b2_job_place {
 struct blip2_job {
     b2_call call;
     const b2_job_type *type;
-    blip2_engine *engine;
     bool waits; /* synchronous: events are handed over where it waits */
     bool taken; /* its result */
     b2_job_place place;

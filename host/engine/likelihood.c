@@ -45,20 +45,21 @@ static bool is_space(char c) {
 static bool wants_space(const scoring *c, const char *prompt, const char *text) {
     size_t length = prompt != NULL ? strlen(prompt) : 0;
 
-    return !c->options.verbatim && b2_tokenizer_is_byte_level(c->job.engine->model->tokenizer) &&
-           length > 0 && !is_space(prompt[length - 1]) && !is_space(text[0]);
+    return !c->options.verbatim &&
+           b2_tokenizer_is_byte_level(c->job.call.engine->model->tokenizer) && length > 0 &&
+           !is_space(prompt[length - 1]) && !is_space(text[0]);
 }
 
 static bool has_end(const scoring *c) {
     if (c->options.end == BLIP2_END_AUTO)
-        return c->job.engine->model->config.language == B2_LANGUAGE_T5;
+        return c->job.call.engine->model->config.language == B2_LANGUAGE_T5;
     return c->options.end == BLIP2_END_WITH;
 }
 
 static blip2_status check_tokens(const scoring *c, const b2_tokens *tokens, size_t input,
                                  size_t t) {
-    const blip2_model *model = c->job.engine->model;
-    uint32_t most = c->job.engine->plan.limits.max_tokens;
+    const blip2_model *model = c->job.call.engine->model;
+    uint32_t most = c->job.call.engine->plan.limits.max_tokens;
 
     if (tokens->count > most)
         return b2_fail(BLIP2_EINVAL,
@@ -73,7 +74,7 @@ static blip2_status check_tokens(const scoring *c, const b2_tokens *tokens, size
 
 static blip2_status encode(const scoring *c, size_t input, size_t t, b2_tokens *out) {
     const blip2_candidates *given = &c->inputs[input];
-    const blip2_model *model = c->job.engine->model;
+    const blip2_model *model = c->job.call.engine->model;
     const char *text = given->texts[t];
     b2_text_buffer whole = {0};
     blip2_status status;
@@ -157,7 +158,7 @@ static void compute_losses(const scoring *c) {
     scored_input *inputs = c->likelihood->inputs;
     uint32_t longest = 0;
 
-    if (c->job.engine->model->config.language != B2_LANGUAGE_LLAMA)
+    if (c->job.call.engine->model->config.language != B2_LANGUAGE_LLAMA)
         return;
     for (size_t i = 0; i < c->count; i++)
         longest = inputs[i].prompt > longest ? inputs[i].prompt : longest;
@@ -169,7 +170,7 @@ static void compute_losses(const scoring *c) {
 
 static blip2_status open_request(scoring *c, size_t i) {
     const blip2_candidates *input = &c->inputs[i];
-    const blip2_model *model = c->job.engine->model;
+    const blip2_model *model = c->job.call.engine->model;
     scored_input *out = &c->likelihood->inputs[i];
     b2_request_options options = c->request;
     b2_candidates *candidates;
@@ -213,7 +214,7 @@ static blip2_status check_input(const scoring *c, size_t i) {
 }
 
 static blip2_status check(scoring *c) {
-    const blip2_model *model = c->job.engine->model;
+    const blip2_model *model = c->job.call.engine->model;
     blip2_status status = b2_generate_rule(&c->request.rule, c->options.compat, model);
 
     if (status < 0)

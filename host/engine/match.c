@@ -90,7 +90,7 @@ static void finish(blip2_job *job) {
     matching *m = (matching *)job;
 
     for (size_t i = 0; i < m->count; i++)
-        fill(&m->scores[i], m, i, (size_t)job->engine->model->stage1.text.rows);
+        fill(&m->scores[i], m, i, (size_t)job->call.engine->model->stage1.text.rows);
 }
 
 static void close_matching(blip2_job *job) {

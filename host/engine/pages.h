@@ -13,6 +13,11 @@ typedef struct b2_pages {
     uint32_t *users;    /* [count] */
 } b2_pages;
 
+/* Pages that so many rows of a sequence take. */
+static inline uint32_t b2_pages_for(uint32_t rows, uint32_t page_tokens) {
+    return rows / page_tokens + (rows % page_tokens != 0);
+}
+
 blip2_status b2_pages_init(b2_pages *pages, uint32_t count);
 void b2_pages_free(b2_pages *pages);
 

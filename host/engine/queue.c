@@ -96,8 +96,8 @@ static blip2_status plan_pages(const blip2_engine *engine, b2_request *request) 
         return b2_fail(BLIP2_EINVAL, "the repetition penalty would count %u ids, the limit is %u",
                        decoding->past_count + decoding->options.max_new_tokens,
                        engine->batch.history_stride);
-    request->page_count = (rows + limits->page_tokens - 1) / limits->page_tokens;
-    request->reading.page_count = (read + limits->page_tokens - 1) / limits->page_tokens;
+    request->page_count = b2_pages_for(rows, limits->page_tokens);
+    request->reading.page_count = b2_pages_for(read, limits->page_tokens);
     if (request->branches != NULL && (status = plan_branches(engine, request)) < 0)
         return status;
     if (request->candidates != NULL)
