@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "run.h"
+
 blip2_status fixture_open(fixture *f) {
     return fixture_open_model(f, MODEL);
 }
@@ -42,4 +44,25 @@ void fixture_close(fixture *f) {
     for (int i = 0; i < 3; i++)
         blip2_image_free(f->images[i]);
     blip2_model_close(f->model);
+}
+
+blip2_engine *fixture_engine(blip2_model *model, uint32_t requests, uint32_t max_tokens) {
+    blip2_engine_options options;
+    blip2_engine *engine;
+
+    blip2_engine_options_init(&options, sizeof options);
+    options.max_requests = requests;
+    options.max_tokens = max_tokens;
+    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
+    return engine;
+}
+
+void fixture_assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
+    size_t n, m;
+    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
+
+    ck_assert_uint_gt(n, 0);
+    ck_assert_uint_eq(n, m);
+    ck_assert_mem_eq(x, y, n * sizeof *x);
+    ck_assert_str_eq(blip2_result_text(a, i), blip2_result_text(b, j));
 }

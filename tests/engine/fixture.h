@@ -19,5 +19,10 @@ blip2_status fixture_open_model(fixture *f, const char *folder);
 /* device: NULL for the CPU; in fp32. */
 blip2_status fixture_open_device(fixture *f, const char *folder, const char *device);
 void fixture_close(fixture *f);
+/* For so many requests of up to max_tokens. */
+blip2_engine *fixture_engine(blip2_model *model, uint32_t requests, uint32_t max_tokens);
+
+/* Text i of a has the tokens, at least one, and the words of text j of b. */
+void fixture_assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j);
 
 #endif

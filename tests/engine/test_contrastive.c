@@ -25,14 +25,7 @@ static void teardown(void) {
 /* ---- in the engine -------------------------------------------------------------------------- */
 
 static blip2_engine *engine_of(blip2_model *model, uint32_t requests) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_tokens = 128;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return fixture_engine(model, requests, 128);
 }
 
 static blip2_generate_options options_of(float alpha, uint32_t candidates) {
@@ -43,16 +36,6 @@ static blip2_generate_options options_of(float alpha, uint32_t candidates) {
     o.penalty_alpha = alpha;
     o.top_k = candidates;
     return o;
-}
-
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
-    ck_assert_str_eq(blip2_result_text(a, i), blip2_result_text(b, j));
 }
 
 START_TEST(packing_changes_nothing) {
@@ -68,7 +51,7 @@ START_TEST(packing_changes_nothing) {
     ck_assert_uint_eq(engine->sequences, 0);
     for (size_t i = 0; i < INPUTS; i++) {
         ck_assert_status_ok(blip2_generate(engine, &f.inputs[i], 1, &options, &alone));
-        assert_same(together, i, alone, 0);
+        fixture_assert_same(together, i, alone, 0);
         blip2_result_free(alone);
     }
     blip2_result_free(together);
@@ -153,7 +136,7 @@ START_TEST(near_greedy) {
     options.on_text = append;
     options.payload = text;
     ck_assert_status_ok(blip2_generate(engine, &f.inputs[1], 1, &options, &b));
-    assert_same(a, 0, b, 0);
+    fixture_assert_same(a, 0, b, 0);
     ck_assert_ptr_nonnull(strstr(text, blip2_result_text(b, 0)));
     x = blip2_result_logprobs(a, 0, &steps, &columns);
     y = blip2_result_logprobs(b, 0, &steps, &columns);
@@ -165,7 +148,7 @@ START_TEST(near_greedy) {
     options.top_k = 1;
     options.penalty_alpha = 1.0f;
     ck_assert_status_ok(blip2_generate(engine, &f.inputs[1], 1, &options, &b));
-    assert_same(a, 0, b, 0);
+    fixture_assert_same(a, 0, b, 0);
     blip2_result_free(a);
     blip2_result_free(b);
     blip2_engine_close(engine);
@@ -318,7 +301,7 @@ START_TEST(devices_write_the_same) {
     here = write_on("cpu", folder);
     there = write_on("cuda", folder);
     for (size_t i = 0; i < blip2_result_count(there); i++)
-        assert_same(here, i, there, i);
+        fixture_assert_same(here, i, there, i);
     blip2_result_free(here);
     blip2_result_free(there);
 }

@@ -42,15 +42,6 @@ static blip2_generate_options generate_options(uint32_t beams, uint32_t answers)
     return options;
 }
 
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
-}
-
 /* All inputs at once in this engine, and each in one of its own. */
 static void assert_as_alone(blip2_engine *engine, const blip2_input *inputs,
                             const blip2_generate_options *options) {
@@ -65,7 +56,7 @@ static void assert_as_alone(blip2_engine *engine, const blip2_input *inputs,
     for (size_t i = 0; i < INPUTS; i++) {
         ck_assert_status_ok(blip2_generate(own, &inputs[i], 1, options, &alone));
         for (size_t k = 0; k < answers; k++)
-            assert_same(together, i * answers + k, alone, k);
+            fixture_assert_same(together, i * answers + k, alone, k);
         blip2_result_free(alone);
     }
     blip2_engine_close(own);

@@ -39,16 +39,6 @@ blip2_generate_options generate_options(void) {
     return options;
 }
 
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
-    ck_assert_str_eq(blip2_result_text(a, i), blip2_result_text(b, j));
-}
-
 /* What each input gives alone: the reference of the packing tests. */
 static void run_alone(blip2_result *alone[INPUTS], const blip2_generate_options *options) {
     blip2_engine *engine = engine_of(f.model, 1, 1, 0);
@@ -66,7 +56,7 @@ static void assert_as_alone(blip2_engine *engine, const blip2_generate_options *
     blip2_engine_close(engine);
     run_alone(alone, options);
     for (int i = 0; i < INPUTS; i++) {
-        assert_same(together, (size_t)i, alone[i], 0);
+        fixture_assert_same(together, (size_t)i, alone[i], 0);
         blip2_result_free(alone[i]);
     }
     blip2_result_free(together);

@@ -12,14 +12,7 @@ static const char *const folders[] = {GOLDEN "/models/hf_instructblip_llama",
 enum { FOLDERS = 2, NEW_TOKENS = 12 };
 
 static blip2_engine *engine_of(blip2_model *model, uint32_t requests) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_tokens = 250;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return fixture_engine(model, requests, 250);
 }
 
 static blip2_generate_options generate_options(uint32_t beams) {
@@ -29,15 +22,6 @@ static blip2_generate_options generate_options(uint32_t beams) {
     options.max_new_tokens = NEW_TOKENS;
     options.num_beams = beams;
     return options;
-}
-
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
 }
 
 /* All inputs at once in an engine for so many requests, and each in one of its own. */
@@ -53,7 +37,7 @@ static void assert_as_alone(blip2_model *model, uint32_t requests, const blip2_i
     engine = engine_of(model, 1);
     for (size_t i = INPUTS; i-- > 0;) { /* so that pictures get other places */
         ck_assert_status_ok(blip2_generate(engine, &inputs[i], 1, &options, &alone));
-        assert_same(together, i, alone, 0);
+        fixture_assert_same(together, i, alone, 0);
         blip2_result_free(alone);
     }
     blip2_engine_close(engine);
@@ -115,7 +99,7 @@ START_TEST(each_prompt_is_read) {
     used = f.model->config.qformer.queries * (size_t)engine->instruct.soft.cols;
     ck_assert_mem_eq(soft, soft + 2 * each, used * sizeof *soft);
     ck_assert_int_ne(memcmp(soft, soft + each, used * sizeof *soft), 0);
-    assert_same(result, 0, result, 2);
+    fixture_assert_same(result, 0, result, 2);
     blip2_result_free(result);
     blip2_engine_close(engine);
     fixture_close(&f);

@@ -21,14 +21,7 @@ static void teardown(void) {
 }
 
 static blip2_engine *engine_of(blip2_model *model, uint32_t requests) {
-    blip2_engine_options options;
-    blip2_engine *engine;
-
-    blip2_engine_options_init(&options, sizeof options);
-    options.max_requests = requests;
-    options.max_tokens = 128;
-    ck_assert_status_ok(blip2_engine_open(&engine, model, &options));
-    return engine;
+    return fixture_engine(model, requests, 128);
 }
 
 /* Ways to draw: on the device, with a penalty; on the host; beams of either rule. */
@@ -53,16 +46,6 @@ static blip2_generate_options way(int i) {
     return o;
 }
 
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
-    ck_assert_str_eq(blip2_result_text(a, i), blip2_result_text(b, j));
-}
-
 static bool are_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
     return strcmp(blip2_result_text(a, i), blip2_result_text(b, j)) == 0;
 }
@@ -79,8 +62,8 @@ START_TEST(packing_changes_nothing) {
     ck_assert_uint_eq(blip2_result_count(together), 2 * INPUTS);
     for (size_t i = 0; i < INPUTS; i++) {
         ck_assert_status_ok(blip2_generate(engine, &f.inputs[i], 1, &options, &alone));
-        assert_same(together, 2 * i, alone, 0);
-        assert_same(together, 2 * i + 1, alone, 1);
+        fixture_assert_same(together, 2 * i, alone, 0);
+        fixture_assert_same(together, 2 * i + 1, alone, 1);
         same += are_same(alone, 0, alone, 1);
         options.seed++;
         ck_assert_status_ok(blip2_generate(engine, &f.inputs[i], 1, &options, &other));
@@ -111,7 +94,7 @@ START_TEST(host_and_device_choose_the_same) {
     options.logprobs = 1;
     ck_assert_status_ok(blip2_generate(engine, f.inputs, INPUTS, &options, &host));
     for (size_t i = 0; i < blip2_result_count(device); i++)
-        assert_same(device, i, host, i);
+        fixture_assert_same(device, i, host, i);
     ck_assert_ptr_null(blip2_result_logprobs(device, 0, NULL, NULL));
     blip2_result_free(device);
     blip2_result_free(host);
@@ -196,7 +179,7 @@ START_TEST(devices_draw_the_same) {
     there = draw_on("cuda", &options);
     here = draw_on("cpu", &options);
     for (size_t i = 0; i < blip2_result_count(there); i++)
-        assert_same(here, i, there, i);
+        fixture_assert_same(here, i, there, i);
     blip2_result_free(here);
     blip2_result_free(there);
 }

@@ -45,15 +45,6 @@ static blip2_generate_options options_of(uint32_t beams) {
     return options;
 }
 
-static void assert_same(const blip2_result *a, size_t i, const blip2_result *b, size_t j) {
-    size_t n, m;
-    const int32_t *x = blip2_result_tokens(a, i, &n), *y = blip2_result_tokens(b, j, &m);
-
-    ck_assert_uint_gt(n, 0);
-    ck_assert_uint_eq(n, m);
-    ck_assert_mem_eq(x, y, n * sizeof *x);
-}
-
 /* Videos and pictures together, and each alone; a video of one frame is that picture. */
 START_TEST(packing_changes_nothing) {
     static const uint32_t beams[] = {1, 3};
@@ -74,11 +65,11 @@ START_TEST(packing_changes_nothing) {
     ck_assert_status_ok(blip2_generate(engine, inputs, CLIPS + 1, &options, &together));
     ck_assert_uint_eq(engine->pages.free_count + engine->prefix.idle, engine->pages.count);
     blip2_engine_close(engine);
-    assert_same(together, 2, together, CLIPS);
+    fixture_assert_same(together, 2, together, CLIPS);
     engine = engine_of(f.model, 1, 200); /* the beams of one alone */
     for (size_t i = CLIPS + 1; i-- > 0;) {
         ck_assert_status_ok(blip2_generate(engine, &inputs[i], 1, &options, &alone));
-        assert_same(together, i, alone, 0);
+        fixture_assert_same(together, i, alone, 0);
         blip2_result_free(alone);
     }
     blip2_engine_close(engine);
