@@ -295,7 +295,8 @@ typedef struct blip2_similarity_options {
     int (*on_progress)(uint64_t done, uint64_t total, void *payload);
     void *payload;
     /* Instead of images, NULL then: opens picture `index`, which the call frees, when it is needed.
-     * A few are held at a time. Once more only when it has left the engine's image cache. */
+     * A few are held at a time. Once more only when it has left the engine's image cache: then on
+     * the engine's thread, where it must not use the engine. */
     blip2_status (*open_image)(size_t index, blip2_image **out, void *payload);
     /* A folder, made if it is not there, that keeps what is finished (docs/api.md): the same call
      * goes on from it after a stop or the end of the process. NULL: nothing is kept. */

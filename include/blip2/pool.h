@@ -17,7 +17,8 @@
  * holds) and its load is not more than `margin` above the least.
  *
  * Threads    All calls may be made from any thread, also in callbacks of jobs; none waits for an
- *            engine. Which engine's thread runs a job's callbacks is not known before.
+ *            engine. Which engine's thread runs a job's callbacks is not known before: they must
+ *            not free, nor wait for, another job that is not done.
  * Ownership  Engines stay the caller's and may be used beside the pool, whose load does not see
  *            that. Close them after the pool, or when nobody submits to it any more. A job does not
  *            need its pool: once that is closed its jobs go on, and end as others do.

@@ -20,8 +20,8 @@ typedef struct blip2_engine_counts {
     uint64_t images_restored;  /* pictures that went on from features kept in a work folder */
     uint64_t running, waiting; /* requests now */
     uint64_t requests_ended;
-    /* Pages of the pool of keys and values; that can be had now: free, or kept for prompts to come
-     */
+    /* Pages of the pool of keys and values; those that can be had now, free or kept for no running
+     * request; all that are kept for prompts to come. */
     uint64_t pages, pages_free, pages_kept;
     uint64_t put_backs;     /* texts that gave their pages to older ones for a while */
     uint64_t prefix_hits;   /* requests whose picture and prompt began as one before */

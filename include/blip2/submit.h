@@ -26,14 +26,14 @@
  * An answer does not depend on what else runs (docs/architecture.md, "Determinism").
  *
  * Threads    All calls here may be made from any thread, but for blip2_job_wait, which a callback
- * on the engine's thread must not call (EINVAL). That thread runs on_done, and on_text and on_done
- * of blip2_generate_options: nothing of the engine goes on while they run.
- *
+ *            on the engine's thread must not call (EINVAL). That thread runs on_done, and on_text
+ *            and on_done of blip2_generate_options: nothing of the engine goes on while they run.
  * Ownership  Pictures must stay until the job is done, that is, until on_done is called or
- * blip2_job_wait returns; texts and options are read before the submission returns. A job is yours
- * to free, also in its own on_done. An engine that a callback closes ends soon after, with the jobs
- * that it has, and takes no more; its model may be closed meanwhile, and serves another engine when
- * this one has ended. */
+ *            blip2_job_wait returns; texts and options are read before the submission returns. A
+ *            job is yours to free, also in its own on_done; in callbacks of another engine only if
+ *            it is done, since two engines might wait for each other. An engine that a callback
+ *            closes ends soon after, with the jobs that it has, and takes no more; its model may be
+ *            closed meanwhile, and serves another engine when this one has ended. */
 #ifndef BLIP2_SUBMIT_H
 #define BLIP2_SUBMIT_H
 #ifndef BLIP2_H
